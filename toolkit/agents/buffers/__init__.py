@@ -1,0 +1,1 @@
+"""Replay and rollout buffers, one file each."""

@@ -1,0 +1,172 @@
+"""``uniform``: replay sampled uniformly, every observation stored once.
+
+Letters: R rows of the ring, N environments, K minibatches, B transitions in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.agents.base import Array, Batches, Steps
+
+PIECE_BYTES = 64 * 2**20  # observations gathered at once, at most about this many bytes
+
+
+class UniformBuffer:
+    """A ring of the last ``capacity`` transitions.
+
+    Row r holds the observations that step r started from, so the next observation is row r + 1.
+    One row more than the capacity holds the observations to act on next. Where an episode ended
+    and its environment was reset in the same step, the true last observation is in a side table.
+
+    Positions are counted from the oldest row, so that what is sampled does not depend on where
+    in memory the ring begins.
+    """
+
+    def __init__(self, *, capacity: int, n_envs: int, observation_space: gymnasium.Space[Any],
+                 action_space: gymnasium.Space[Any], generator: np.random.Generator) -> None:
+        self.capacity = max(1, capacity // n_envs)  # rows
+        self.n_envs = n_envs
+        self.generator = generator
+        rows = self.capacity + 1
+        self._observations = np.zeros((rows, n_envs, *(observation_space.shape or ())), observation_space.dtype)
+        self._actions = np.zeros((rows, n_envs, *(action_space.shape or ())), action_space.dtype)
+        self._rewards = np.zeros((rows, n_envs), np.float32)
+        self._terminated = np.zeros((rows, n_envs), bool)
+        self._valid = np.zeros((rows, n_envs), bool)
+        self._final_slot = np.full((rows, n_envs), -1, np.int64)
+        self._finals = FinalTable(observation_space)
+        self._start, self._size, self._invalid = 0, 0, 0
+
+    def __len__(self) -> int:
+        return self._size * self.n_envs - self._invalid
+
+    def add(self, steps: Steps) -> None:
+        """Append T rows, forgetting the oldest when full."""
+        skip = max(0, len(steps.rewards) - self.capacity)
+        rows = len(self._observations)
+        count = len(steps.rewards) - skip
+        self._forget(max(0, self._size + count - self.capacity))
+        at = (self._start + self._size + np.arange(count + 1)) % rows
+        self._observations[at] = steps.observations[skip:]
+        at = at[:-1]
+        self._actions[at] = steps.actions[skip:]
+        self._rewards[at] = steps.rewards[skip:]
+        self._terminated[at] = steps.terminated[skip:]
+        self._valid[at] = steps.valid[skip:]
+        self._final_slot[at] = -1
+        self._invalid += int((~steps.valid[skip:]).sum())
+        late = steps.final_rows >= skip
+        if late.any():
+            slots = self._finals.add(steps.final_observations[late])
+            self._final_slot[at[steps.final_rows[late] - skip], steps.final_copies[late]] = slots
+        self._size += count
+
+    def _forget(self, count: int) -> None:
+        if count == 0:
+            return
+        at = (self._start + np.arange(count)) % len(self._observations)
+        self._invalid -= int((~self._valid[at]).sum())
+        self._finals.forget(int((self._final_slot[at] >= 0).sum()))
+        self._start = (self._start + count) % len(self._observations)
+        self._size -= count
+
+    def batches(self, count: int, batch_size: int) -> Iterator[Batches]:
+        """``count`` minibatches in all, drawn with replacement from the valid transitions."""
+        bytes_each = 2 * batch_size * self._observations[0, 0].nbytes
+        piece = max(1, PIECE_BYTES // max(1, bytes_each))
+        for begin in range(0, count, piece):
+            positions = self._draw(min(piece, count - begin) * batch_size)
+            yield self.gather(positions.reshape(-1, batch_size))  # [K, B]
+
+    def _draw(self, count: int) -> NDArray[np.int64]:
+        if not len(self):
+            raise ValueError("the buffer holds no valid transition to sample")
+        positions = self.generator.integers(self._size * self.n_envs, size=count)
+        if self._invalid:
+            while len(bad := np.flatnonzero(~self._valid.reshape(-1)[self._memory(positions)])):
+                positions[bad] = self.generator.integers(self._size * self.n_envs, size=len(bad))
+        return positions
+
+    def _memory(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in memory (row * N + environment) the positions counted from the oldest row lie."""
+        return (positions + self._start * self.n_envs) % (len(self._observations) * self.n_envs)
+
+    def gather(self, positions: NDArray[np.int64]) -> Batches:
+        """The transitions at ``positions`` [K, B], counted from the oldest."""
+        here = self._memory(positions)
+        after = (here + self.n_envs) % (len(self._observations) * self.n_envs)
+        flat = self._observations.reshape(-1, *self._observations.shape[2:])  # [R * N, ...]
+        following = flat[after]
+        slots = self._final_slot.reshape(-1)[here]
+        ended = slots >= 0
+        if ended.any():
+            following[ended] = self._finals[slots[ended]]
+        return Batches(
+            flat[here], self._actions.reshape(-1, *self._actions.shape[2:])[here], self._rewards.reshape(-1)[here],
+            following, self._terminated.reshape(-1)[here], indices=positions,
+        )
+
+    def prioritize(self, batches: Batches, priorities: Array) -> None:
+        """Uniform replay has no priorities."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The filled rows, oldest first, and the generator."""
+        at = (self._start + np.arange(self._size + 1)) % len(self._observations)
+        slots = self._final_slot[at[:-1]]
+        rows, copies = np.nonzero(slots >= 0)
+        return {
+            "observations": self._observations[at], "actions": self._actions[at[:-1]], "rewards": self._rewards[at[:-1]],
+            "terminated": self._terminated[at[:-1]], "valid": self._valid[at[:-1]],
+            "final_rows": rows, "final_copies": copies, "final_observations": self._finals[slots[rows, copies]],
+            "generator": self.generator.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._start = self._size = self._invalid = 0
+        self._finals.forget(len(self._finals))
+        self.generator.bit_generator.state = state["generator"]
+        self.add(Steps(
+            state["observations"], state["actions"], state["rewards"], state["terminated"],
+            np.zeros_like(state["terminated"]), state["valid"], state["final_rows"], state["final_copies"],
+            state["final_observations"],
+        ))
+
+
+class FinalTable:
+    """Last observations of episodes, first in first out, in a ring that grows when needed."""
+
+    def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
+        self._rows = np.zeros((16, *(observation_space.shape or ())), observation_space.dtype)
+        self._first = 0  # serial number of the oldest row kept
+        self._next = 0  # serial number of the next row
+
+    def __len__(self) -> int:
+        return self._next - self._first
+
+    def add(self, observations: Array) -> NDArray[np.int64]:
+        """Keep ``observations`` [k, ...]; their serial numbers [k]."""
+        while len(self) + len(observations) > len(self._rows):
+            self._grow()
+        serials = self._next + np.arange(len(observations))
+        self._rows[serials % len(self._rows)] = observations
+        self._next += len(observations)
+        return serials
+
+    def _grow(self) -> None:
+        serials = np.arange(self._first, self._next)
+        wider = np.zeros((2 * len(self._rows), *self._rows.shape[1:]), self._rows.dtype)
+        wider[serials % len(wider)] = self._rows[serials % len(self._rows)]
+        self._rows = wider
+
+    def forget(self, count: int) -> None:
+        """Drop the ``count`` oldest."""
+        self._first += count
+
+    def __getitem__(self, serials: NDArray[np.int64]) -> Array:
+        return self._rows[serials % len(self._rows)]

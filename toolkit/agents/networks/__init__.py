@@ -1,0 +1,1 @@
+"""Policy bodies, one file each."""

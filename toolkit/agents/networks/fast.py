@@ -1,0 +1,109 @@
+"""Forward and backward by hand, for stacks of linear layers.
+
+Letters: B batch, I inputs, O outputs of a layer.
+
+On small networks autograd's graph and module calls cost more than the arithmetic. Here each layer
+is three matrix products on preallocated tensors, and gradients land where ``parameter.grad``
+points (a view of the flat gradient buffer). A test holds it equal to autograd. `AutogradPath`
+gives any other module the same interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents.base import FastPath
+
+relu_backward = torch.ops.aten.threshold_backward.grad_input
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
+
+class LinearPath:
+    """``activation(inputs @ weight.T + bias)`` for batches of a fixed size."""
+
+    def __init__(self, layer: nn.Linear, batch_size: int, activation: str = "", first: bool = False) -> None:
+        weight, bias = layer.weight, layer.bias
+        if weight.grad is None or bias.grad is None:
+            raise ValueError("a fast path needs parameters in a FlatParameters buffer")
+        self._weight, self._bias = weight.detach(), bias.detach()
+        self._weight_t = self._weight.t()  # (I, O)
+        self._weight_gradient, self._bias_gradient = weight.grad, bias.grad
+        self._outputs = self._weight.new_empty(batch_size, layer.out_features)  # (B, O)
+        # The first layer's input gradient is never needed.
+        self._input_gradient = None if first else self._weight.new_empty(batch_size, layer.in_features)  # (B, I)
+        self._activation = activation
+        self._inputs = self._outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self._inputs = inputs
+        torch.addmm(self._bias, inputs, self._weight_t, out=self._outputs)
+        if self._activation == "relu":
+            self._outputs.relu_()
+        elif self._activation == "tanh":
+            self._outputs.tanh_()
+        return self._outputs
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        if self._activation == "relu":
+            relu_backward(gradient, self._outputs, 0, grad_input=gradient)
+        elif self._activation == "tanh":
+            tanh_backward(gradient, self._outputs, grad_input=gradient)
+        torch.mm(gradient.t(), self._inputs, out=self._weight_gradient)
+        torch.sum(gradient, 0, out=self._bias_gradient)
+        if self._input_gradient is None:
+            return None
+        return torch.mm(gradient, self._weight, out=self._input_gradient)
+
+
+class ChainPath:
+    """Fast paths one after another."""
+
+    def __init__(self, links: Sequence[FastPath]) -> None:
+        self._links = tuple(links)
+        self._reversed = tuple(reversed(self._links))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for link in self._links:
+            inputs = link.forward(inputs)
+        return inputs
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        result: Tensor | None = gradient
+        for link in self._reversed:
+            # None: the first layer with parameters is behind us.
+            if result is None:
+                return None
+            result = link.backward(result)
+        return result
+
+
+class AutogradPath:
+    """The interface of a fast path over any module, by autograd."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._gradients = [p.grad for p in module.parameters() if p.requires_grad and p.grad is not None]
+        self._outputs: Tensor | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch.enable_grad():
+            self._outputs = self._module(inputs)
+        return self._outputs.detach()
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        if self._outputs is None:
+            raise ValueError("backward was called before forward")
+        torch._foreach_zero_(self._gradients)
+        self._outputs.backward(gradient)
+        self._outputs = None
+        return None
+
+
+def path_of(module: nn.Module, batch_size: int) -> FastPath:
+    """The module's own fast path where it has one, autograd otherwise."""
+    own: Callable[[int], FastPath | None] | None = getattr(module, "fast_path", None)
+    path = own(batch_size) if own is not None else None
+    return path if path is not None else AutogradPath(module)

@@ -1,0 +1,5 @@
+"""Commands."""
+
+
+def declare(registry):
+    pass

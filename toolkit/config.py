@@ -1,0 +1,293 @@
+"""Typed configs: one frozen dataclass is the flags, the file, the JSON and the constructor.
+
+Setting   one knob: name, type, default, help, unit, bounds, choices (plain data, so that a
+          plugin's knobs can be kept as JSON and shown without importing the plugin)
+setting() declares a knob inside a frozen dataclass
+part()    declares a knob whose value is another component (``network``, ``buffer``)
+Part      the value of such a knob: the component's name and its options
+Resolved  all values of a run under dotted names, each with its origin
+
+A dataclass written without ``setting()`` works too: its fields become knobs without bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from toolkit.errors import UsageError, did_you_mean
+
+Config = TypeVar("Config")
+
+SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+NONE = ("none", "null")
+
+
+class ConfigError(UsageError, ValueError):
+    """A setting that does not exist, or a value outside what it allows."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chosen component: its name and the options given to it (fields of its config)."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One knob of a config, as plain data.
+
+    ``type`` is ``int``, ``float``, ``bool`` or ``str``; ``many`` makes it a tuple of them and
+    ``optional`` also allows None. ``kind`` names the component kind when the value is a part.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str = ""
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    kind: str = ""
+    many: bool = False
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be, in words: ``a number above 0 and at most 1``."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind:
+            return f"the name of a {self.kind} (see: toolkit list {self.kind})"
+        noun = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[self.type]
+        if self.many:
+            noun = {"int": "whole numbers", "float": "numbers", "bool": "truth values", "str": "words"}[self.type]
+            noun += " separated by commas"
+        words = [noun] + self._bounds()
+        return " ".join(words[:2]) + "".join(f" and {word}" for word in words[2:]) + (
+            ", or none" if self.optional else ""
+        )
+
+    def _bounds(self) -> list[str]:
+        pairs = (("at least", self.minimum), ("above", self.above), ("at most", self.maximum), ("below", self.below))
+        return [f"{word} {bound:g}" for word, bound in pairs if bound is not None]
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` spells; raises ConfigError naming what is allowed."""
+        if self.optional and text.lower() in NONE:
+            return None
+        try:
+            if self.many:
+                return self.check(tuple(self._scalar(item.strip()) for item in text.split(",") if item.strip()))
+            return self.check(self._scalar(text))
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise self._refusal(text) from None
+
+    def _scalar(self, text: str) -> Any:
+        if self.type == "bool":
+            if text.lower() in TRUE + FALSE:
+                return text.lower() in TRUE
+            raise ValueError(text)
+        if self.type == "int":
+            number = float(text.replace("_", ""))
+            if number != int(number):
+                raise ValueError(text)
+            # 10**19 and above would lose digits as a float, so plain integers are read as such.
+            return int(text.replace("_", "")) if text.replace("_", "").lstrip("+-").isdigit() else int(number)
+        return SCALARS[self.type](text)
+
+    def check(self, value: Any) -> Any:
+        """``value`` in its proper type; raises ConfigError when it is not allowed."""
+        if value is None and (self.optional or self.default is None):
+            return None
+        if self.kind:
+            return self._check_part(value)
+        if self.many:
+            if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+                raise self._refusal(value)
+            return tuple(self._check_scalar(item) for item in value)
+        return self._check_scalar(value)
+
+    def _check_part(self, value: Any) -> Part:
+        if isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            return Part(value)
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            return Part(value["name"], {key: item for key, item in value.items() if key != "name"})
+        raise self._refusal(value)
+
+    def _check_scalar(self, value: Any) -> Any:
+        if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if self.type == "int" and isinstance(value, float) and value == int(value):
+            value = int(value)
+        wrong_type = not isinstance(value, SCALARS[self.type]) or (self.type != "bool" and isinstance(value, bool))
+        if wrong_type or (self.choices and value not in self.choices) or not self._within(value):
+            raise self._refusal(value)
+        return value
+
+    def _within(self, value: Any) -> bool:
+        if self.type not in ("int", "float"):
+            return True
+        return not (
+            math.isnan(value)
+            or (self.minimum is not None and value < self.minimum)
+            or (self.maximum is not None and value > self.maximum)
+            or (self.above is not None and value <= self.above)
+            or (self.below is not None and value >= self.below)
+        )
+
+    def _refusal(self, value: Any) -> ConfigError:
+        near = did_you_mean(value, self.choices) if isinstance(value, str) else ""
+        return ConfigError(f"{self.name}: got {value!r}, allowed: {self.allowed}.{near}")
+
+
+def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
+    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices."""
+    return field(default=default, metadata={"help": help, "unit": unit, **limits})
+
+
+def part(kind: str, default: str | None, help: str, options: Mapping[str, Any] | None = None) -> Any:
+    """A dataclass field that holds another component of ``kind``, ``default`` unless chosen."""
+    value = None if default is None else Part(default, options or {})
+    return field(default_factory=lambda: value, metadata={"help": help, "kind": kind})
+
+
+def settings_of(config: type | None) -> tuple[Setting, ...]:
+    """The knobs of a config dataclass, in the order of its fields."""
+    if config is None:
+        return ()
+    hints = typing.get_type_hints(config)
+    return tuple(_setting_of(item, hints[item.name]) for item in dataclasses.fields(config))
+
+
+def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
+    facts = dict(item.metadata)
+    kind, many, optional = facts.get("kind", ""), False, False
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        optional, hint = True, members[0]
+    if typing.get_origin(hint) is typing.Literal:
+        facts.setdefault("choices", typing.get_args(hint))
+        hint = str
+    if typing.get_origin(hint) is tuple:
+        many, hint = True, typing.get_args(hint)[0]
+    spelled = "str" if kind else getattr(hint, "__name__", str(hint))
+    if spelled not in SCALARS:
+        raise TypeError(
+            f"setting {item.name!r} has type {hint!r}; allowed: int, float, bool, str, tuples of them, "
+            "a Literal, each optionally with None, or a part"
+        )
+    default = item.default if item.default is not dataclasses.MISSING else None
+    if item.default_factory is not dataclasses.MISSING:
+        default = item.default_factory()
+    limits = {key: facts[key] for key in ("minimum", "maximum", "above", "below") if key in facts}
+    return Setting(
+        item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),
+        choices=tuple(facts.get("choices", ())), kind=kind, many=many, optional=optional, **limits,
+    )
+
+
+def build(config: type[Config], values: Mapping[str, Any]) -> Config:
+    """An instance of ``config`` from plain values, each checked; unknown names raise ConfigError."""
+    known = {item.name: item for item in settings_of(config)}
+    return config(**{name: lookup(known, name).check(value) for name, value in values.items()})
+
+
+def lookup(known: Mapping[str, Setting], name: str) -> Setting:
+    """The setting called ``name``; an unknown one is answered with the nearest."""
+    if name in known:
+        return known[name]
+    allowed = ", ".join(sorted(known)) or "none"
+    raise ConfigError(f"unknown setting {name!r}.{did_you_mean(name, known)} Allowed: {allowed}.")
+
+
+def to_json(settings: Iterable[Setting]) -> list[dict[str, Any]]:
+    """Settings as JSON values, without the fields that hold their default."""
+    blank = Setting("", "str", None)
+    rows = []
+    for item in settings:
+        row = {key: value for key, value in vars(item).items() if value != getattr(blank, key) or key in ("name", "type")}
+        if isinstance(item.default, Part):
+            row["default"] = {"name": item.default.name, **item.default.options}
+        rows.append(row)
+    return rows
+
+
+def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
+    """The inverse of `to_json`."""
+    return tuple(_from_row(dict(row)) for row in rows)
+
+
+def _from_row(row: dict[str, Any]) -> Setting:
+    row["choices"] = tuple(row.get("choices", ()))
+    if row.get("many") and row.get("default") is not None:
+        row["default"] = tuple(row["default"])
+    if row.get("kind") and row.get("default") is not None:
+        options = dict(row["default"])
+        row["default"] = Part(options.pop("name"), options)
+    return Setting(**row)
+
+
+@dataclass
+class Resolved:
+    """Every value of a run under its dotted name (``network.hidden_sizes``) and where it came from.
+
+    Origins are ``default``, ``preset``, ``file`` and ``flag``; a later layer replaces an earlier one.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def set(self, name: str, value: Any, origin: str) -> None:
+        self.values[name] = value
+        self.origins[name] = origin
+
+    def section(self, prefix: str) -> dict[str, Any]:
+        """The values under ``prefix.``, without it."""
+        start = prefix + "."
+        return {name[len(start):]: value for name, value in self.values.items() if name.startswith(start)}
+
+    def json(self) -> dict[str, dict[str, Any]]:
+        """``{name: {"value": ..., "origin": ...}}``, the form kept in ``run.json``."""
+        return {name: {"value": value, "origin": self.origins[name]} for name, value in self.values.items()}
+
+    @classmethod
+    def from_json(cls, rows: Mapping[str, Mapping[str, Any]]) -> Resolved:
+        resolved = cls()
+        for name, row in rows.items():
+            value = row["value"]
+            resolved.set(name, tuple(value) if isinstance(value, list) else value, row["origin"])
+        return resolved
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table (a TOML file) under dotted names with underscores.
+
+    Inside a table the key ``name`` chooses the part itself: ``[network] name = "mlp"`` is
+    ``network = "mlp"``.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = prefix + key.replace("-", "_") if not prefix.startswith("env.") else prefix + key
+        if prefix and key == "name":
+            flat[prefix[:-1]] = value
+        elif isinstance(value, Mapping):
+            flat.update(flatten(value, name + "."))
+        else:
+            flat[name] = tuple(value) if isinstance(value, list) else value
+    return flat

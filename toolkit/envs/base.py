@@ -1,0 +1,83 @@
+"""What the toolkit means by an environment: several copies stepped together.
+
+EnvSpec    which environment and with which options; plain data, so that workers can get it
+Stepped    what one step of all copies gave
+VectorEnv  the interface over gymnasium's vector classes, the in-process loop, and workers
+
+The three autoreset modes of gymnasium end up in one form here. ``Stepped.observations`` is what to
+act on next. Where an episode ended and the copy was reset in the same step, its true last
+observation is in ``Stepped.final``. Where the copy resets in the step after (NEXT_STEP), the last
+observation is in ``observations`` itself, and the row that follows is marked not valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """An environment id (``[module:][namespace/]Name-vN``) and the options for its constructor."""
+
+    id: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Final(NamedTuple):
+    """True last observations of the copies that ended and were reset in the same step."""
+
+    indices: NDArray[np.int64]  # [k] which copies
+    observations: Array  # [k, ...]
+
+
+class Stepped(NamedTuple):
+    """One step of N copies. Arrays may be reused by the next step: copy what is kept."""
+
+    observations: Array  # [N, ...] to act on next
+    rewards: NDArray[np.float64]  # [N]
+    terminated: NDArray[np.bool_]  # [N]
+    truncated: NDArray[np.bool_]  # [N], never together with terminated
+    valid: NDArray[np.bool_] | None  # [N]; None means that all are
+    final: Final | None
+
+
+class VectorEnv(Protocol):
+    """N copies of one environment, stepped together. Spaces are those of one copy."""
+
+    n_envs: int
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+
+    def reset(self) -> Array:
+        """Start every copy from its seed; the observations [N, ...]."""
+
+    def step(self, actions: Array) -> Stepped:
+        """Apply one action a copy, [N, ...]."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything needed to continue in mid-episode: arrays and JSON values."""
+
+    def set_state(self, state: dict[str, Any]) -> Array:
+        """Continue from `get_state`; the observations to act on next, [N, ...]."""
+
+    def close(self) -> None: ...
+
+
+def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:
+    """A zeroed array for elements of ``space`` with leading dimensions ``shape``.
+
+    Raises UsageError for a space whose elements are not one array.
+    """
+    if space.shape is None or space.dtype is None:
+        from toolkit.errors import UsageError
+
+        raise UsageError(f"the space {space} has no single array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary")
+    return np.zeros((*shape, *space.shape), dtype=space.dtype)

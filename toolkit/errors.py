@@ -1,0 +1,43 @@
+"""The errors a person is meant to read.
+
+ToolkitError   something failed while running; the command line exits with 1
+UsageError     the request itself cannot be carried out; the command line exits with 2
+
+Every message says what was given, what is allowed, and the next command.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ToolkitError(Exception):
+    """A failure with a message for the user; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(ToolkitError):
+    """A request that cannot be carried out as written: a wrong name, value or combination."""
+
+    exit_code = 2
+
+
+class MissingExtra(UsageError, ImportError):
+    """An optional dependency is not installed; the message holds the install command."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The names of ``known`` closest to ``name``, best first."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.55)
+    return [folded[match] for match in found]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with a leading space, or an empty string when nothing is near."""
+    found = nearest(name, known)
+    if not found:
+        return ""
+    return " Did you mean " + " or ".join(repr(match) for match in found) + "?"

@@ -1,0 +1,231 @@
+"""Guests: distributions that add components through one entry point.
+
+A distribution names one function in the group ``toolkit.plugins``; the function takes a
+`toolkit.registry.Declarer` and declares components. It never runs inside the command that lists
+it: `read` runs it in a subprocess with a time limit, and the outcome (its components, or why it
+is broken) is kept as JSON in the user's cache until one of the files it was read from changes.
+
+``TOOLKIT_PLUGINS=0`` loads no guest; a comma list of distributions loads only those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ToolkitError
+from toolkit.registry import (
+    PROTOCOL_VERSION,
+    Broken,
+    Declarer,
+    DuplicateComponent,
+    Entry,
+    Registry,
+    describe,
+    resolve,
+    undescribe,
+)
+
+GROUP = "toolkit.plugins"
+TIME_LIMIT = 20.0  # seconds that a guest's declare may take, imports included
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A distribution that offers components: its name, version and ``"module:function"``."""
+
+    distribution: str
+    version: str
+    target: str
+
+
+def discover(broken: list[Broken]) -> list[Entry]:
+    """The entries of every guest allowed by ``TOOLKIT_PLUGINS``; failures are added to ``broken``."""
+    entries: list[Entry] = []
+    guests = installed_guests(broken)
+    with ThreadPoolExecutor(max_workers=max(1, min(4, len(guests)))) as pool:
+        for guest, outcome in zip(guests, pool.map(outcome_of, guests), strict=True):
+            if outcome.get("broken"):
+                broken.append(Broken(guest.distribution, guest.version, **outcome["broken"]))
+            entries += [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
+    return entries
+
+
+def installed_guests(broken: list[Broken]) -> list[Guest]:
+    """The installed distributions with an entry point in the group, sorted by name."""
+    limit = os.environ.get("TOOLKIT_PLUGINS", "")
+    if limit == "0":
+        return []
+    allowed = {name.strip() for name in limit.split(",")} if limit else None
+    found: dict[str, list[Guest]] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.dist is None:
+            continue
+        guest = Guest(point.dist.name, point.dist.version, point.value)
+        known = found.setdefault(guest.distribution, [])
+        # An editable install may be seen twice: from its folder and from site-packages.
+        if guest not in known:
+            known.append(guest)
+    guests = []
+    for name, points in sorted(found.items()):
+        if allowed is not None and name not in allowed:
+            continue
+        if len(points) > 1:
+            broken.append(Broken(name, points[0].version, f"it has {len(points)} entry points in the group {GROUP!r}",
+                                 "keep one; its function may declare any number of components"))
+        else:
+            guests.append(points[0])
+    return guests
+
+
+def outcome_of(guest: Guest) -> dict[str, Any]:
+    """What reading ``guest`` gave, from the cache when none of the files it was read from changed."""
+    path = cache_path(guest)
+    try:
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        kept = None
+    if isinstance(kept, dict) and kept.get("guest") == asdict(guest) and unchanged(kept.get("files", {})):
+        return kept
+    outcome = read(guest)
+    outcome["guest"] = asdict(guest)
+    keep(path, outcome)
+    return outcome
+
+
+def cache_directory() -> Path:
+    base = os.environ.get("TOOLKIT_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "toolkit"
+
+
+def cache_path(guest: Guest) -> Path:
+    from toolkit import __version__
+
+    facts = f"{CACHE_FORMAT} {__version__} {PROTOCOL_VERSION} {sys.executable} {guest}"
+    return cache_directory() / "plugins" / f"{guest.distribution}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.json"
+
+
+def unchanged(files: dict[str, list[int]]) -> bool:
+    return bool(files) and all(stamp(path) == kept for path, kept in files.items())
+
+
+def stamp(path: str) -> list[int] | None:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return [facts.st_mtime_ns, facts.st_size]
+
+
+def keep(path: Path, outcome: dict[str, Any]) -> None:
+    """Write the outcome; a cache that cannot be written costs time, not correctness."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(outcome, file)
+        os.replace(file.name, path)
+    except OSError as error:
+        print(f"toolkit: the plugin cache {path.parent} cannot be written: {error}", file=sys.stderr)
+
+
+def read(guest: Guest, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
+    """Run the guest's declare in a subprocess; its entries, or the reason why there are none."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "toolkit.plugins", guest.target, guest.distribution, str(answer)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            reason = f"{guest.target} did not return within {time_limit:g} s"
+            return failure(reason, "import nothing heavy and wait for nothing in declare", guest)
+        if not answer.exists():
+            tail = done.stderr.strip().split("\n")[-1][:300]
+            reason = f"{guest.target} ended its process with exit code {done.returncode}" + (f": {tail}" if tail else "")
+            return failure(reason, "declare must return; it must not exit", guest)
+        outcome: dict[str, Any] = json.loads(answer.read_text())
+        return outcome
+
+
+def failure(reason: str, remedy: str, guest: Guest) -> dict[str, Any]:
+    return {"broken": {"reason": reason, "remedy": remedy}, "entries": [], "files": guest_files(guest.target)}
+
+
+def guest_files(target: str) -> dict[str, list[int]]:
+    """The files of the guest's package, with their stamps; found without importing it."""
+    import importlib.util
+
+    top, *rest = target.partition(":")[0].split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return {}
+    places = [Path(place) for place in spec.submodule_search_locations or []]
+    files = [spec.origin] if spec.origin else []
+    for place in places:
+        module = place.joinpath(*rest) if rest else place
+        files += [str(path) for path in (module.with_suffix(".py"), module / "__init__.py") if path.exists()]
+    return {path: kept for path in files if (kept := stamp(path))}
+
+
+def imported_files(top: str) -> dict[str, list[int]]:
+    """Stamps of the loaded source files that belong to the guest's top-level package."""
+    files = (getattr(module, "__file__", None) for name, module in list(sys.modules.items())
+             if name == top or name.startswith(top + "."))
+    return {path: kept for path in files if path and (kept := stamp(path))}
+
+
+# -- inside the subprocess
+
+
+def declared(target: str, distribution: str) -> dict[str, Any]:
+    """Run the guest's declare in this process and describe what it declared."""
+    said = io.StringIO()
+    local = Registry(rooms=(), plugins=False)
+    reason, remedy, rows = "", "", []
+    try:
+        with redirect_stdout(said):
+            function = resolve(target)
+            version = getattr(sys.modules[function.__module__], "TOOLKIT_PROTOCOL", PROTOCOL_VERSION)
+            if version != PROTOCOL_VERSION:
+                newer = "upgrade toolkit" if version > PROTOCOL_VERSION else f"upgrade {distribution}"
+                raise ToolkitError(f"it is written for protocol {version}; this toolkit speaks {PROTOCOL_VERSION}: {newer}")
+            function(Declarer(local, distribution))
+            rows = [describe(entry) for entry in local.entries()]
+            json.dumps(rows)
+    except SystemExit as error:
+        reason, remedy = f"{target} called sys.exit({error.code!r})", "declare must return; it must not exit"
+    except DuplicateComponent as error:
+        reason, remedy = str(error), "rename one of the two"
+    except ModuleNotFoundError as error:
+        reason, remedy = f"{target} needs the module {error.name!r}", f"install it, or reinstall {distribution}"
+    except Exception as error:  # a guest may raise anything; it is kept, with its reason
+        reason = f"{target} raised {type(error).__name__}: {error}"
+        remedy = f"upgrade or uninstall {distribution}, or tell its authors"
+    if not reason and said.getvalue():
+        reason, remedy = f"{target} printed {said.getvalue()[:80]!r}", "declare must print nothing"
+    outcome: dict[str, Any] = {"entries": [] if reason else rows, "files": imported_files(target.split(":")[0].split(".")[0])}
+    if reason:
+        outcome["broken"] = {"reason": reason, "remedy": remedy}
+    return outcome
+
+
+def main(arguments: Iterable[str]) -> None:
+    target, distribution, answer = arguments
+    outcome = declared(target, distribution)
+    Path(answer).write_text(json.dumps(outcome))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

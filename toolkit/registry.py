@@ -1,0 +1,401 @@
+"""The registry: names for everything a user may want to swap.
+
+Kind       a sort of component (agent, buffer, front end, ...), with the words it goes by
+Entry      one component: its name, where its code is, its settings, its one-sentence summary
+Registry   entries by kind and name; answers lookups, and explains the ones that fail
+Declarer   what a distribution's ``declare(registry)`` writes to
+
+Entries are data. The code behind one (``"module:Attribute"``) is imported when the component is
+made, never when it is listed, described or misspelled. Built-ins and third parties use the same
+``declare``; third parties are read by `toolkit.plugins`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from toolkit import config as configs
+from toolkit.config import Part, Setting
+from toolkit.errors import MissingExtra, ToolkitError, UsageError, did_you_mean, nearest
+
+PROTOCOL_VERSION = 1
+BUILTIN = "toolkit"
+LOCAL = "local"
+ROOMS = ("core", "nlp", "audio", "envs", "agents", "training", "commands")
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+Target = TypeVar("Target")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of component.
+
+    ``protocol`` and ``suite`` say where its promise and its conformance tests are written.
+    ``context`` names the arguments that `make` hands to the target beside its config.
+    ``namespace`` is shared by kinds whose names must not collide.
+    ``functional`` kinds have plain functions as members: making one gives the function, with the
+    options bound to it.
+    """
+
+    singular: str
+    plural: str
+    protocol: str
+    suite: str = ""
+    context: tuple[str, ...] = ()
+    namespace: str = ""
+    functional: bool = False
+
+    def spelled(self, word: str) -> bool:
+        return word in (self.singular, self.plural)
+
+
+KINDS = (
+    Kind("agent", "agents", "toolkit.agents.base:Agent", "toolkit.testing:AgentSuite",
+         ("observation_space", "action_space", "n_envs", "streams", "clock", "device"), "runnable"),
+    Kind("task", "tasks", "toolkit.training.trainer:Task", "toolkit.testing:TaskSuite",
+         ("parts", "data", "seed", "clock", "device"), "runnable"),
+    Kind("env", "envs", "toolkit.envs.base:VectorEnv", "toolkit.testing:EnvSuite", ("n_envs", "seeds", "options")),
+    Kind("network", "networks", "toolkit.agents.base:Network", "toolkit.testing:NetworkSuite", ("observation_space",)),
+    Kind("buffer", "buffers", "toolkit.agents.base:Buffer", "toolkit.testing:BufferSuite",
+         ("capacity", "n_envs", "observation_space", "action_space", "generator")),
+    Kind("frontend", "frontends", "toolkit.audio.base:Frontend", "toolkit.testing:FrontendSuite"),
+    Kind("transform", "transforms", "toolkit.audio.base:Transform", "toolkit.testing:TransformSuite"),
+    Kind("model", "models", "toolkit.core.base:SequenceModel", "toolkit.testing:ModelSuite", ("inputs", "outputs", "spec")),
+    Kind("vocoder", "vocoders", "toolkit.audio.base:Vocoder", "toolkit.testing:VocoderSuite"),
+    Kind("tokenizer", "tokenizers", "toolkit.nlp.base:Tokenizer", "toolkit.testing:TokenizerSuite"),
+    Kind("dataset", "datasets", "toolkit.core.base:Dataset", "toolkit.testing:DatasetSuite"),
+    Kind("op", "ops", "toolkit.core.base:Op", "toolkit.testing:OpSuite", functional=True),
+    Kind("layer", "layers", "toolkit.core.base:Layer", "toolkit.testing:LayerSuite"),
+    Kind("loss", "losses", "toolkit.core.base:Loss", "toolkit.testing:LossSuite"),
+    Kind("optimizer", "optimizers", "toolkit.core.base:Optimizer", "toolkit.testing:OptimizerSuite", ("parameters",)),
+    Kind("scheduler", "schedulers", "toolkit.core.schedules:Schedule", "toolkit.testing:SchedulerSuite", functional=True),
+    Kind("metric", "metrics", "toolkit.core.base:Metric", "toolkit.testing:MetricSuite", functional=True),
+    Kind("tracker", "trackers", "toolkit.training.recorder:Tracker", "toolkit.testing:TrackerSuite", ("directory",)),
+    Kind("command", "commands", "click:Command"),
+)
+
+
+def kind_of(word: str) -> Kind:
+    """The kind spelled ``word``, singular or plural; raises UsageError with the nearest."""
+    for kind in KINDS:
+        if kind.spelled(word):
+            return kind
+    words = [kind.singular for kind in KINDS]
+    raise UsageError(f"unknown kind {word!r}.{did_you_mean(word, words)} Allowed: {', '.join(words)}.")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One component, as data.
+
+    target     ``"module:Attribute"``, or the live object when registered by the decorator
+    config     its config dataclass, ``"module:Attribute"`` or a class, or None
+    known      its settings, when they were read elsewhere (a guest's, from the cache)
+    aliases    other names it answers to
+    extras     optional dependencies: module name -> install command
+    accepts    what it takes, for an agent the names of action spaces (``Discrete``, ``Box``)
+    cannot     what it cannot do, e.g. ``{"resume": "approximate"}``
+    presets    ``"package:path/to/file.toml"``
+    origin     where it was declared, for messages
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    target: Any
+    summary: str = ""
+    config: Any = None
+    known: tuple[Setting, ...] | None = None
+    aliases: tuple[str, ...] = ()
+    extras: Mapping[str, str] = field(default_factory=dict)
+    accepts: tuple[str, ...] = ()
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    presets: str = ""
+    origin: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.distribution}/{self.name}"
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The component's knobs, without importing its code (configs are torch-free)."""
+        return self.known if self.known is not None else configs.settings_of(self.config_class())
+
+    def config_class(self) -> type | None:
+        return resolve(self.config) if isinstance(self.config, str) else self.config
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The extras that are not installed: module -> install command."""
+        return {module: command for module, command in self.extras.items() if not installed(module)}
+
+    def load(self) -> Any:
+        """The object behind the entry; imports its module.
+
+        Raises MissingExtra naming the install command, or ToolkitError naming the plugin at fault.
+        """
+        for module, command in self.missing.items():
+            raise MissingExtra(f"{self.kind} {self.name!r} needs {module!r}, which is not installed. Install it: {command}")
+        if not isinstance(self.target, str):
+            return self.target
+        try:
+            return resolve(self.target)
+        except Exception as error:
+            if self.distribution == BUILTIN:
+                raise
+            raise ToolkitError(
+                f"{self.kind} {self.id!r} could not be imported from {self.target!r}: "
+                f"{type(error).__name__}: {error}. Everything else still works; see: toolkit plugins"
+            ) from error
+
+
+def installed(module: str) -> bool:
+    """Whether ``module`` can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def resolve(target: str) -> Any:
+    """The object that ``"module:Attribute"`` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class UnknownComponent(UsageError, LookupError):
+    """No component has that name; the message holds the nearest names and the listing command."""
+
+
+class AmbiguousComponent(UsageError, LookupError):
+    """Two plugins offer the same bare name; the message lists both full ids."""
+
+
+class DuplicateComponent(ToolkitError, ValueError):
+    """One distribution declared a name twice, for different targets."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that could not be read: its distribution, the reason, and what to do."""
+
+    distribution: str
+    version: str
+    reason: str
+    remedy: str
+
+
+class Declarer:
+    """What ``declare(registry)`` receives: `add` writes one component of one distribution."""
+
+    def __init__(self, registry: Registry, distribution: str) -> None:
+        self._registry = registry
+        self.distribution = distribution
+
+    def add(self, kind: str, name: str, target: Any, *, summary: str, config: Any = None,
+            aliases: Sequence[str] = (), extras: Mapping[str, str] | None = None, accepts: Sequence[str] = (),
+            cannot: Mapping[str, str] | None = None, presets: str = "") -> None:
+        """Declare one component; see `Entry` for the meaning of each argument."""
+        frame = sys._getframe(1)
+        self._registry.insert(Entry(
+            kind_of(kind).singular, name, self.distribution, target, summary, config, None, tuple(aliases),
+            dict(extras or {}), tuple(accepts), dict(cannot or {}), presets, f"{frame.f_code.co_filename}:{frame.f_lineno}",
+        ))
+
+
+class Registry:
+    """Entries by kind and name. Built-in rooms and plugins are read when first needed."""
+
+    def __init__(self, rooms: Iterable[str] = ROOMS, plugins: bool = True) -> None:
+        self._entries: dict[tuple[str, str, str], Entry] = {}
+        self._rooms = tuple(rooms)
+        self._wants_plugins = plugins
+        self._rooms_read = self._plugins_read = False
+        self.broken: list[Broken] = []
+
+    # -- writing
+
+    def insert(self, entry: Entry) -> None:
+        """Add an entry. The same target again is silent; another target under its name raises."""
+        check_entry(entry)
+        namespace = kind_of(entry.kind).namespace or entry.kind
+        key = (namespace, entry.distribution, entry.name)
+        before = self._entries.get(key)
+        if before and spelled_target(before.target) != spelled_target(entry.target):
+            raise DuplicateComponent(
+                f"{entry.kind} {entry.id!r} is declared twice: at {before.origin} for {spelled_target(before.target)} "
+                f"and at {entry.origin} for {spelled_target(entry.target)}. Rename one of them."
+            )
+        self._entries[key] = entry
+
+    def register(self, kind: str, name: str, *, config: type | None = None, summary: str = "",
+                 **facts: Any) -> Callable[[Target], Target]:
+        """Decorator that registers a live class or function, for notebooks, scripts and tests."""
+
+        def remember(target: Target) -> Target:
+            text = summary or first_line(getattr(target, "__doc__", None)) or f"A {kind} defined in this process."
+            origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', target)}"
+            for name_of in ("aliases", "accepts"):
+                facts[name_of] = tuple(facts.get(name_of, ()))
+            self.insert(Entry(kind_of(kind).singular, name, LOCAL, target, text, config, origin=origin, **facts))
+            return target
+
+        return remember
+
+    # -- reading
+
+    def entries(self, kind: str | None = None, pattern: str = "", plugins: bool = True) -> list[Entry]:
+        """Entries sorted by kind, name and distribution; ``pattern`` is a part of a name or a glob."""
+        self._read(plugins)
+        order = {item.singular: index for index, item in enumerate(KINDS)}
+        chosen = [entry for entry in self._entries.values() if kind is None or entry.kind == kind]
+        if pattern:
+            chosen = [entry for entry in chosen if matches(entry, pattern)]
+        return sorted(chosen, key=lambda entry: (order[entry.kind], entry.name, entry.distribution))
+
+    def get(self, kind: str | Sequence[str], name: str) -> Entry:
+        """The entry called ``name`` (bare, an alias, or ``distribution/name``) among the kinds given.
+
+        Raises UnknownComponent or AmbiguousComponent.
+        """
+        kinds = (kind,) if isinstance(kind, str) else tuple(kind)
+        found = self._find(kinds, name, plugins=False) or self._find(kinds, name, plugins=True)
+        if not found:
+            raise self._unknown(kinds, name)
+        if len(found) > 1:
+            ids = " or ".join(sorted(entry.id for entry in found))
+            raise AmbiguousComponent(f"{kinds[0]} {name!r} is offered by more than one distribution. Write {ids}.")
+        return found[0]
+
+    def _find(self, kinds: tuple[str, ...], name: str, plugins: bool) -> list[Entry]:
+        pool = [entry for entry in self.entries(plugins=plugins) if entry.kind in kinds]
+        distribution, _, bare = name.rpartition("/")
+        bare = bare.replace("_", "-")
+        for same in (lambda entry: entry.name == bare, lambda entry: bare in entry.aliases):
+            found = [entry for entry in pool if same(entry) and distribution in ("", entry.distribution)]
+            ours = [entry for entry in found if entry.distribution in (LOCAL, BUILTIN)]
+            if found:
+                # A plugin never shadows a built-in, and a live object never does either.
+                return sorted(ours, key=lambda entry: entry.distribution != BUILTIN)[:1] or found
+        return []
+
+    def _unknown(self, kinds: tuple[str, ...], name: str) -> UnknownComponent:
+        words = " or ".join(kinds)
+        everything = self.entries()
+        names = [word for entry in everything if entry.kind in kinds for word in (entry.name, *entry.aliases)]
+        message = f"unknown {words} {name!r}.{did_you_mean(name, names)}"
+        elsewhere = [entry for entry in everything if entry.kind not in kinds and name in (entry.name, *entry.aliases)]
+        if elsewhere:
+            message += f" {name!r} is a {elsewhere[0].kind}."
+        elif not nearest(name, names):
+            others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
+            for match in nearest(name, others, 1):
+                message += f" There is a {others[match]} {match!r}."
+        return UnknownComponent(message + f" See them all: toolkit list {kinds[0]}")
+
+    def _read(self, plugins: bool) -> None:
+        if not self._rooms_read:
+            self._rooms_read = True
+            for room in self._rooms:
+                importlib.import_module(f"toolkit.{room}").declare(Declarer(self, BUILTIN))
+        if plugins and self._wants_plugins and not self._plugins_read:
+            self._plugins_read = True
+            from toolkit import plugins as guests
+
+            for entry in guests.discover(self.broken):
+                self._insert_guest(entry)
+
+    def _insert_guest(self, entry: Entry) -> None:
+        try:
+            self.insert(entry)
+        except ToolkitError as error:
+            self.broken.append(Broken(entry.distribution, "", str(error), "tell the authors of the plugin"))
+
+    # -- making
+
+    def make(self, kind: str, name: str, /, **options: Any) -> Any:
+        """A component by name. ``options`` are the fields of its config and its kind's context.
+
+        Raises UnknownComponent, ConfigError or MissingExtra before anything heavy is imported.
+        """
+        entry = self.get(kind, name)
+        context_names = kind_of(entry.kind).context
+        context = {key: value for key, value in options.items() if key in context_names}
+        values = {key: value for key, value in options.items() if key not in context_names}
+        known = {item.name: item for item in entry.settings}
+        checked = {key: self._checked_part(configs.lookup(known, key).check(value), known[key])
+                   for key, value in values.items()}
+        target = entry.load()
+        if kind_of(entry.kind).functional:
+            return functools.partial(target, **checked) if checked else target
+        config = entry.config_class()
+        return target(**context) if config is None else target(configs.build(config, checked), **context)
+
+    def _checked_part(self, value: Any, setting: Setting) -> Any:
+        if isinstance(value, Part):
+            known = {item.name: item for item in self.get(setting.kind, value.name).settings}
+            return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
+        return value
+
+
+def matches(entry: Entry, pattern: str) -> bool:
+    """Whether a name, an alias or the full id of ``entry`` holds ``pattern`` (or matches it as a glob)."""
+    names = (entry.name, entry.id, *entry.aliases)
+    return any(pattern in name or fnmatch.fnmatch(name, pattern) for name in names)
+
+
+def check_entry(entry: Entry) -> None:
+    """Raise ToolkitError when an entry could not be listed or made."""
+    for name in (entry.name, *entry.aliases):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ToolkitError(
+                f"{entry.kind} name {name!r} (declared at {entry.origin}) is not allowed: "
+                "lower-case letters, digits, '-' and '.' only, beginning with a letter or digit"
+            )
+    if isinstance(entry.target, str) and ":" not in entry.target:
+        raise ToolkitError(f"{entry.kind} {entry.name!r}: target {entry.target!r} is not of the form 'module:Attribute'")
+    if not isinstance(entry.target, str) and not callable(entry.target):
+        raise ToolkitError(f"{entry.kind} {entry.name!r}: target {entry.target!r} is neither 'module:Attribute' nor callable")
+    if not entry.summary or not isinstance(entry.summary, str):
+        raise ToolkitError(f"{entry.kind} {entry.name!r} (declared at {entry.origin}) has no summary")
+
+
+def spelled_target(target: Any) -> str:
+    if isinstance(target, str):
+        return target
+    return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON values (for the plugin cache and for ``--json``)."""
+    return {
+        "kind": entry.kind, "name": entry.name, "target": spelled_target(entry.target), "summary": entry.summary,
+        "config": spelled_target(entry.config) if entry.config is not None else None,
+        "settings": configs.to_json(entry.settings), "aliases": list(entry.aliases), "extras": dict(entry.extras),
+        "accepts": list(entry.accepts), "cannot": dict(entry.cannot), "presets": entry.presets, "origin": entry.origin,
+    }
+
+
+def undescribe(row: Mapping[str, Any], distribution: str) -> Entry:
+    """The inverse of `describe`."""
+    facts = dict(row)
+    known = configs.from_json(facts.pop("settings"))
+    facts["aliases"], facts["accepts"] = tuple(facts["aliases"]), tuple(facts["accepts"])
+    return replace(Entry(distribution=distribution, **facts), known=known)
+
+
+registry = Registry()

@@ -1,0 +1,127 @@
+"""The collector: steps the environments with the agent and fills time-major arrays."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from toolkit.agents.base import Agent, Array, Steps
+from toolkit.core.clock import Clock
+from toolkit.envs.base import Final, VectorEnv, zeros
+
+
+class Episode(NamedTuple):
+    """A finished episode: the sum of its rewards and its number of steps."""
+
+    episode_return: float
+    length: int
+
+
+class Collector:
+    """Owns the position in the environments: the observations to act on, and unfinished returns.
+
+    It moves the clock as it steps, so that schedules read the right step while acting.
+    """
+
+    def __init__(self, envs: VectorEnv, agent: Agent, clock: Clock) -> None:
+        self.envs, self.agent, self.clock = envs, agent, clock
+        self.seconds = {"acting": 0.0, "stepping": 0.0}
+        self._returns = np.zeros(envs.n_envs)
+        self._lengths = np.zeros(envs.n_envs, np.int64)
+        self._observations: Array | None = None
+        self._state: Any = None
+
+    def collect(self, rows: int) -> tuple[Steps, list[Episode]]:
+        """Take ``rows`` steps of every environment, or fewer when the budget ends before.
+
+        Steps beyond the budget are marked not valid, so that a run takes exactly its budget.
+        """
+        n_envs = self.envs.n_envs
+        if self._observations is None:
+            self._observations = self.envs.reset()
+        observations = zeros(self.envs.observation_space, rows + 1, n_envs)
+        actions = zeros(self.envs.action_space, rows, n_envs)
+        rewards = np.zeros((rows, n_envs))
+        terminated, truncated = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
+        valid = np.ones((rows, n_envs), bool)
+        finals: list[tuple[int, Final]] = []
+        observations[0] = self._observations
+        acting = stepping = 0.0
+        taken, clock = 0, self.clock
+        while taken < rows and clock.step < clock.budget:
+            begin = perf_counter()
+            acted = self.agent.act(observations[taken], self._state)
+            middle = perf_counter()
+            stepped = self.envs.step(acted.actions)
+            end = perf_counter()
+            acting += middle - begin
+            stepping += end - middle
+            observations[taken + 1] = stepped.observations
+            actions[taken] = acted.actions
+            rewards[taken] = stepped.rewards
+            terminated[taken] = stepped.terminated
+            truncated[taken] = stepped.truncated
+            if stepped.final is not None:
+                finals.append((taken, stepped.final))
+            if stepped.valid is not None:
+                valid[taken] = stepped.valid
+                clock.step += self._within_budget(valid[taken])
+            elif clock.step + n_envs > clock.budget:
+                clock.step += self._within_budget(valid[taken])
+            else:
+                clock.step += n_envs
+            taken += 1
+        self.seconds["acting"] += acting
+        self.seconds["stepping"] += stepping
+        self._observations = observations[taken].copy()
+        steps = Steps(
+            observations[:taken + 1], actions[:taken], rewards[:taken], terminated[:taken], truncated[:taken],
+            valid[:taken], *self._side_table(finals),
+        )
+        return steps, self._episodes(steps)
+
+    def _within_budget(self, valid: Array) -> int:
+        """Mark the steps of one row that exceed the budget; the number left."""
+        extra = int(valid.sum()) - (self.clock.budget - self.clock.step)
+        if extra > 0:
+            valid[np.flatnonzero(valid)[-extra:]] = False
+        return int(valid.sum())
+
+    def _side_table(self, finals: list[tuple[int, Final]]) -> tuple[Array, Array, Array]:
+        if not finals:
+            empty = np.zeros(0, np.int64)
+            return empty, empty, zeros(self.envs.observation_space, 0)
+        rows = np.concatenate([np.full(len(final.indices), row) for row, final in finals])
+        return rows, np.concatenate([final.indices for _, final in finals]), np.concatenate(
+            [final.observations for _, final in finals])
+
+    def _episodes(self, steps: Steps) -> list[Episode]:
+        """Finished episodes in the order they ended; unfinished ones are carried over."""
+        begin = np.zeros(self.envs.n_envs, np.int64)
+        totals = np.cumsum(np.where(steps.valid, steps.rewards, 0.0), axis=0)
+        counts = np.cumsum(steps.valid, axis=0)
+        before, counted = np.zeros(self.envs.n_envs), begin.copy()
+        episodes = []
+        ended = (steps.terminated | steps.truncated) & steps.valid
+        for row, copy in zip(*np.nonzero(ended), strict=True):
+            episodes.append(Episode(float(self._returns[copy] + totals[row, copy] - before[copy]),
+                                    int(self._lengths[copy] + counts[row, copy] - counted[copy])))
+            self._returns[copy] = self._lengths[copy] = 0
+            before[copy], counted[copy] = totals[row, copy], counts[row, copy]
+        if len(totals):
+            self._returns += totals[-1] - before
+            self._lengths += counts[-1] - counted
+        return episodes
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"returns": self._returns, "lengths": self._lengths, "begun": self._observations is not None}
+        if self._observations is not None:
+            state["envs"] = self.envs.get_state()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
+        if state["begun"]:
+            self._observations = self.envs.set_state(state["envs"]).copy()

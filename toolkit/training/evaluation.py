@@ -1,0 +1,87 @@
+"""Evaluation of a policy: its own environments and seeds, an even quota of episodes for each.
+
+An even quota avoids the bias towards short episodes that "the first N to finish" has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from toolkit.agents.base import Agent
+from toolkit.core.seeding import Streams
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec, VectorEnv
+
+MAX_COPIES = 20
+
+
+class EvaluationStopped(Exception):
+    """The evaluation was told to stop before it was complete; it leaves nothing behind."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    score    one number, higher is better; decides which checkpoint is the best
+    summary  what the command line prints
+    metrics  what goes to metrics.jsonl
+    details  what else goes to the file in ``evaluations/``
+    """
+
+    score: float
+    summary: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should_stop: Callable[[], bool] = bool) -> Evaluation:
+    """Returns of ``episodes`` episodes with deterministic actions, on seeds derived from ``seed``."""
+    copies = min(episodes, MAX_COPIES)
+    streams = Streams(seed)
+    seeds = [streams.seed("evaluation", index) for index in range(copies)]
+    envs = factory.make(spec, copies, seeds)
+    try:
+        quotas = np.array([(episodes + index) // copies for index in range(copies)])
+        returns, lengths = play(agent, envs, quotas, should_stop)
+    finally:
+        envs.close()
+    mean, spread = float(np.mean(returns)), float(np.std(returns))
+    return Evaluation(
+        score=mean,
+        summary={"mean_return": mean, "std_return": spread, "episodes": episodes, "returns": returns},
+        metrics={"eval/mean_reward": mean, "eval/std_reward": spread, "eval/mean_ep_length": float(np.mean(lengths))},
+        details={"env": spec.id, "lengths": lengths, "seed": seed, "env_seeds": seeds},
+    )
+
+
+def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
+         should_stop: Callable[[], bool] = bool) -> tuple[list[float], list[int]]:
+    """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy."""
+    returns: list[list[float]] = [[] for _ in quotas]
+    lengths: list[list[int]] = [[] for _ in quotas]
+    running, steps = np.zeros(len(quotas)), np.zeros(len(quotas), np.int64)
+    left = quotas.copy()
+    observations = envs.reset()
+    state: Any = None
+    while left.any():
+        if should_stop():
+            raise EvaluationStopped
+        acted = agent.act(observations, state, deterministic=True)
+        state = acted.state
+        stepped = envs.step(acted.actions)
+        valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid
+        running += np.where(valid, stepped.rewards, 0.0)
+        steps += valid
+        for index in np.flatnonzero((stepped.terminated | stepped.truncated) & valid):
+            if left[index] > 0:
+                returns[index].append(float(running[index]))
+                lengths[index].append(int(steps[index]))
+                left[index] -= 1
+            running[index] = steps[index] = 0
+        observations = stepped.observations
+    return [item for row in returns for item in row], [item for row in lengths for item in row]

@@ -1,0 +1,246 @@
+"""Wiring: from a resolved plan to a trained run, and from a run on the disk back to its parts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from toolkit.agents.base import Agent
+from toolkit.config import Resolved
+from toolkit.core import devices
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
+from toolkit.envs import factory, spaces
+from toolkit.envs.base import EnvSpec
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.registry import registry
+from toolkit.training.progress import make_progress
+from toolkit.training.recorder import make_recorder
+from toolkit.training.resolve import Plan, options_of
+from toolkit.training.run_directory import RunDirectory, library_versions, machine
+from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
+from toolkit.training.trainer import Intervals, Outcome, Trainer
+
+RECORDS, EVALUATIONS, CHECKPOINTS = 100, 10, 10  # how often in a run, where nothing else is said
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run in this process: where it is on the disk, how it went, and where it continued from."""
+
+    directory: RunDirectory
+    outcome: Outcome
+    start: int
+    resumed_from: int | None
+
+
+def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> Session:
+    """Start a new run and train it to its end."""
+    values = plan.config.values
+    task = make_task(plan)  # before the folder: wrong environments and spaces leave nothing behind
+    try:
+        if init_from:
+            initialise_from(task, init_from)
+        directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
+        directory.write({**describe(plan, task), "init_from": init_from})
+        trainer = make_trainer(directory, plan)
+        return Session(directory, run(trainer, task), 0, None)
+    finally:
+        task.close()
+
+
+def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None) -> Session:
+    """Continue a run exactly, from its last checkpoint or from ``step``; ``steps`` is a new budget.
+
+    Raises CheckpointError when the checkpoint is damaged, UsageError when there is none.
+    """
+    facts = directory.read()
+    plan = plan_of(facts)
+    checkpoints = directory.checkpoints
+    checkpoints.sweep()
+    present = checkpoints.steps()
+    if not present:
+        raise UsageError(f"{directory.path} holds no checkpoint to resume from. Start again: toolkit run {plan.entry.name} ...")
+    if step is not None and step not in present:
+        raise UsageError(f"{directory.path} has no checkpoint {step}. Allowed: {', '.join(map(str, present))}.")
+    begin = present[-1] if step is None else step
+    states = checkpoints.load(begin)
+    if steps is not None:
+        if steps <= begin:
+            raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
+        plan.config.set("steps", steps, "flag")
+    finished = facts.get("status") == "finished"
+    task = make_task(plan)
+    try:
+        trainer = make_trainer(directory, plan)
+        at_end = finished and begin == facts.get("steps")
+        trainer.restore(task, states, facts.get("offsets") if at_end else None)
+        checkpoints.set_aside(after=begin)
+        directory.update(status="running", config=plan.config.json())
+        return Session(directory, run(trainer, task), begin, begin)
+    finally:
+        task.close()
+
+
+def run(trainer: Trainer, task: Task) -> Outcome:
+    """Fit, and say on disk how it ended."""
+    try:
+        return trainer.fit(task)
+    except ToolkitError as error:
+        mark(trainer.directory, "interrupted" if error.exit_code > 2 else "failed", str(error))
+        raise
+    except OSError as error:
+        mark(trainer.directory, "failed", str(error))
+        advice = trainer.directory.checkpoints.advice(-1)
+        raise ToolkitError(f"the run could not write to {trainer.directory.path}: {error.strerror or error}. {advice}") from error
+    finally:
+        trainer.recorder.close()
+
+
+def mark(directory: RunDirectory, status: str, reason: str) -> None:
+    """Note in run.json how the run ended; on a full disk there may be no room even for that."""
+    try:
+        directory.update(status=status, reason=reason)
+    except OSError as error:
+        print(f"run.json could not be updated: {error.strerror}", file=sys.stderr)
+
+
+# -- parts
+
+
+def make_task(plan: Plan) -> Task:
+    """The task that ``plan`` describes, freshly seeded."""
+    values = plan.config.values
+    torch.set_num_threads(values["threads"])
+    streams = Streams(values["seed"])
+    torch.manual_seed(streams.seed("torch"))
+    return make_online_task(plan, streams)
+
+
+def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
+    values = plan.config.values
+    spec = EnvSpec(values["env"], plan.env_options)
+    clock = Clock(values["steps"])
+    n_envs = values["n_envs"]
+    device = devices.select(values["device"])
+    envs = factory.make(spec, n_envs, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"])
+    try:
+        agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
+        part = agent.config.buffer
+        buffer = registry.make(
+            "buffer", part.name, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
+            action_space=envs.action_space, generator=streams.generator("sampling"), **part.options)
+    except BaseException:
+        envs.close()
+        raise
+    evaluator = AgentEvaluator(spec, evaluation_seed(values["seed"]), values["evaluation_episodes"], values["final_episodes"])
+    return OnlineTask(agent, envs, buffer, clock, evaluator)
+
+
+def make_agent(name: str, config: Resolved, observation_space: Any, action_space: Any, n_envs: int, streams: Streams,
+               clock: Clock, device: torch.device) -> Agent:
+    options = options_of(registry.get("agent", name), config)
+    agent: Agent = registry.make("agent", name, observation_space=observation_space, action_space=action_space,
+                                 n_envs=n_envs, streams=streams, clock=clock, device=device, **options)
+    return agent
+
+
+def make_trainer(directory: RunDirectory, plan: Plan) -> Trainer:
+    values = plan.config.values
+    steps = values["steps"]
+
+    def every(name: str, share: int) -> int:
+        return max(1, steps // share) if values[name] is None else int(values[name])
+
+    intervals = Intervals(every("record_every", RECORDS), every("evaluate_every", EVALUATIONS),
+                          every("checkpoint_every", CHECKPOINTS), values["checkpoint_seconds"])
+    title = f"{plan.entry.name} on {plan.subject}, seed {values['seed']}"
+    return Trainer(directory, make_recorder(directory.path), intervals, make_progress(title, OnlineTask.unit))
+
+
+def describe(plan: Plan, task: Task) -> dict[str, Any]:
+    """The content of run.json at the start of a run."""
+    facts: dict[str, Any] = {
+        "format": 1, "status": "running", "name": plan.entry.name, "component": plan.entry.id, "kind": plan.entry.kind,
+        "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": plan.config.json(),
+        "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
+        "distributions": distributions(plan), "libraries": library_versions(), "machine": machine(),
+        "threads": torch.get_num_threads(), "process": os.getpid(),
+    }
+    if isinstance(task, OnlineTask):
+        facts["spaces"] = {"observation": spaces.to_json(task.envs.observation_space),
+                           "action": spaces.to_json(task.envs.action_space)}
+    return facts
+
+
+def distributions(plan: Plan) -> dict[str, str]:
+    """Versions of the distributions that offer the components in use."""
+    import importlib.metadata
+
+    from toolkit import __version__
+    from toolkit.registry import BUILTIN, LOCAL
+
+    name = plan.entry.distribution
+    versions = {BUILTIN: __version__}
+    if name not in (BUILTIN, LOCAL):
+        versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def plan_of(facts: Mapping[str, Any]) -> Plan:
+    """The plan of a run on the disk."""
+    entry = registry.get(("agent", "task"), facts["component"])
+    return Plan(entry, Resolved.from_json(facts["config"]), facts["preset"])
+
+
+def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
+    """The agent of a run as it was at ``step`` (its final or last checkpoint), without its environment."""
+    facts = directory.read()
+    plan = plan_of(facts)
+    if plan.entry.kind != "agent":
+        raise UsageError(f"{directory.path} is a run of the task {plan.entry.name!r}, which has no agent")
+    states = directory.checkpoints.load(newest(directory) if step is None else step)
+    values = plan.config.values
+    clock = Clock(values["steps"], states["trainer"]["step"])
+    torch.set_num_threads(values["threads"])
+    agent = make_agent(plan.entry.id, plan.config, spaces.from_json(facts["spaces"]["observation"]),
+                       spaces.from_json(facts["spaces"]["action"]), values["n_envs"], Streams(values["seed"]), clock,
+                       devices.select("cpu" if not torch.cuda.is_available() else values["device"]))
+    agent.load_state_dict(states["agent"])
+    return agent
+
+
+def newest(directory: RunDirectory) -> int:
+    """The final checkpoint, or the last one of an unfinished run."""
+    final = directory.checkpoints.linked("final")
+    if final is not None:
+        return final
+    steps = directory.checkpoints.steps()
+    if not steps:
+        raise UsageError(f"{directory.path} holds no checkpoint yet")
+    return steps[-1]
+
+
+def initialise_from(task: Task, run_text: str) -> None:
+    """Start from the parameters of another run's agent (``--init-from``); nothing else is taken over."""
+    from toolkit.training.run_directory import find_run
+
+    directory, step = find_run(run_text)
+    states = directory.checkpoints.load(newest(directory) if step is None else step)
+    state = states["agent"]
+    if not isinstance(task, OnlineTask):
+        raise UsageError("--init-from is for agents")
+    initialise = getattr(task.agent, "initialise", None)
+    if initialise is None:
+        raise UsageError(f"--init-from: {type(task.agent).__name__} cannot start from another run")
+    try:
+        initialise(state)
+    except (KeyError, RuntimeError) as error:
+        first = str(error).strip().split("\n")[-1].strip()
+        raise UsageError(f"--init-from {run_text}: its parameters do not fit this agent ({first}). "
+                         "Use the same agent, network and spaces") from error
