@@ -53,6 +53,7 @@ class DQN:
         self._q_values = self.online.acting()
         self._path = path_of(self.online, config.batch_size)
         self._selector = path_of(self.online, config.batch_size)
+        self._target_path = path_of(self.target, config.batch_size)
         self._updates, self._target_step = 0, 0
 
     def _network(self, observation_space: gymnasium.Space[Any]) -> Headed:
@@ -108,7 +109,7 @@ class DQN:
         rewards = self._tensor(batches.rewards)
         discounts = config.gamma * (~self._tensor(batches.terminated)).float()  # [K, B]
         weights = None if batches.weights is None else self._tensor(batches.weights)
-        q_following = self.target(following.flatten(0, 1)).unflatten(0, rewards.shape)  # [K, B, A]
+        q_following = self._target_values(following)  # [K, B, A]
         goals = targets.q_learning_target(rewards, discounts, q_following)  # [K, B]
         gradient = torch.zeros(rewards.shape[1], self.n_actions, device=self.device)  # [B, A]
         deltas = torch.empty_like(rewards)  # [K, B]
@@ -134,6 +135,17 @@ class DQN:
             "rollout/exploration_rate": self.epsilon,
         }
         return Updated(metrics, deltas.abs().cpu().numpy())
+
+    def _target_values(self, following: Tensor) -> Tensor:
+        """Target-network values [K, B, A] of all next observations of the phase.
+
+        One minibatch after another on preallocated tensors: activations stay in the cache, which is
+        several times faster than one large pass.
+        """
+        values = torch.empty(*following.shape[:2], self.n_actions, device=self.device)
+        for k in range(len(following)):
+            values[k] = self._target_path.forward(following[k])
+        return values
 
     def _update_target(self) -> None:
         interval = self.config.target_update_interval

@@ -1,5 +1,19 @@
-"""Commands."""
+"""Commands, one file each; imported only when called."""
+
+from toolkit.registry import Declarer
+
+COMMANDS = {
+    "run": "Train a component: toolkit run dqn --env CartPole-v1.",
+    "resume": "Continue a run exactly where it stopped.",
+    "evaluate": "Evaluate a run's policy or model.",
+    "list": "List components by kind or name.",
+    "info": "Describe one component: settings, presets, extras.",
+    "plugins": "Show third-party distributions and what is wrong with them.",
+    "doctor": "Try everything that is installed, and name what does not work.",
+}
 
 
-def declare(registry):
-    pass
+def declare(registry: Declarer) -> None:
+    """The room's components."""
+    for name, summary in COMMANDS.items():
+        registry.add("command", name, f"toolkit.commands.{name}:{name}_command", summary=summary)

@@ -1,0 +1,76 @@
+"""The front door: finds commands in the registry, imports one when it is called, decides the exit code.
+
+Exit codes: 0 done; 1 the run failed; 2 wrong usage or unknown name; 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from toolkit import __version__
+from toolkit.errors import ToolkitError
+from toolkit.registry import registry
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class RegistryGroup(click.Group):
+    """A click group whose commands are the registry's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [entry.name for entry in registry.entries("command")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        command: click.Command = registry.get("command", cmd_name).load()
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in registry.entries("command")])
+
+
+@click.group(cls=RegistryGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="toolkit")
+def toolkit() -> None:
+    """Reinforcement-learning and audio agents: train, resume, evaluate, inspect.
+
+    Begin with: toolkit run dqn --env CartPole-v1
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; the one place that turns errors into messages and exit codes."""
+    # NumPy's BLAS would start a thread a core for products that take microseconds.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.exit(exit_code(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def exit_code(arguments: list[str]) -> int:
+    try:
+        result = toolkit.main(args=arguments, prog_name="toolkit", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ToolkitError as error:
+        print(f"toolkit: {error}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("toolkit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`toolkit list | head`): nothing is wrong.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (kept open until the process ends)
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"toolkit: {where}{error.strerror or error}", file=sys.stderr)
+        return FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""How commands speak: results to stdout, as text or as one JSON object; talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
+
+
+def emit(value: Any) -> None:
+    """Print ``value`` as JSON; infinities and NaN become null, which JSON can hold."""
+    print(json.dumps(finite(value)))
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) != float("inf") and value == value else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def talk(text: str) -> None:
+    """A remark for the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
+    """Rows as aligned columns; the last column is not padded."""
+    rows = [tuple(str(cell) for cell in row) for row in rows]
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = ("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows)
+    return "\n".join(" " * indent + line.rstrip() for line in lines)
+
+
+def session_json(session: Any, wall_seconds: float) -> dict[str, Any]:
+    """The JSON object of ``run`` and ``resume``."""
+    outcome = session.outcome
+    taken = outcome.steps - session.start
+    return {
+        "run": str(session.directory.path), "steps": outcome.steps, "resumed_from": session.resumed_from,
+        "wall_seconds": round(wall_seconds, 3), "train_seconds": round(outcome.train_seconds, 3),
+        "steps_per_second": round(taken / outcome.train_seconds, 1) if outcome.train_seconds else 0.0,
+        "parameters_sha256": outcome.parameters_sha256, "evaluation": dict(outcome.evaluation.summary),
+    }
+
+
+def session_text(facts: dict[str, Any]) -> str:
+    """The same for a person."""
+    rows = [("run", facts["run"]), ("steps", f"{facts['steps']:,} ({facts['steps_per_second']:,.0f} a second)"),
+            ("evaluation", evaluation_text(facts["evaluation"])),
+            ("time", f"{facts['wall_seconds']:.1f} s, of which {facts['train_seconds']:.1f} s training"),
+            ("next", f"toolkit evaluate {facts['run']}")]
+    return table(rows)
+
+
+def evaluation_text(summary: dict[str, Any]) -> str:
+    """One line about an evaluation."""
+    if "mean_return" in summary:
+        return (f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
+                f"over {summary['episodes']} episodes")
+    return ", ".join(f"{name} {value:.4g}" for name, value in summary.items() if isinstance(value, (int, float)))
+
+
+def process_seconds() -> float:
+    """Seconds since this process started, from the kernel where it tells, else since Python began."""
+    import os
+    import time
+
+    try:
+        with open("/proc/self/stat") as file:
+            ticks = float(file.read().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.process_time()

@@ -1,0 +1,191 @@
+"""A component's settings as flags: parsing, and the help that shows them.
+
+``--learning-rate 1e-3``, ``--network.hidden-sizes 64,64``, ``--double`` or ``--no-double``;
+hyphens are canonical and underscores accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from toolkit.config import FALSE, TRUE, Part, Setting
+from toolkit.errors import UsageError, did_you_mean
+from toolkit.registry import Entry, registry
+from toolkit.training.presets import load_presets
+from toolkit.training.resolve import ENV_PREFIX, all_settings
+
+METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
+
+
+class ComponentCommand(click.Command):
+    """A command whose first argument NAME decides which further flags there are.
+
+    Those flags are taken out before click parses the rest, and reach the function as ``flags``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        statics = static_options(self)
+        name = first_name(args, statics)
+        entry = registry.get(("agent", "task"), name) if name else None
+        ctx.meta["entry"] = entry
+        rest, flags = (args, {}) if entry is None else take_flags(entry, args, statics)
+        ctx.meta["flags"] = flags
+        return super().parse_args(ctx, rest)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        entry = ctx.meta.get("entry")
+        if entry is None:
+            with formatter.section("Settings"):
+                formatter.write_text("Each component has its own: toolkit run dqn --help")
+        else:
+            write_settings(entry, ctx.meta["flags"], formatter)
+
+
+def static_options(command: click.Command) -> dict[str, bool]:
+    """The command's own options -> whether they take a value."""
+    options = {"--help": False, "-h": False}
+    for item in command.params:
+        if isinstance(item, click.Option):
+            options.update({word: not item.is_flag for word in (*item.opts, *item.secondary_opts)})
+    return options
+
+
+def first_name(args: Sequence[str], statics: Mapping[str, bool]) -> str | None:
+    """The first argument that is neither a flag nor the value of one."""
+    index = 0
+    while index < len(args):
+        token = args[index]
+        if not token.startswith("-"):
+            return token
+        bare = "=" not in token and not token.startswith("--no-")
+        takes = statics.get(token, bare)
+        index += 2 if takes and bare else 1
+    return None
+
+
+def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool]) -> tuple[list[str], dict[str, str]]:
+    """Split the arguments into what click parses and the settings given, by dotted name.
+
+    Raises UsageError for a flag that exists nowhere, with the nearest.
+    """
+    rest: list[str] = []
+    flags: dict[str, str] = {}
+    known = known_settings(entry, args)
+    tokens = list(args)
+    while tokens:
+        token = tokens.pop(0)
+        word, equals, value = token.partition("=")
+        if not token.startswith("--") or word in statics:
+            rest.append(token)
+            if statics.get(word) and not equals and tokens:
+                rest.append(tokens.pop(0))
+            continue
+        name = setting_name(word)
+        if name not in known and name.startswith("no_") and is_bool(known.get(name[3:])):
+            flags[name[3:]] = "false"
+        elif name not in known and not is_free(name, known):
+            words = [*statics, *("--" + key.replace("_", "-") for key in known)]
+            raise UsageError(f"{entry.name} has no option {word!r}.{did_you_mean(word.replace('_', '-'), words)} "
+                             f"See them all: toolkit run {entry.name} --help")
+        elif equals:
+            flags[name] = value
+        elif is_bool(known.get(name)):
+            flags[name] = tokens.pop(0) if tokens and tokens[0].lower() in TRUE + FALSE else "true"
+        elif tokens and (not tokens[0].startswith("--")):
+            flags[name] = tokens.pop(0)
+        elif "--help" in tokens:
+            continue
+        else:
+            raise UsageError(f"{word} needs a value: {known[name].allowed if name in known else 'any'}")
+    return rest, flags
+
+
+def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
+    """The entry's settings, with the parts that the arguments choose."""
+    chosen: dict[str, str] = {}
+    parts = {name for name, item in all_settings(entry, {}).items() if item.kind}
+    for token, following in zip(args, [*args[1:], ""], strict=True):
+        word, equals, value = token.partition("=")
+        if word.startswith("--") and setting_name(word) in parts:
+            chosen[setting_name(word)] = value if equals else following
+    return all_settings(entry, chosen)
+
+
+def setting_name(word: str) -> str:
+    name = word[2:]
+    return name if name.startswith(ENV_PREFIX) else name.replace("-", "_")
+
+
+def is_bool(item: Setting | None) -> bool:
+    return item is not None and item.type == "bool" and not item.many
+
+
+def is_free(name: str, known: Mapping[str, Setting]) -> bool:
+    """Whether a dotted name may be known later: an environment's option, or a part's that a file chooses."""
+    head = name.rpartition(".")[0]
+    return name.startswith(ENV_PREFIX) or (head in known and bool(known[head].kind))
+
+
+# -- help
+
+
+def write_settings(entry: Entry, flags: Mapping[str, str], formatter: click.HelpFormatter) -> None:
+    """The entry's settings in sections: its own, its parts', the run's."""
+    own = {item.name for item in entry.settings}
+    sections: dict[str, list[tuple[str, str]]] = {f"Settings of {entry.name}": []}
+    common: list[tuple[str, str]] = []
+    known = all_settings(entry, {name: value for name, value in flags.items() if "." not in name})
+    for name, item in known.items():
+        row = (flag_text(name, item), help_text(item))
+        head = name.rpartition(".")[0]
+        if head:
+            chosen = flags.get(head) or known[head].default.name
+            sections.setdefault(f"Settings of {head} {chosen}", []).append(row)
+        elif name in own:
+            sections[f"Settings of {entry.name}"].append(row)
+        else:
+            common.append(row)
+    sections["Settings of the run"] = common
+    for title, rows in sections.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
+    write_presets(entry, formatter)
+
+
+def write_presets(entry: Entry, formatter: click.HelpFormatter) -> None:
+    presets = load_presets(entry)
+    if presets:
+        with formatter.section("Presets"):
+            formatter.write_dl([(name, ", ".join(subjects)) for name, subjects in presets.items()])
+
+
+def flag_text(name: str, item: Setting) -> str:
+    flag = "--" + name.replace("_", "-")
+    if is_bool(item):
+        return f"{flag} / --no-{name.replace('_', '-')}"
+    metavar = "|".join(item.choices) if item.choices else item.kind.upper() if item.kind else METAVARS[item.type]
+    return f"{flag} {metavar}{',...' if item.many else ''}"
+
+
+def help_text(item: Setting) -> str:
+    """``Adam's step size [above 0; default 0.0005]``."""
+    facts = [item.unit] if item.unit else []
+    bounds = item._bounds()
+    facts += [" and ".join(bounds)] if bounds else []
+    facts.append(f"default {value_text(item.default)}")
+    return f"{item.help} [{'; '.join(facts)}]".strip()
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, Part):
+        return value.name
+    if isinstance(value, (tuple, list)):
+        return ",".join(value_text(item) for item in value) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,60 @@
+"""``toolkit list [KIND] [PATTERN]``: what there is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.registry import KINDS, Broken, Entry, registry
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@click.argument("pattern", required=False)
+@output.json_option
+def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
+    """List components, the built-in ones and those of plugins.
+
+    KIND is a kind (agent, network, ...); a word that is no kind is a PATTERN over names.
+    """
+    spelled = next((item.singular for item in KINDS if kind and item.spelled(kind)), None)
+    if kind and spelled is None:
+        kind, pattern = None, pattern or kind
+    rows = [row_of(entry) for entry in registry.entries(spelled, pattern or "")]
+    rows += [broken_row(item) for item in registry.broken if not kind and (not pattern or pattern in item.distribution)]
+    if as_json:
+        output.emit(rows)
+        return
+    if not rows:
+        output.talk(f"nothing matches {pattern or kind!r}. See everything: toolkit list")
+        return
+    width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)
+    print(output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])
+          if width >= 200 else "\n".join(line[:width] for line in output.table(
+              [(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows]).split("\n")))
+
+
+def row_of(entry: Entry) -> dict[str, Any]:
+    missing = entry.missing
+    status = "ok" if not missing else "missing: " + "; ".join(missing.values())
+    return {"id": entry.id, "kind": entry.kind, "name": entry.name, "aliases": list(entry.aliases), "summary": entry.summary,
+            "origin": entry.distribution, "status": status, "cannot": dict(entry.cannot)}
+
+
+def broken_row(item: Broken) -> dict[str, Any]:
+    return {"id": item.distribution, "kind": "plugin", "name": item.distribution, "aliases": [], "summary": "",
+            "origin": item.distribution, "status": f"broken: {item.reason}. Remedy: {item.remedy}", "cannot": {}}
+
+
+def shown_name(row: dict[str, Any]) -> str:
+    name = row["name"] if row["origin"] == "toolkit" else row["id"]
+    return f"{name} ({', '.join(row['aliases'])})" if row["aliases"] else str(name)
+
+
+def status_text(row: dict[str, Any]) -> str:
+    notes = [] if row["status"] == "ok" else [row["status"]]
+    notes += [f"{what}: {how}" for what, how in row["cannot"].items()]
+    return f"[{'; '.join(notes)}] " if notes else ""

@@ -1,0 +1,49 @@
+"""``toolkit plugins``: third-party distributions, and what is wrong with the broken ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from toolkit import plugins as guests
+from toolkit.commands import _output as output
+from toolkit.registry import Broken, undescribe
+
+
+@click.command("plugins")
+@click.option("--probe", is_flag=True, help=f"Read every plugin again (at most {guests.TIME_LIMIT:g} s each), not from the cache.")
+@output.json_option
+def plugins_command(probe: bool, as_json: bool) -> None:
+    """List the distributions that add components, with the reason and the remedy for those that fail."""
+    broken: list[Broken] = []
+    installed = guests.installed_guests(broken)
+    rows = [row_of(guest, fresh(guest) if probe else guests.outcome_of(guest)) for guest in installed]
+    rows += [{"distribution": item.distribution, "version": item.version, "status": "broken", "components": [],
+              "reason": item.reason, "remedy": item.remedy} for item in broken]
+    if as_json:
+        output.emit(rows)
+        return
+    if not rows:
+        output.talk(f"no installed distribution has an entry point in the group {guests.GROUP!r}")
+    for row in rows:
+        print(f"{row['distribution']} {row['version']}: {row['status']}, {len(row['components'])} components")
+        for name in row["components"]:
+            print(f"  {name}")
+        if row["reason"]:
+            print(f"  reason: {row['reason']}\n  remedy: {row['remedy']}")
+
+
+def fresh(guest: guests.Guest) -> dict[str, Any]:
+    """Read the guest again and keep the outcome."""
+    outcome = {**guests.read(guest), "guest": vars(guest)}
+    guests.keep(guests.cache_path(guest), outcome)
+    return outcome
+
+
+def row_of(guest: guests.Guest, outcome: dict[str, Any]) -> dict[str, Any]:
+    entries = [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
+    broken = outcome.get("broken") or {}
+    return {"distribution": guest.distribution, "version": guest.version, "status": "broken" if broken else "ok",
+            "components": [f"{entry.kind} {entry.name}" for entry in entries], "reason": broken.get("reason", ""),
+            "remedy": broken.get("remedy", "")}

@@ -1,0 +1,36 @@
+"""``toolkit resume RUN``: continue a run exactly where its last checkpoint was."""
+
+from __future__ import annotations
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.commands.run import report
+from toolkit.training.run_directory import find_run
+
+
+@click.command("resume")
+@click.argument("run")
+@click.option("--steps", type=click.IntRange(min=1), help="A new budget, in all; schedules follow the new curve.")
+@click.option("--from", "step", type=click.IntRange(min=0), help="Continue from this checkpoint instead of the last.")
+@output.json_option
+def resume_command(run: str, steps: int | None, step: int | None, as_json: bool) -> None:
+    """Continue RUN (a run folder, one of its checkpoints, or latest) to the end of its budget.
+
+    The result equals that of a run that was never stopped. A finished run is left as it is unless
+    --steps extends it.
+    """
+    directory, named = find_run(run)
+    begin = named if step is None else step
+    facts = directory.read()
+    if facts.get("status") == "finished" and begin is None and steps in (None, facts["steps"]):
+        output.talk(f"{directory.path} is finished ({facts['steps']:,} steps). Extend it: toolkit resume {run} --steps N")
+        already = {"run": str(directory.path), "steps": facts["steps"], "resumed_from": facts["steps"],
+                   "wall_seconds": round(output.process_seconds(), 3), "train_seconds": 0.0, "steps_per_second": 0.0,
+                   "parameters_sha256": facts["parameters_sha256"], "evaluation": facts["evaluation"]}
+        if as_json:
+            output.emit(already)
+        return
+    from toolkit.training import setup
+
+    report(setup.resume(directory, begin, steps), as_json)

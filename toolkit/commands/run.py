@@ -1,0 +1,67 @@
+"""``toolkit run NAME``: train a component to the end of its budget and evaluate it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.commands._settings import ComponentCommand, value_text
+from toolkit.training.presets import NONE
+from toolkit.training.resolve import Plan, plan, read_file
+
+
+@click.command("run", cls=ComponentCommand, options_metavar="[OPTIONS]")
+@click.argument("name")
+@click.option("--preset", metavar="NAME", help="A preset of NAME, or none; without it the tuned one where it exists.")
+@click.option("--config", "config_file", metavar="FILE", help="A TOML file of settings; flags go before it.")
+@click.option("--out", metavar="DIR", help="Exactly this folder; it must not hold anything yet.")
+@click.option("--init-from", metavar="RUN", help="Start from the parameters of another run.")
+@click.option("--print-config", is_flag=True, help="Print every setting with its origin, and stop.")
+@output.json_option
+@click.pass_context
+def run_command(ctx: click.Context, name: str, preset: str | None, config_file: str | None, out: str | None,
+                init_from: str | None, print_config: bool, as_json: bool) -> None:
+    """Train the agent or task NAME, showing its progress, and leave a run that can be evaluated and resumed.
+
+    \b
+    toolkit run dqn --env CartPole-v1
+    toolkit run dqn --env CartPole-v1 --seed 3 --learning-rate 1e-3 --network.hidden-sizes 64,64
+    """
+    entry = ctx.meta["entry"]
+    resolved = plan(entry, ctx.meta["flags"], read_file(config_file) if config_file else None, preset)
+    if print_config:
+        show_config(resolved, as_json)
+        return
+    check_environment(resolved)
+    if resolved.preset != NONE:
+        output.talk(f"preset {resolved.preset!r} of {entry.name} for {resolved.subject} (--preset none for the plain defaults)")
+    from toolkit.training import setup
+
+    report(setup.start(resolved, out, init_from), as_json)
+
+
+def show_config(resolved: Plan, as_json: bool) -> None:
+    rows = resolved.config.json()
+    if as_json:
+        output.emit({"name": resolved.entry.name, "preset": resolved.preset, "config": rows})
+        return
+    print(output.table([(name.replace("_", "-"), value_text(row["value"]), row["origin"]) for name, row in rows.items()]))
+
+
+def check_environment(resolved: Plan) -> None:
+    """Name an unknown environment before torch is imported: the answer comes at once."""
+    if resolved.entry.kind == "agent":
+        from toolkit.envs import factory
+
+        factory.find(resolved.subject)
+
+
+def report(session: Any, as_json: bool) -> None:
+    """Print how a run ended."""
+    facts = output.session_json(session, output.process_seconds())
+    if as_json:
+        output.emit(facts)
+    else:
+        print(output.session_text(facts))
