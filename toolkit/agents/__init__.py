@@ -12,3 +12,5 @@ def declare(registry: Declarer) -> None:
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
                  summary="Replay sampled uniformly; every observation is stored once.")
+    registry.add("buffer", "rollout", "toolkit.agents.buffers.rollout:RolloutBuffer",
+                 summary="The steps since the last update, used once; for on-policy agents.")

@@ -18,16 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.config import Part
+
 Array = NDArray[Any]
 ActingFunction = Callable[[Array], Array]
 
 
 class Acted(NamedTuple):
-    """``actions`` [N, ...]; ``extras`` are stored beside the step; ``state`` is the recurrent state."""
+    """``actions`` [N, ...] for the environments; ``extras`` [N, ...] are stored beside the step.
+
+    ``state`` [N, ...] is the recurrent state, zero at an episode's beginning; None without memory.
+    """
 
     actions: Array
     extras: Mapping[str, Array] = {}
-    state: Any = None
+    state: Array | None = None
 
 
 class Updated(NamedTuple):
@@ -94,17 +99,21 @@ class Cadence:
 
 
 class Agent(Protocol):
-    """Acts and updates. ``parts`` names the components that it wants made for it (its buffer)."""
+    """Acts and updates. ``buffer`` names the buffer that it wants made for it, of ``buffer_size`` steps.
+
+    What `update` takes is what that buffer gives: `Batches` from replay, `Steps` from a rollout.
+    """
 
     cadence: Cadence
+    buffer: Part
     buffer_size: int
 
-    def act(self, observations: Array, state: Any = None, mask: Array | None = None,
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
         """Actions for N observations [N, ...]; ``mask`` [N, actions] is true where an action is allowed."""
 
-    def update(self, batches: Batches) -> Updated:
-        """Learn from all minibatches of a training phase."""
+    def update(self, data: Any) -> Updated:
+        """Learn from all that a training phase has: `Batches`, or `Steps` for an on-policy agent."""
 
     def parameters(self) -> dict[str, Tensor]:
         """The learned parameters by name; their hash is the run's ``parameters_sha256``."""
@@ -146,10 +155,10 @@ class Buffer(Protocol):
     def __len__(self) -> int:
         """How many transitions can be sampled."""
 
-    def batches(self, count: int, batch_size: int) -> Iterator[Batches]:
+    def batches(self, count: int, batch_size: int) -> Iterator[Any]:
         """``count`` minibatches in all, in pieces small enough for memory."""
 
-    def prioritize(self, batches: Batches, priorities: Array) -> None: ...
+    def prioritize(self, batches: Any, priorities: Array) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 

@@ -44,7 +44,7 @@ class DQN:
         self.generator = (streams or Streams(0)).generator("acting")
         self.n_actions, self.first_action = int(action_space.n), int(action_space.start)
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
-        self.buffer_size = config.buffer_size
+        self.buffer, self.buffer_size = config.buffer, config.buffer_size
         self.online, self.target = (self._network(observation_space) for _ in range(2))
         self.flat, self.flat_target = FlatParameters(self.online), FlatParameters(self.target)
         self.flat.blend_into(self.flat_target, 1.0)
@@ -72,7 +72,7 @@ class DQN:
         done = self.clock.fraction / config.exploration_fraction
         return interpolate(config.exploration_initial_eps, config.exploration_final_eps, done)
 
-    def act(self, observations: Array, state: Any = None, mask: Array | None = None, deterministic: bool = False) -> Acted:
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None, deterministic: bool = False) -> Acted:
         if deterministic:
             return Acted(self._greedy(observations, mask))
         count = len(observations)

@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.agents.base import Agent, Array, Steps
 from toolkit.core.clock import Clock
-from toolkit.envs.base import Final, VectorEnv, zeros
+from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
 
 
 class Episode(NamedTuple):
@@ -31,7 +31,7 @@ class Collector:
         self._returns = np.zeros(envs.n_envs)
         self._lengths = np.zeros(envs.n_envs, np.int64)
         self._observations: Array | None = None
-        self._state: Any = None
+        self._state: Array | None = None  # recurrent state to act with next
 
     def collect(self, rows: int) -> tuple[Steps, list[Episode]]:
         """Take ``rows`` steps of every environment, or fewer when the budget ends before.
@@ -47,6 +47,7 @@ class Collector:
         terminated, truncated = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
         valid = np.ones((rows, n_envs), bool)
         finals: list[tuple[int, Final]] = []
+        extras: dict[str, Array] = {}
         observations[0] = self._observations
         acting = stepping = 0.0
         taken, clock = 0, self.clock
@@ -63,6 +64,12 @@ class Collector:
             rewards[taken] = stepped.rewards
             terminated[taken] = stepped.terminated
             truncated[taken] = stepped.truncated
+            for name, value in acted.extras.items():
+                if name not in extras:
+                    extras[name] = np.zeros((rows, *value.shape), value.dtype)
+                extras[name][taken] = value
+            if acted.state is not None:
+                self._state = fresh_where_ended(acted.state, stepped)
             if stepped.final is not None:
                 finals.append((taken, stepped.final))
             if stepped.valid is not None:
@@ -78,7 +85,7 @@ class Collector:
         self._observations = observations[taken].copy()
         steps = Steps(
             observations[:taken + 1], actions[:taken], rewards[:taken], terminated[:taken], truncated[:taken],
-            valid[:taken], *self._side_table(finals),
+            valid[:taken], *self._side_table(finals), {name: value[:taken] for name, value in extras.items()},
         )
         return steps, self._episodes(steps)
 
@@ -119,9 +126,22 @@ class Collector:
         state: dict[str, Any] = {"returns": self._returns, "lengths": self._lengths, "begun": self._observations is not None}
         if self._observations is not None:
             state["envs"] = self.envs.get_state()
+        state["recurrent"] = self._state
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
+        self._state = state["recurrent"]
         if state["begun"]:
             self._observations = self.envs.set_state(state["envs"]).copy()
+
+
+def fresh_where_ended(state: Array, stepped: Stepped) -> Array:
+    """The recurrent state [N, ...] with zeros where an episode ended or the row was a reset."""
+    over = stepped.terminated | stepped.truncated
+    if stepped.valid is not None:
+        over = over | ~stepped.valid
+    if over.any():
+        state = state.copy()
+        state[over] = 0
+    return state

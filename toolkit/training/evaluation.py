@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.agents.base import Agent
+from toolkit.agents.base import Agent, Array
 from toolkit.core.seeding import Streams
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec, VectorEnv
+from toolkit.training.collector import fresh_where_ended
 
 MAX_COPIES = 20
 
@@ -67,13 +68,13 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
     running, steps = np.zeros(len(quotas)), np.zeros(len(quotas), np.int64)
     left = quotas.copy()
     observations = envs.reset()
-    state: Any = None
+    state: Array | None = None
     while left.any():
         if should_stop():
             raise EvaluationStopped
         acted = agent.act(observations, state, deterministic=True)
-        state = acted.state
         stepped = envs.step(acted.actions)
+        state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
         valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid
         running += np.where(valid, stepped.rewards, 0.0)
         steps += valid

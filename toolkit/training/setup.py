@@ -133,7 +133,7 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     envs = factory.make(spec, n_envs, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"])
     try:
         agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
-        part = agent.config.buffer
+        part = agent.buffer
         buffer = registry.make(
             "buffer", part.name, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
             action_space=envs.action_space, generator=streams.generator("sampling"), **part.options)

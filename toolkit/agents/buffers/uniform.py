@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.agents.base import Array, Batches, Steps
+from toolkit.envs.base import zeros
 
 PIECE_BYTES = 64 * 2**20  # observations gathered at once, at most about this many bytes
 
@@ -34,8 +35,8 @@ class UniformBuffer:
         self.n_envs = n_envs
         self.generator = generator
         rows = self.capacity + 1
-        self._observations = np.zeros((rows, n_envs, *(observation_space.shape or ())), observation_space.dtype)
-        self._actions = np.zeros((rows, n_envs, *(action_space.shape or ())), action_space.dtype)
+        self._observations = zeros(observation_space, rows, n_envs)
+        self._actions = zeros(action_space, rows, n_envs)
         self._rewards = np.zeros((rows, n_envs), np.float32)
         self._terminated = np.zeros((rows, n_envs), bool)
         self._valid = np.zeros((rows, n_envs), bool)
@@ -142,7 +143,7 @@ class FinalTable:
     """Last observations of episodes, first in first out, in a ring that grows when needed."""
 
     def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
-        self._rows = np.zeros((16, *(observation_space.shape or ())), observation_space.dtype)
+        self._rows = zeros(observation_space, 16)
         self._first = 0  # serial number of the oldest row kept
         self._next = 0  # serial number of the next row
 
