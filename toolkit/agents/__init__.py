@@ -8,6 +8,13 @@ def declare(registry: Declarer) -> None:
     registry.add("agent", "dqn", "toolkit.agents.dqn:DQN", config="toolkit.agents.configs:DQNConfig",
                  summary="Deep Q-learning for discrete actions, double by default.",
                  accepts=("Discrete",), presets="toolkit.agents:presets/dqn.toml")
+    registry.add("agent", "ppo", "toolkit.agents.ppo:PPO", config="toolkit.agents.configs:PPOConfig",
+                 summary="Proximal policy optimisation with a clipped objective.",
+                 accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/ppo.toml")
+    registry.add("agent", "actor-critic", "toolkit.agents.actor_critic:ActorCriticAgent", aliases=("a2c",),
+                 config="toolkit.agents.configs:ActorCriticConfig", summary="Synchronous advantage actor-critic.",
+                 accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"),
+                 presets="toolkit.agents:presets/actor-critic.toml")
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",

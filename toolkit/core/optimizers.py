@@ -39,3 +39,28 @@ class FlatAdam:
         self._first[0].copy_(state["first_moment"])
         self._second[0].copy_(state["second_moment"])
         self._step[0].copy_(state["step"])
+
+
+class FlatRMSprop:
+    """RMSprop (Tieleman and Hinton, 2012) on one flat buffer, as ``torch.optim.RMSprop`` computes it.
+
+    ``eps`` is added to the root of the running mean square, not under it.
+    """
+
+    def __init__(self, parameters: FlatParameters, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        self._values, self._gradients = parameters.values, parameters.gradients
+        self._square = torch.zeros_like(parameters.values)
+        self._root = torch.empty_like(parameters.values)
+        self._alpha, self._eps = alpha, eps
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        self._square.mul_(self._alpha).addcmul_(self._gradients, self._gradients, value=1 - self._alpha)
+        torch.sqrt(self._square, out=self._root)
+        self._values.addcdiv_(self._gradients, self._root.add_(self._eps), value=-learning_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"square_average": self._square}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._square.copy_(state["square_average"])

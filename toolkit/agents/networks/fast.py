@@ -22,7 +22,7 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 class LinearPath:
-    """``activation(inputs @ weight.T + bias)`` for batches of a fixed size."""
+    """``activation(inputs @ weight.T + bias)`` for batches of at most ``batch_size`` rows."""
 
     def __init__(self, layer: nn.Linear, batch_size: int, activation: str = "", first: bool = False) -> None:
         weight, bias = layer.weight, layer.bias
@@ -34,28 +34,31 @@ class LinearPath:
         self._outputs = self._weight.new_empty(batch_size, layer.out_features)  # (B, O)
         # The first layer's input gradient is never needed.
         self._input_gradient = None if first else self._weight.new_empty(batch_size, layer.in_features)  # (B, I)
-        self._activation = activation
-        self._inputs = self._outputs
+        self._activation, self._batch_size = activation, batch_size
+        self._inputs = self._current = self._outputs
 
     def forward(self, inputs: Tensor) -> Tensor:
         self._inputs = inputs
-        torch.addmm(self._bias, inputs, self._weight_t, out=self._outputs)
+        outputs = self._outputs if len(inputs) == self._batch_size else self._outputs[:len(inputs)]
+        torch.addmm(self._bias, inputs, self._weight_t, out=outputs)
         if self._activation == "relu":
-            self._outputs.relu_()
+            outputs.relu_()
         elif self._activation == "tanh":
-            self._outputs.tanh_()
-        return self._outputs
+            outputs.tanh_()
+        self._current = outputs
+        return outputs
 
     def backward(self, gradient: Tensor) -> Tensor | None:
         if self._activation == "relu":
-            relu_backward(gradient, self._outputs, 0, grad_input=gradient)
+            relu_backward(gradient, self._current, 0, grad_input=gradient)
         elif self._activation == "tanh":
-            tanh_backward(gradient, self._outputs, grad_input=gradient)
+            tanh_backward(gradient, self._current, grad_input=gradient)
         torch.mm(gradient.t(), self._inputs, out=self._weight_gradient)
         torch.sum(gradient, 0, out=self._bias_gradient)
         if self._input_gradient is None:
             return None
-        return torch.mm(gradient, self._weight, out=self._input_gradient)
+        out = self._input_gradient if len(gradient) == self._batch_size else self._input_gradient[:len(gradient)]
+        return torch.mm(gradient, self._weight, out=out)
 
 
 class ChainPath:

@@ -1,0 +1,196 @@
+"""Action distributions: sampling in NumPy for acting, log-probabilities and their gradients for learning.
+
+Letters: N environments, B steps in a minibatch, A outputs of the policy head.
+
+Each distribution turns the head's outputs [.., A] (and, for continuous actions, a learned log
+standard deviation) into actions. ``backward`` gives, by hand, the gradient of
+
+    sum_b  log_prob_weights[b] * log_prob[b]  +  entropy_weight * entropy[b]
+
+by the outputs, so that a policy's update needs no autograd where its network has a fast path. A
+test holds every one equal to autograd.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.errors import UsageError
+
+Array = NDArray[Any]
+LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
+MASKED = -1e8  # logit of an action that is not allowed; its probability is exactly zero in float32
+
+
+class Evaluated(NamedTuple):
+    """``log_prob`` [B] and ``entropy`` [B] of a minibatch, with what `backward` needs again."""
+
+    log_prob: Tensor
+    entropy: Tensor
+    saved: Any
+
+
+class Distribution(Protocol):
+    """Maps head outputs to actions. ``outputs`` is the width A of the head."""
+
+    outputs: int
+    has_log_std: bool
+
+    def sample(self, outputs: Array, log_std: Array | None, generator: np.random.Generator) -> Array:
+        """Random actions [N, ...] for outputs [N, A]."""
+
+    def mode(self, outputs: Array) -> Array:
+        """The most probable actions [N, ...]."""
+
+    def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
+        """Log-probability and entropy of ``actions`` [B, ...] under outputs [B, A]."""
+
+    def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
+        """Gradients by the outputs [B, A] and by the log standard deviation [A]."""
+
+
+class Categorical:
+    """One or several independent choices: Discrete (one of ``sizes[0]``) and MultiDiscrete.
+
+    The outputs are logits, choice after choice; log-probabilities and entropies add up.
+    """
+
+    has_log_std = False
+
+    def __init__(self, sizes: tuple[int, ...], starts: tuple[int, ...], scalar: bool) -> None:
+        self.sizes, self.scalar = sizes, scalar
+        self.starts = np.array(starts)
+        self.outputs = sum(sizes)
+        self._cuts = np.cumsum((0, *sizes)).tolist()
+
+    def _pieces(self, outputs: Any) -> list[Any]:
+        if len(self.sizes) == 1:
+            return [outputs]
+        return [outputs[..., begin:end] for begin, end in zip(self._cuts, self._cuts[1:], strict=False)]
+
+    def _join(self, choices: list[Array]) -> Array:
+        return choices[0] + self.starts[0] if self.scalar else np.stack(choices, -1) + self.starts
+
+    def sample(self, outputs: Array, log_std: Array | None, generator: np.random.Generator) -> Array:
+        # argmax(logits + Gumbel noise) is a draw from softmax(logits).
+        noisy = outputs + generator.gumbel(size=outputs.shape)
+        return self._join([piece.argmax(-1) for piece in self._pieces(noisy)])
+
+    def mode(self, outputs: Array) -> Array:
+        return self._join([piece.argmax(-1) for piece in self._pieces(outputs)])
+
+    def indices(self, actions: Tensor) -> Tensor:
+        """Actions as choices counted from zero, [B, choices]."""
+        starts = torch.as_tensor(self.starts, device=actions.device)
+        return (actions.unsqueeze(-1) if self.scalar else actions).long() - starts  # [B, choices]
+
+    def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
+        chosen = self.indices(actions)
+        saved = []
+        log_prob: Any = 0.0
+        entropy: Any = 0.0
+        for position, logits in enumerate(self._pieces(outputs)):
+            log_p = torch.log_softmax(logits, -1)  # [B, size]
+            p = log_p.exp()
+            index = chosen[:, position:position + 1]  # [B, 1]
+            each = -(p * log_p).sum(-1)  # [B]
+            log_prob = log_prob + log_p.gather(-1, index).squeeze(-1)
+            entropy = entropy + each
+            saved.append((p, log_p, index, each))
+        return Evaluated(log_prob, entropy, saved)
+
+    def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
+        weights = log_prob_weights.unsqueeze(-1)  # [B, 1]
+        gradients = []
+        for p, log_p, index, entropy in evaluated.saved:
+            gradient = p * -weights  # d log_prob / d logits = onehot - p
+            gradient.scatter_add_(-1, index, weights)
+            if entropy_weight:
+                gradient.addcmul_(p, log_p + entropy.unsqueeze(-1), value=-entropy_weight)
+            gradients.append(gradient)
+        return (gradients[0] if len(gradients) == 1 else torch.cat(gradients, -1)), None
+
+
+class Bernoulli:
+    """Independent coins, one for each element of a MultiBinary action; the outputs are logits."""
+
+    has_log_std = False
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.outputs = int(np.prod(shape))
+
+    def sample(self, outputs: Array, log_std: Array | None, generator: np.random.Generator) -> Array:
+        heads = generator.random(outputs.shape) < 1.0 / (1.0 + np.exp(-outputs))
+        return heads.astype(np.int8).reshape(-1, *self.shape)  # [N, *shape]
+
+    def mode(self, outputs: Array) -> Array:
+        return (outputs > 0).astype(np.int8).reshape(-1, *self.shape)  # [N, *shape]
+
+    def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
+        heads = actions.reshape(len(actions), -1).float()  # [B, A]
+        p = torch.sigmoid(outputs)
+        log_prob = (heads * outputs - torch.nn.functional.softplus(outputs)).sum(-1)
+        entropy = (torch.nn.functional.softplus(outputs) - p * outputs).sum(-1)
+        return Evaluated(log_prob, entropy, (p, heads, outputs))
+
+    def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
+        p, heads, outputs = evaluated.saved
+        gradient = (heads - p) * log_prob_weights.unsqueeze(-1)
+        # d entropy / d logit = -logit * p * (1 - p)
+        return gradient.addcmul_(outputs * p, 1.0 - p, value=-entropy_weight), None
+
+
+class Gaussian:
+    """Independent normals for Box actions: the outputs are means, one learned log standard deviation each."""
+
+    has_log_std = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.outputs = int(np.prod(shape))
+
+    def sample(self, outputs: Array, log_std: Array | None, generator: np.random.Generator) -> Array:
+        if log_std is None:
+            raise ValueError("a Gaussian policy needs a log standard deviation")
+        noise = generator.standard_normal(outputs.shape, dtype=np.float32)
+        return (outputs + np.exp(log_std) * noise).reshape(-1, *self.shape)  # [N, *shape]
+
+    def mode(self, outputs: Array) -> Array:
+        return outputs.reshape(-1, *self.shape)  # [N, *shape]
+
+    def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
+        if log_std is None:
+            raise ValueError("a Gaussian policy needs a log standard deviation")
+        inverse = torch.exp(-log_std)
+        z = (actions.reshape(len(actions), -1) - outputs) * inverse  # [B, A]
+        log_prob = -0.5 * z.square().sum(-1) - (log_std.sum() + self.outputs * LOG_SQRT_TWO_PI)
+        entropy = (log_std.sum() + self.outputs * (0.5 + LOG_SQRT_TWO_PI)).expand(len(outputs))
+        return Evaluated(log_prob, entropy, (z, inverse))
+
+    def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
+        z, inverse = evaluated.saved
+        weights = log_prob_weights.unsqueeze(-1)  # [B, 1]
+        by_log_std = ((z.square() - 1.0) * weights).sum(0) + entropy_weight * len(z)  # [A]
+        return z * inverse * weights, by_log_std
+
+
+def distribution_for(space: gymnasium.Space[Any]) -> Categorical | Bernoulli | Gaussian:
+    """The distribution whose actions ``space`` holds. Raises UsageError for a space that has none."""
+    if isinstance(space, spaces.Discrete):
+        return Categorical((int(space.n),), (int(space.start),), scalar=True)
+    if isinstance(space, spaces.MultiDiscrete):
+        return Categorical(tuple(int(n) for n in space.nvec.reshape(-1)), tuple(int(s) for s in space.start.reshape(-1)), False)
+    if isinstance(space, spaces.MultiBinary):
+        return Bernoulli(space.shape)
+    if isinstance(space, spaces.Box):
+        return Gaussian(space.shape)
+    raise UsageError(f"no action distribution for the space {space}; allowed: Discrete, MultiDiscrete, MultiBinary, Box")

@@ -1,0 +1,193 @@
+"""What the on-policy agents share: acting, preparing a rollout, saving.
+
+Values and log-probabilities of a rollout are computed in one pass when it is complete: the
+parameters do not change while it is collected, so the numbers are those of the acting policy, and
+acting itself needs the policy's outputs alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from toolkit.agents import returns
+from toolkit.agents.base import Acted, Array, Cadence, Steps
+from toolkit.agents.checks import require_action_space, require_finite
+from toolkit.agents.distributions import distribution_for
+from toolkit.agents.normalization import ObservationNormalizer, RewardNormalizer
+from toolkit.agents.policy import ActorCritic
+from toolkit.config import Part
+from toolkit.core.clock import Clock
+from toolkit.core.flat import FlatParameters, named_parameters
+from toolkit.core.seeding import Streams
+from toolkit.envs.base import zeros
+from toolkit.registry import registry
+
+
+@dataclass
+class Rollout:
+    """The valid steps of a rollout, flattened to B, as tensors."""
+
+    observations: Tensor  # [B, ...]
+    actions: Tensor  # [B, ...] as the policy gave them, before clipping to the space
+    advantages: Tensor  # [B]
+    returns: Tensor  # [B]
+    values: Tensor  # [B]
+    masks: Tensor | None = None  # [B, A] actions that were allowed
+
+    def select(self, index: Tensor) -> Rollout:
+        """The steps at ``index``."""
+        masks = None if self.masks is None else self.masks[index]
+        return Rollout(self.observations[index], self.actions[index], self.advantages[index], self.returns[index],
+                       self.values[index], masks)
+
+    def between(self, begin: int, end: int) -> Rollout:
+        """The steps from ``begin`` to ``end``, without a copy."""
+        masks = None if self.masks is None else self.masks[begin:end]
+        return Rollout(self.observations[begin:end], self.actions[begin:end], self.advantages[begin:end],
+                       self.returns[begin:end], self.values[begin:end], masks)
+
+    def __len__(self) -> int:
+        return len(self.advantages)
+
+
+class OnPolicyAgent:
+    """Networks, acting and saving of an on-policy agent; subclasses write `update`.
+
+    ``config`` needs the fields that `toolkit.agents.configs.OnPolicyConfig` lists.
+    """
+
+    name = ""
+
+    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any],
+                 n_envs: int = 1, streams: Streams | None = None, clock: Clock | None = None,
+                 device: torch.device | str = "cpu") -> None:
+        require_action_space(self.name, action_space)
+        streams = streams or Streams(0)
+        self.config, self.clock, self.device = config, clock or Clock(budget=1), torch.device(device)
+        self.action_space = action_space
+        self.generator, self.shuffling = streams.generator("acting"), streams.generator("shuffling")
+        self.cadence = Cadence(config.n_steps * n_envs, updates=1, batch_size=config.n_steps * n_envs)
+        self.buffer, self.buffer_size = Part("rollout"), config.n_steps * n_envs
+        self.distribution = distribution_for(action_space)
+        self.policy = ActorCritic(
+            config.network, observation_space, self.distribution, share=config.share_network,
+            orthogonal=config.orthogonal_init, log_std_init=config.log_std_init).to(self.device)
+        self.flat = FlatParameters(self.policy)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        shape = zeros(observation_space, 1).shape[1:]
+        self.observation_normalizer = ObservationNormalizer(shape) if config.normalize_observations else None
+        self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
+        self._outputs = self.policy.actor.acting()
+        self._log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
+        self._updates = 0
+
+    # -- acting
+
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None, deterministic: bool = False) -> Acted:
+        if self.observation_normalizer is not None:
+            observations = self.observation_normalizer(observations)
+        outputs = self._outputs(observations)  # [N, A]
+        if mask is not None:
+            outputs = np.where(mask, outputs, np.float32(-1e8))
+        if deterministic:
+            return Acted(self._within(self.distribution.mode(outputs)))
+        actions = self.distribution.sample(outputs, self._log_std, self.generator)
+        extras = {} if mask is None else {"masks": mask}
+        if self._log_std is None:
+            return Acted(actions, extras)
+        # The policy learns from what it drew; the environment gets what it allows.
+        return Acted(self._within(actions), {"drawn": actions, **extras})
+
+    def _within(self, actions: Array) -> Array:
+        if not isinstance(self.action_space, spaces.Box):
+            return actions
+        clipped: Array = np.clip(actions, self.action_space.low, self.action_space.high)
+        return clipped.astype(self.action_space.dtype, copy=False)
+
+    # -- preparing a rollout
+
+    @torch.no_grad()
+    def prepare(self, steps: Steps) -> Rollout:
+        """Normalise, value, and flatten the valid steps of a rollout."""
+        observations, finals = steps.observations, steps.final_observations
+        if self.observation_normalizer is not None:
+            observations, finals = self.observation_normalizer(observations), self.observation_normalizer(finals)
+        ended = steps.terminated | steps.truncated
+        rewards = steps.rewards
+        if self.reward_normalizer is not None:
+            rewards = self.reward_normalizer(rewards, ended, steps.valid)
+        rows, copies = steps.rewards.shape
+        flat = observations.reshape(-1, *observations.shape[2:])  # [(T + 1) * N, ...]
+        values = self.policy.values_of(flat, self.device).reshape(rows + 1, copies)  # [T + 1, N]
+        following = returns.next_values(values, steps.final_rows, steps.final_copies, self.policy.values_of(finals, self.device))
+        advantages = returns.generalized_advantages(
+            rewards.astype(np.float32), values[:-1], following, steps.terminated, steps.truncated,
+            self.config.gamma, self.config.gae_lambda)
+        rollout = self._flatten(steps, flat[:rows * copies], advantages, values[:-1])
+        if self.observation_normalizer is not None:
+            self.observation_normalizer.update(steps.observations[:-1][steps.valid])
+        return rollout
+
+    def _flatten(self, steps: Steps, observations: Array, advantages: Array, values: Array) -> Rollout:
+        actions = steps.extras.get("drawn", steps.actions)
+        masks = steps.extras.get("masks")
+        keep = None if steps.valid.all() else np.flatnonzero(steps.valid)
+
+        def flat(array: Array) -> Tensor:
+            rows = array.reshape(-1, *array.shape[2:])
+            return torch.from_numpy(rows if keep is None else rows[keep]).to(self.device)
+
+        return Rollout(
+            torch.from_numpy(observations if keep is None else observations[keep]).to(self.device),
+            flat(actions), flat(advantages), flat(advantages + values), flat(values), None if masks is None else flat(masks))
+
+    def learning_rate(self) -> float:
+        return float(self.config.learning_rate * self.schedule(self.clock.fraction))
+
+    def descend(self, optimizer: Any, learning_rate: float) -> None:
+        """Clip, check and take one optimizer step with the gradients that are there."""
+        norm = self.flat.clip(self.config.max_grad_norm)
+        require_finite(norm, self.name, self.clock.step, self._updates)
+        optimizer.step(learning_rate)
+        self._updates += 1
+
+    # -- saving
+
+    def parameters(self) -> dict[str, Tensor]:
+        return named_parameters({"policy": self.policy})
+
+    def initialise(self, state: dict[str, Any]) -> None:
+        """Take the policy (and the statistics of its observations) of another run, and nothing else."""
+        self.policy.load_state_dict(state["policy"])
+        if self.observation_normalizer is not None and "observation_normalizer" in state:
+            self.observation_normalizer.load_state_dict(state["observation_normalizer"])
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict(), "updates": self._updates,
+            "generator": self.generator.bit_generator.state, "shuffling": self.shuffling.bit_generator.state,
+        }
+        state.update({name: part.state_dict() for name, part in self._normalizers().items()})
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._updates = state["updates"]
+        self.generator.bit_generator.state = state["generator"]
+        self.shuffling.bit_generator.state = state["shuffling"]
+        for name, part in self._normalizers().items():
+            part.load_state_dict(state[name])
+
+    def _normalizers(self) -> dict[str, Any]:
+        parts = {"observation_normalizer": self.observation_normalizer, "reward_normalizer": self.reward_normalizer}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    optimizer: Any

@@ -1,0 +1,128 @@
+"""The policy and value networks of on-policy agents, and their forward and backward passes.
+
+Letters: N environments, B steps in a minibatch, A outputs of the policy head, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents.base import Array
+from toolkit.agents.distributions import Distribution
+from toolkit.agents.networks.fast import AutogradPath, LinearPath, path_of
+from toolkit.agents.networks.mlp import Headed
+from toolkit.config import Part
+from toolkit.registry import registry
+
+POLICY_GAIN, VALUE_GAIN, HIDDEN_GAIN = 0.01, 1.0, math.sqrt(2)
+
+
+class ActorCritic(nn.Module):
+    """A policy head and a value head, each on a body of its own, or both on one shared body."""
+
+    def __init__(self, network: Part, observation_space: gymnasium.Space[Any], distribution: Distribution, *,
+                 share: bool, orthogonal: bool, log_std_init: float) -> None:
+        super().__init__()
+        bodies = [registry.make("network", network.name, observation_space=observation_space, **network.options)
+                  for _ in range(1 if share else 2)]
+        self.shared = share
+        self.actor = Headed(bodies[0], distribution.outputs)
+        self.critic = Headed(bodies[-1], 1)
+        self.log_std = nn.Parameter(torch.full((distribution.outputs,), log_std_init)) if distribution.has_log_std else None
+        if orthogonal:
+            self._initialise_orthogonally()
+
+    def _initialise_orthogonally(self) -> None:
+        """Orthogonal weights, zero biases ("37 implementation details of PPO", detail 2)."""
+        for headed in (self.actor, self.critic):
+            for module in headed.body.modules():
+                if isinstance(module, (nn.Linear, nn.Conv2d)):
+                    orthogonal(module, HIDDEN_GAIN)
+        orthogonal(self.actor.head, POLICY_GAIN)
+        orthogonal(self.critic.head, VALUE_GAIN)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Policy outputs and value side by side, [B, A + 1]."""
+        features = self.actor.body(observations)
+        values = self.critic.head(features if self.shared else self.critic.body(observations))
+        return torch.cat([self.actor.head(features), values], -1)  # [B, A + 1]
+
+    def path(self, batch_size: int) -> PolicyPath:
+        """Forward and backward for minibatches of at most ``batch_size`` steps."""
+        if not self.shared:
+            return SeparatePath(self, batch_size)
+        own = getattr(self.actor.body, "fast_path", None)
+        body = own(batch_size) if own is not None else None
+        return JointPath(self) if body is None else SharedPath(self, body, batch_size)
+
+    def values_of(self, observations: Array, device: torch.device, piece: int = 4096) -> Array:
+        """Values [k] of observations [k, ...], without gradients, in pieces that fit the cache."""
+        with torch.no_grad():
+            pieces = [self.critic(torch.from_numpy(observations[i:i + piece]).to(device)).squeeze(-1).cpu().numpy()
+                      for i in range(0, len(observations), piece)]
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
+def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
+    nn.init.orthogonal_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+class PolicyPath:
+    """Forward gives policy outputs [B, A] and values [B]; backward takes the gradients by both."""
+
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    backward: Callable[[Tensor, Tensor], None]
+
+
+class SeparatePath(PolicyPath):
+    """Two bodies: two independent paths."""
+
+    def __init__(self, module: ActorCritic, batch_size: int) -> None:
+        self._actor, self._critic = path_of(module.actor, batch_size), path_of(module.critic, batch_size)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return self._actor.forward(observations), self._critic.forward(observations).squeeze(-1)
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+        self._actor.backward(by_outputs)
+        self._critic.backward(by_values.unsqueeze(-1))
+
+
+class SharedPath(PolicyPath):
+    """One body by hand, two heads on its features."""
+
+    def __init__(self, module: ActorCritic, body: Any, batch_size: int) -> None:
+        self._body = body
+        self._actor, self._critic = LinearPath(module.actor.head, batch_size), LinearPath(module.critic.head, batch_size)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        features = self._body.forward(observations)
+        return self._actor.forward(features), self._critic.forward(features).squeeze(-1)
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+        by_features = self._actor.backward(by_outputs)
+        by_features.add_(self._critic.backward(by_values.unsqueeze(-1)))
+        self._body.backward(by_features)
+
+
+class JointPath(PolicyPath):
+    """One shared body without a fast path: autograd over both heads at once."""
+
+    def __init__(self, module: ActorCritic) -> None:
+        self._path = AutogradPath(module)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        both = self._path.forward(observations)
+        return both[:, :-1], both[:, -1]
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+        self._path.backward(torch.cat([by_outputs, by_values.unsqueeze(-1)], -1))
