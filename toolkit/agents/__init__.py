@@ -8,6 +8,15 @@ def declare(registry: Declarer) -> None:
     registry.add("agent", "dqn", "toolkit.agents.dqn:DQN", config="toolkit.agents.configs:DQNConfig",
                  summary="Deep Q-learning for discrete actions, double by default.",
                  accepts=("Discrete",), presets="toolkit.agents:presets/dqn.toml")
+    registry.add("agent", "c51", "toolkit.agents.c51:C51", config="toolkit.agents.configs:C51Config",
+                 summary="Distributional Q-learning on a fixed support.", accepts=("Discrete",),
+                 presets="toolkit.agents:presets/c51.toml")
+    registry.add("agent", "qr-dqn", "toolkit.agents.qr_dqn:QRDQN", config="toolkit.agents.configs:QRDQNConfig",
+                 summary="Distributional Q-learning by quantile regression.", accepts=("Discrete",), aliases=("qrdqn",),
+                 presets="toolkit.agents:presets/qr-dqn.toml")
+    registry.add("agent", "rainbow", "toolkit.agents.c51:Rainbow", config="toolkit.agents.configs:RainbowConfig",
+                 summary="c51 with double, dueling, noisy, n-step and prioritized replay together.", accepts=("Discrete",),
+                 presets="toolkit.agents:presets/rainbow.toml")
     registry.add("agent", "ppo", "toolkit.agents.ppo:PPO", config="toolkit.agents.configs:PPOConfig",
                  summary="Proximal policy optimisation with a clipped objective.",
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/ppo.toml")
@@ -18,6 +27,12 @@ def declare(registry: Declarer) -> None:
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
+                 config="toolkit.agents.configs:UniformConfig",
                  summary="Replay sampled uniformly; every observation is stored once.")
+    registry.add("buffer", "n-step", "toolkit.agents.buffers.uniform:UniformBuffer",
+                 config="toolkit.agents.configs:NStepConfig", summary="Uniform replay that sums n rewards before bootstrapping.")
+    registry.add("buffer", "prioritized", "toolkit.agents.buffers.prioritized:PrioritizedBuffer",
+                 config="toolkit.agents.configs:PrioritizedConfig",
+                 summary="Replay in proportion to the last error, from a sum tree.")
     registry.add("buffer", "rollout", "toolkit.agents.buffers.rollout:RolloutBuffer",
                  summary="The steps since the last update, used once; for on-policy agents.")

@@ -74,9 +74,10 @@ class Batches:
 
     observations: Array  # [K, B, ...]
     actions: Array  # [K, B, ...]
-    rewards: NDArray[np.float32]  # [K, B]
+    rewards: NDArray[np.float32]  # [K, B], discounted sums where the buffer forms n-step returns
     next_observations: Array  # [K, B, ...], the true ones, also at an episode's end
     terminated: NDArray[np.bool_]  # [K, B]; a truncated step is not terminated and bootstraps
+    discounts: NDArray[np.float32] | None = None  # [K, B] where several steps were summed; else gamma
     weights: NDArray[np.float32] | None = None  # [K, B] importance weights
     indices: NDArray[np.int64] | None = None  # [K, B] for the buffer's own use
 

@@ -16,8 +16,33 @@ class MLPConfig:
 
 
 @dataclass(frozen=True)
-class DQNConfig:
-    """Deep Q-learning (Mnih et al., 2015), with double Q-learning (van Hasselt et al., 2016)."""
+class UniformConfig:
+    """Replay sampled uniformly."""
+
+    n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    gamma: float = setting(0.99, "discount within the n steps; agents set it to their own", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class NStepConfig(UniformConfig):
+    """Replay with n-step returns."""
+
+    n_step: int = setting(3, "rewards summed before bootstrapping", unit="steps", minimum=1)
+
+
+@dataclass(frozen=True)
+class PrioritizedConfig(UniformConfig):
+    """Prioritized replay (Schaul et al., 2016)."""
+
+    alpha: float = setting(0.6, "how strongly priorities count; 0 is uniform", minimum=0, maximum=1)
+    beta: float = setting(0.4, "first strength of the importance weights; rises to 1", minimum=0, maximum=1)
+    beta_samples: int = setting(1_000_000, "drawn transitions after which beta is 1", unit="steps", minimum=1)
+    epsilon: float = setting(1e-6, "added to every priority, so that none is zero", above=0)
+
+
+@dataclass(frozen=True)
+class QLearningConfig:
+    """What the DQN family shares."""
 
     learning_rate: float = setting(5e-4, "Adam's step size", above=0)
     learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
@@ -34,8 +59,45 @@ class DQNConfig:
     exploration_final_eps: float = setting(0.05, "epsilon after exploration_fraction", minimum=0, maximum=1)
     max_grad_norm: float = setting(10.0, "gradients are scaled to at most this norm", above=0)
     double: bool = setting(True, "choose the next action with the online network, value it with the target")
+    dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")
+    noisy: bool = setting(False, "explore by learned parameter noise instead of epsilon")
+    n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
     network: Part = part("network", "mlp", "the body of the Q-network")
     buffer: Part = part("buffer", "uniform", "the replay buffer")
+
+
+@dataclass(frozen=True)
+class DQNConfig(QLearningConfig):
+    """Deep Q-learning (Mnih et al., 2015), with double Q-learning (van Hasselt et al., 2016)."""
+
+
+@dataclass(frozen=True)
+class C51Config(QLearningConfig):
+    """Categorical distributional Q-learning (Bellemare et al., 2017)."""
+
+    double: bool = setting(False, "choose the next action with the online network, value it with the target")
+    n_atoms: int = setting(51, "atoms of the support", unit="atoms", minimum=2)
+    v_min: float = setting(0.0, "smallest return that the support holds")
+    v_max: float = setting(100.0, "largest return that the support holds")
+
+
+@dataclass(frozen=True)
+class RainbowConfig(C51Config):
+    """Six improvements at once (Hessel et al., 2018)."""
+
+    double: bool = setting(True, "choose the next action with the online network, value it with the target")
+    dueling: bool = setting(True, "separate streams for the state's value and the actions' advantages")
+    noisy: bool = setting(True, "explore by learned parameter noise instead of epsilon")
+    n_step: int = setting(3, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    buffer: Part = part("buffer", "prioritized", "the replay buffer", {"alpha": 0.5})
+
+
+@dataclass(frozen=True)
+class QRDQNConfig(QLearningConfig):
+    """Quantile-regression Q-learning (Dabney et al., 2018)."""
+
+    double: bool = setting(False, "choose the next action with the online network, value it with the target")
+    n_quantiles: int = setting(50, "quantiles of each action's return", unit="quantiles", minimum=1)
 
 
 SMALL_TANH = {"hidden_sizes": (64, 64), "activation": "tanh"}

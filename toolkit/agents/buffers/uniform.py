@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.agents.base import Array, Batches, Steps
+from toolkit.agents.configs import UniformConfig
 from toolkit.envs.base import zeros
 
 PIECE_BYTES = 64 * 2**20  # observations gathered at once, at most about this many bytes
@@ -29,8 +30,9 @@ class UniformBuffer:
     in memory the ring begins.
     """
 
-    def __init__(self, *, capacity: int, n_envs: int, observation_space: gymnasium.Space[Any],
+    def __init__(self, config: UniformConfig, *, capacity: int, n_envs: int, observation_space: gymnasium.Space[Any],
                  action_space: gymnasium.Space[Any], generator: np.random.Generator) -> None:
+        self.config: Any = config
         self.capacity = max(1, capacity // n_envs)  # rows
         self.n_envs = n_envs
         self.generator = generator
@@ -38,7 +40,7 @@ class UniformBuffer:
         self._observations = zeros(observation_space, rows, n_envs)
         self._actions = zeros(action_space, rows, n_envs)
         self._rewards = np.zeros((rows, n_envs), np.float32)
-        self._terminated = np.zeros((rows, n_envs), bool)
+        self._terminated, self._truncated = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
         self._valid = np.zeros((rows, n_envs), bool)
         self._final_slot = np.full((rows, n_envs), -1, np.int64)
         self._finals = FinalTable(observation_space)
@@ -58,7 +60,7 @@ class UniformBuffer:
         at = at[:-1]
         self._actions[at] = steps.actions[skip:]
         self._rewards[at] = steps.rewards[skip:]
-        self._terminated[at] = steps.terminated[skip:]
+        self._terminated[at], self._truncated[at] = steps.terminated[skip:], steps.truncated[skip:]
         self._valid[at] = steps.valid[skip:]
         self._final_slot[at] = -1
         self._invalid += int((~steps.valid[skip:]).sum())
@@ -101,16 +103,45 @@ class UniformBuffer:
     def gather(self, positions: NDArray[np.int64]) -> Batches:
         """The transitions at ``positions`` [K, B], counted from the oldest."""
         here = self._memory(positions)
+        if self.config.n_step > 1:
+            return self._gather_n_step(positions, here)
+        return Batches(
+            self._rows(self._observations)[here], self._rows(self._actions)[here], self._rows(self._rewards)[here],
+            self._following(here), self._rows(self._terminated)[here], indices=positions,
+        )
+
+    @staticmethod
+    def _rows(array: Array) -> Array:
+        """Rows and environments as one dimension, [R * N, ...]."""
+        return array.reshape(-1, *array.shape[2:])
+
+    def _following(self, here: NDArray[np.int64]) -> Array:
+        """The true observations after the steps at memory positions ``here`` [K, B]."""
         after = (here + self.n_envs) % (len(self._observations) * self.n_envs)
-        flat = self._observations.reshape(-1, *self._observations.shape[2:])  # [R * N, ...]
-        following = flat[after]
-        slots = self._final_slot.reshape(-1)[here]
+        following = self._rows(self._observations)[after]
+        slots = self._rows(self._final_slot)[here]
         ended = slots >= 0
         if ended.any():
             following[ended] = self._finals[slots[ended]]
+        return following
+
+    def _gather_n_step(self, positions: NDArray[np.int64], here: NDArray[np.int64]) -> Batches:
+        """Sums of up to n rewards: stopped by an episode's end, an invalid row, and the newest row."""
+        gamma, rewards = self.config.gamma, self._rows(self._rewards)
+        ended, valid = self._rows(self._terminated | self._truncated), self._rows(self._valid)
+        total, discount = rewards[here].copy(), np.full(here.shape, gamma, np.float32)
+        last, alive = here.copy(), ~ended[here]
+        for ahead in range(1, self.config.n_step):
+            position = positions + ahead * self.n_envs
+            at = self._memory(position)
+            alive &= (position < self._size * self.n_envs) & valid[at]
+            total += np.where(alive, discount * rewards[at], 0.0).astype(np.float32)
+            discount = np.where(alive, discount * gamma, discount).astype(np.float32)
+            last = np.where(alive, at, last)
+            alive &= ~ended[at]
         return Batches(
-            flat[here], self._actions.reshape(-1, *self._actions.shape[2:])[here], self._rewards.reshape(-1)[here],
-            following, self._terminated.reshape(-1)[here], indices=positions,
+            self._rows(self._observations)[here], self._rows(self._actions)[here], total, self._following(last),
+            self._rows(self._terminated)[last], discount, indices=positions,
         )
 
     def prioritize(self, batches: Batches, priorities: Array) -> None:
@@ -123,7 +154,7 @@ class UniformBuffer:
         rows, copies = np.nonzero(slots >= 0)
         return {
             "observations": self._observations[at], "actions": self._actions[at[:-1]], "rewards": self._rewards[at[:-1]],
-            "terminated": self._terminated[at[:-1]], "valid": self._valid[at[:-1]],
+            "terminated": self._terminated[at[:-1]], "truncated": self._truncated[at[:-1]], "valid": self._valid[at[:-1]],
             "final_rows": rows, "final_copies": copies, "final_observations": self._finals[slots[rows, copies]],
             "generator": self.generator.bit_generator.state,
         }
@@ -134,7 +165,7 @@ class UniformBuffer:
         self.generator.bit_generator.state = state["generator"]
         self.add(Steps(
             state["observations"], state["actions"], state["rewards"], state["terminated"],
-            np.zeros_like(state["terminated"]), state["valid"], state["final_rows"], state["final_copies"],
+            state["truncated"], state["valid"], state["final_rows"], state["final_copies"],
             state["final_observations"],
         ))
 

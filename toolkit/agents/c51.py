@@ -1,0 +1,54 @@
+"""``c51``: distributional Q-learning on a fixed support (Bellemare et al., 2017), and ``rainbow``.
+
+``rainbow`` (Hessel et al., 2018) is c51 with double, dueling, noisy, n-step and prioritized replay
+switched on by its config's defaults; there is no other code to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.agents import targets
+from toolkit.agents.configs import C51Config
+from toolkit.agents.q_learning import Loss, Phase, QLearner
+from toolkit.errors import UsageError
+
+
+class C51(QLearner):
+    """A categorical distribution over ``n_atoms`` returns in [v_min, v_max] for each action."""
+
+    name = "c51"
+
+    def __init__(self, config: C51Config, **context: Any) -> None:
+        if config.v_min >= config.v_max:
+            raise UsageError(f"{self.name}: v_min {config.v_min:g} must be below v_max {config.v_max:g}")
+        self.atoms = config.n_atoms
+        self.support = np.linspace(config.v_min, config.v_max, config.n_atoms, dtype=np.float32)  # [Z]
+        super().__init__(config, **context)
+        self._support = torch.from_numpy(self.support).to(self.device)
+
+    def expectation(self, outputs: Any) -> Any:
+        if isinstance(outputs, Tensor):
+            return torch.softmax(outputs, -1) @ self._support
+        shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
+        return shifted @ self.support / shifted.sum(-1)
+
+    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
+        index = best.view(-1, 1, 1).expand(-1, 1, self.atoms)  # [B, 1, Z]
+        p_t = torch.softmax(phase.target_outputs[k].gather(1, index).squeeze(1), -1)  # [B, Z]
+        return targets.project(phase.rewards[k], phase.discounts[k], p_t, self._support)
+
+    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
+        log_p = torch.log_softmax(chosen, -1)  # [B, Z]
+        each = -(goals * log_p).sum(-1)  # cross-entropy, [B]
+        return Loss(each, log_p.exp() - goals, each)
+
+
+class Rainbow(C51):
+    """c51 under its own name, so that messages speak of what was asked for."""
+
+    name = "rainbow"

@@ -1,0 +1,251 @@
+"""What the DQN family shares: networks, epsilon-greedy acting, the loop over minibatches, saving.
+
+A member says how many outputs an action has (Z), what their expectation is, what the targets of a
+phase are, and the gradient of its loss by the outputs; see `toolkit.agents.dqn` for the simplest.
+
+Letters: K minibatches, B transitions, A actions, Z atoms, N environments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
+from toolkit.agents.checks import require_action_space, require_finite
+from toolkit.agents.configs import QLearningConfig
+from toolkit.agents.networks.fast import path_of
+from toolkit.agents.q_network import QNetwork
+from toolkit.config import Part
+from toolkit.core.clock import Clock
+from toolkit.core.flat import FlatParameters, named_parameters
+from toolkit.core.optimizers import FlatAdam
+from toolkit.core.schedules import interpolate
+from toolkit.core.seeding import Streams
+from toolkit.registry import registry
+
+
+class Phase(NamedTuple):
+    """All minibatches of a training phase, as tensors."""
+
+    observations: Tensor  # [K, B, ...]
+    actions: Tensor  # [K, B] counted from zero
+    rewards: Tensor  # [K, B]
+    discounts: Tensor  # [K, B], zero where the episode terminated
+    following: Tensor  # [K, B, ...]
+    target_outputs: Tensor  # [K, B, A, Z] of the target network at ``following``
+
+
+class Loss(NamedTuple):
+    """Of one minibatch: each transition's loss [B], the gradient of their sum by the chosen outputs [B, Z],
+    and how surprising each was [B], for prioritized replay."""
+
+    each: Tensor
+    slope: Tensor
+    surprise: Tensor
+
+
+class QLearner:
+    """Q-network, target network, Adam; epsilon-greedy.
+
+    The target network is updated when the run crosses a multiple of ``target_update_interval``
+    environment steps, which is when Stable-Baselines3 updates it (parameters do not change while
+    steps are collected, so doing it at the start of the training phase is the same).
+    """
+
+    name = ""
+    atoms = 1
+    adam_eps = 1e-8
+
+    def __init__(self, config: QLearningConfig, *, observation_space: gymnasium.Space[Any],
+                 action_space: gymnasium.Space[Any], n_envs: int = 1, streams: Streams | None = None,
+                 clock: Clock | None = None, device: torch.device | str = "cpu") -> None:
+        require_action_space(self.name, action_space)
+        streams = streams or Streams(0)
+        self.config: Any = config
+        self.clock, self.device = clock or Clock(budget=1), torch.device(device)
+        self.generator, self.noise = streams.generator("acting"), streams.generator("parameter noise")
+        self.n_actions, self.first_action = int(action_space.n), int(action_space.start)
+        self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
+        self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
+        self.online, self.target = (self._network(observation_space) for _ in range(2))
+        self.flat, self.flat_target = FlatParameters(self.online), FlatParameters(self.target)
+        self.flat.blend_into(self.flat_target, 1.0)
+        self.optimizer = FlatAdam(self.flat, eps=self.adam_eps)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        self._outputs = self.online.acting()
+        self._path, self._selector = (path_of(self.online, config.batch_size) for _ in range(2))
+        self._target_path = path_of(self.target, config.batch_size)
+        self._updates, self._target_step = 0, 0
+
+    def _network(self, observation_space: gymnasium.Space[Any]) -> QNetwork:
+        config = self.config
+        body = registry.make("network", config.network.name, observation_space=observation_space, **config.network.options)
+        return QNetwork(body, self.n_actions, self.atoms, config.dueling, config.noisy).to(self.device)
+
+    # -- what a member of the family defines
+
+    def expectation(self, outputs: Any) -> Any:
+        """Values [..., A] of outputs [..., A, Z]; for arrays and for tensors."""
+        raise NotImplementedError
+
+    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
+        """Targets [B, Z] of minibatch k when ``best`` [B] are the next actions."""
+        raise NotImplementedError
+
+    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
+        """The loss of the chosen actions' outputs [B, Z] against targets [B, Z]."""
+        raise NotImplementedError
+
+    # -- acting
+
+    @property
+    def epsilon(self) -> float:
+        """The chance of a random action at this step of the run; noisy networks explore by themselves."""
+        config = self.config
+        if config.noisy:
+            return 0.0
+        if config.exploration_fraction == 0:
+            return float(config.exploration_final_eps)
+        done = self.clock.fraction / config.exploration_fraction
+        return interpolate(config.exploration_initial_eps, config.exploration_final_eps, done)
+
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
+            deterministic: bool = False) -> Acted:
+        if deterministic:
+            return Acted(self._greedy(observations, mask, noisy=False))
+        count = len(observations)
+        epsilon = 1.0 if self.clock.step < self.config.learning_starts else self.epsilon
+        explore = self.generator.random(count) < epsilon
+        if not explore.any():
+            return Acted(self._greedy(observations, mask, noisy=True))
+        random = self._random(count, mask)
+        if explore.all():
+            return Acted(random)
+        return Acted(np.where(explore, random, self._greedy(observations, mask, noisy=True)))
+
+    def _greedy(self, observations: Array, mask: Array | None, noisy: bool) -> Array:
+        if self.config.noisy:
+            self.online.train(noisy)
+            if noisy:
+                self.online.resample(self.noise)
+        values: Array = self.expectation(self._outputs(observations))  # [N, A]
+        if mask is not None:
+            values = np.where(mask, values, -np.inf)
+        actions: Array = values.argmax(1) + self.first_action
+        return actions
+
+    def _random(self, count: int, mask: Array | None) -> Array:
+        if mask is None:
+            return self.generator.integers(self.n_actions, size=count) + self.first_action
+        actions: Array = np.where(mask, self.generator.random(mask.shape), -1.0).argmax(1) + self.first_action
+        return actions
+
+    # -- updating
+
+    @torch.no_grad()
+    def update(self, batches: Batches) -> Updated:
+        self._update_target()
+        self._renew_noise(self.target)
+        phase = self._phase(batches)
+        config, path, count = self.config, self._path, batches.rewards.shape[1]
+        learning_rate = float(config.learning_rate * self.schedule(self.clock.fraction))
+        weights = None if batches.weights is None else self._tensor(batches.weights)
+        gradient = torch.zeros(count, self.n_actions, self.atoms, device=self.device)  # [B, A, Z]
+        losses, surprises = (torch.empty_like(phase.rewards) for _ in range(2))  # [K, B]
+        value = torch.zeros((), device=self.device)
+        best = self.expectation(phase.target_outputs).argmax(-1)  # [K, B]
+        for k in range(batches.count):
+            self._renew_noise(self.online)
+            chooser = self.expectation(self._selector.forward(phase.following[k])).argmax(-1) if config.double else best[k]
+            goals = self.goals(phase, k, chooser)
+            index = phase.actions[k].view(-1, 1, 1).expand(-1, 1, self.atoms)  # [B, 1, Z]
+            chosen = path.forward(phase.observations[k]).gather(1, index).squeeze(1)  # [B, Z]
+            losses[k], slope, surprises[k] = self.loss(chosen, goals)
+            slope /= count
+            if weights is not None:
+                slope *= weights[k].unsqueeze(-1)
+            value += chosen.mean()
+            path.backward(gradient.zero_().scatter_(1, index, slope.unsqueeze(1)))
+            norm = self.flat.clip(config.max_grad_norm)
+            require_finite(norm, self.name, self.clock.step, self._updates)
+            self.optimizer.step(learning_rate)
+            self._updates += 1
+        return Updated(self._metrics(losses, value / batches.count, learning_rate), surprises.cpu().numpy())
+
+    def _metrics(self, losses: Tensor, value: Tensor, learning_rate: float) -> dict[str, float]:
+        return {"train/loss": float(losses.mean()), "train/q_value": float(value), "train/learning_rate": learning_rate,
+                "train/n_updates": float(self._updates), "rollout/exploration_rate": self.epsilon}
+
+    def _phase(self, batches: Batches) -> Phase:
+        following = self._tensor(batches.next_observations)
+        discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
+        return Phase(
+            self._tensor(batches.observations), self._tensor(batches.actions).long() - self.first_action,
+            self._tensor(batches.rewards), discounts * (~self._tensor(batches.terminated)).float(), following,
+            self._target_outputs(following))
+
+    def _target_outputs(self, following: Tensor) -> Tensor:
+        """Target-network outputs [K, B, A, Z] of all next observations of the phase.
+
+        One minibatch after another on preallocated tensors: activations stay in the cache, which is
+        several times faster than one large pass.
+        """
+        outputs = torch.empty(*following.shape[:2], self.n_actions, self.atoms, device=self.device)
+        for k in range(len(following)):
+            outputs[k] = self._target_path.forward(following[k])
+        return outputs
+
+    def _renew_noise(self, network: QNetwork) -> None:
+        if self.config.noisy:
+            network.train()
+            network.resample(self.noise)
+
+    def _update_target(self) -> None:
+        interval = self.config.target_update_interval
+        crossed = self.clock.step // interval - self._target_step // interval
+        if crossed:
+            self.flat.blend_into(self.flat_target, 1.0 - (1.0 - self.config.tau) ** crossed)
+        self._target_step = self.clock.step
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    # -- saving
+
+    def parameters(self) -> dict[str, Tensor]:
+        return named_parameters({"online": self.online})
+
+    def initialise(self, state: dict[str, Any]) -> None:
+        """Take the networks of another run of the same agent, and nothing else of it."""
+        self.online.load_state_dict(state["online"])
+        self.target.load_state_dict(state["online"])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "online": self.online.state_dict(), "target": self.target.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.bit_generator.state, "noise": self.noise.bit_generator.state,
+            "updates": self._updates, "target_step": self._target_step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.online.load_state_dict(state["online"])
+        self.target.load_state_dict(state["target"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
+        self._updates, self._target_step = state["updates"], state["target_step"]
+
+
+def buffer_part(config: QLearningConfig) -> Part:
+    """The buffer asked for; a buffer that forms n-step returns gets the agent's discount and n_step."""
+    name, options = config.buffer.name, dict(config.buffer.options)
+    fields = {item.name for item in registry.get("buffer", name).settings}
+    if "gamma" in fields:
+        options["gamma"] = config.gamma
+    if "n_step" in fields and config.n_step > 1:
+        options["n_step"] = config.n_step
+    return Part(name, options)
