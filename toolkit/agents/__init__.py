@@ -24,6 +24,9 @@ def declare(registry: Declarer) -> None:
                  config="toolkit.agents.configs:ActorCriticConfig", summary="Synchronous advantage actor-critic.",
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"),
                  presets="toolkit.agents:presets/actor-critic.toml")
+    registry.add("agent", "reinforce", "toolkit.agents.reinforce:Reinforce", config="toolkit.agents.configs:ReinforceConfig",
+                 summary="Monte-Carlo policy gradient, with or without a learned baseline.",
+                 accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/reinforce.toml")
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",

@@ -146,3 +146,14 @@ class ActorCriticConfig(OnPolicyConfig):
     gae_lambda: float = setting(1.0, "trades bias (0) for variance (1) in advantages", minimum=0, maximum=1)
     normalize_advantage: bool = setting(False, "give advantages mean 0 and deviation 1 in each rollout")
     use_rms_prop: bool = setting(True, "RMSprop, as in the paper; otherwise Adam")
+
+
+@dataclass(frozen=True)
+class ReinforceConfig(OnPolicyConfig):
+    """Monte-Carlo policy gradient (Williams, 1992)."""
+
+    learning_rate: float = setting(5e-3, "Adam's step size", above=0)
+    n_steps: int = setting(64, "steps of each environment between two looks for finished episodes", unit="steps", minimum=1)
+    gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
+    episodes_per_update: int = setting(16, "finished episodes in one gradient step", unit="episodes", minimum=1)
+    baseline: bool = setting(True, "subtract a learned value of the observation from the return")

@@ -78,7 +78,8 @@ class OnPolicyAgent:
         self.distribution = distribution_for(action_space)
         self.policy = ActorCritic(
             config.network, observation_space, self.distribution, share=config.share_network,
-            orthogonal=config.orthogonal_init, log_std_init=config.log_std_init).to(self.device)
+            orthogonal=config.orthogonal_init, log_std_init=config.log_std_init,
+            critic=getattr(config, "baseline", True)).to(self.device)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
         shape = zeros(observation_space, 1).shape[1:]
@@ -90,7 +91,8 @@ class OnPolicyAgent:
 
     # -- acting
 
-    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None, deterministic: bool = False) -> Acted:
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
+            deterministic: bool = False) -> Acted:
         if self.observation_normalizer is not None:
             observations = self.observation_normalizer(observations)
         outputs = self._outputs(observations)  # [N, A]

@@ -6,8 +6,7 @@ Letters: N environments, B steps in a minibatch, A outputs of the policy head, F
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -28,30 +27,34 @@ class ActorCritic(nn.Module):
     """A policy head and a value head, each on a body of its own, or both on one shared body."""
 
     def __init__(self, network: Part, observation_space: gymnasium.Space[Any], distribution: Distribution, *,
-                 share: bool, orthogonal: bool, log_std_init: float) -> None:
+                 share: bool, orthogonal: bool, log_std_init: float, critic: bool = True) -> None:
         super().__init__()
         bodies = [registry.make("network", network.name, observation_space=observation_space, **network.options)
-                  for _ in range(1 if share else 2)]
-        self.shared = share
+                  for _ in range(1 if share or not critic else 2)]
+        self.shared = share and critic
         self.actor = Headed(bodies[0], distribution.outputs)
-        self.critic = Headed(bodies[-1], 1)
+        self.critic = Headed(bodies[-1], 1) if critic else None
         self.log_std = nn.Parameter(torch.full((distribution.outputs,), log_std_init)) if distribution.has_log_std else None
         if orthogonal:
             self._initialise_orthogonally()
 
     def _initialise_orthogonally(self) -> None:
         """Orthogonal weights, zero biases ("37 implementation details of PPO", detail 2)."""
-        for headed in (self.actor, self.critic):
+        for headed, gain in ((self.actor, POLICY_GAIN), (self.critic, VALUE_GAIN)):
+            if headed is None:
+                continue
             for module in headed.body.modules():
                 if isinstance(module, (nn.Linear, nn.Conv2d)):
                     orthogonal(module, HIDDEN_GAIN)
-        orthogonal(self.actor.head, POLICY_GAIN)
-        orthogonal(self.critic.head, VALUE_GAIN)
+            orthogonal(headed.head, gain)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Policy outputs and value side by side, [B, A + 1]."""
         features = self.actor.body(observations)
-        values = self.critic.head(features if self.shared else self.critic.body(observations))
+        if self.critic is None:
+            values = features.new_zeros(len(features), 1)
+        else:
+            values = self.critic.head(features if self.shared else self.critic.body(observations))
         return torch.cat([self.actor.head(features), values], -1)  # [B, A + 1]
 
     def path(self, batch_size: int) -> PolicyPath:
@@ -64,6 +67,8 @@ class ActorCritic(nn.Module):
 
     def values_of(self, observations: Array, device: torch.device, piece: int = 4096) -> Array:
         """Values [k] of observations [k, ...], without gradients, in pieces that fit the cache."""
+        if self.critic is None:
+            return np.zeros(len(observations), np.float32)
         with torch.no_grad():
             pieces = [self.critic(torch.from_numpy(observations[i:i + piece]).to(device)).squeeze(-1).cpu().numpy()
                       for i in range(0, len(observations), piece)]
@@ -76,53 +81,60 @@ def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-class PolicyPath:
+class PolicyPath(Protocol):
     """Forward gives policy outputs [B, A] and values [B]; backward takes the gradients by both."""
 
-    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
-    backward: Callable[[Tensor, Tensor], None]
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None: ...
 
 
-class SeparatePath(PolicyPath):
-    """Two bodies: two independent paths."""
+class SeparatePath:
+    """Two bodies: two independent paths. Without a critic values are zero."""
 
     def __init__(self, module: ActorCritic, batch_size: int) -> None:
-        self._actor, self._critic = path_of(module.actor, batch_size), path_of(module.critic, batch_size)
+        self._actor = path_of(module.actor, batch_size)
+        self._critic = None if module.critic is None else path_of(module.critic, batch_size)
 
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return self._actor.forward(observations), self._critic.forward(observations).squeeze(-1)
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self._actor.forward(observations)
+        if self._critic is None:
+            return outputs, outputs.new_zeros(len(outputs))
+        return outputs, self._critic.forward(observations).squeeze(-1)
 
-    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:
         self._actor.backward(by_outputs)
-        self._critic.backward(by_values.unsqueeze(-1))
+        if self._critic is not None:
+            self._critic.backward(by_values.unsqueeze(-1))
 
 
-class SharedPath(PolicyPath):
+class SharedPath:
     """One body by hand, two heads on its features."""
 
     def __init__(self, module: ActorCritic, body: Any, batch_size: int) -> None:
         self._body = body
         self._actor, self._critic = LinearPath(module.actor.head, batch_size), LinearPath(module.critic.head, batch_size)
 
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         features = self._body.forward(observations)
         return self._actor.forward(features), self._critic.forward(features).squeeze(-1)
 
-    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:
         by_features = self._actor.backward(by_outputs)
-        by_features.add_(self._critic.backward(by_values.unsqueeze(-1)))
-        self._body.backward(by_features)
+        by_critic = self._critic.backward(by_values.unsqueeze(-1))
+        if by_features is not None and by_critic is not None:
+            self._body.backward(by_features.add_(by_critic))
 
 
-class JointPath(PolicyPath):
+class JointPath:
     """One shared body without a fast path: autograd over both heads at once."""
 
     def __init__(self, module: ActorCritic) -> None:
         self._path = AutogradPath(module)
 
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         both = self._path.forward(observations)
         return both[:, :-1], both[:, -1]
 
-    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:  # type: ignore[override]
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:
         self._path.backward(torch.cat([by_outputs, by_values.unsqueeze(-1)], -1))
