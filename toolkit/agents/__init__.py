@@ -29,6 +29,9 @@ def declare(registry: Declarer) -> None:
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/reinforce.toml")
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
+    registry.add("network", "nature-cnn", "toolkit.agents.networks.cnn:NatureCNN",
+                 config="toolkit.agents.configs:NatureCNNConfig", aliases=("cnn",),
+                 summary="Convolutions for pictures, alone or inside a Dict.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
                  config="toolkit.agents.configs:UniformConfig",
                  summary="Replay sampled uniformly; every observation is stored once.")

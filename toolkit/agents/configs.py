@@ -16,6 +16,13 @@ class MLPConfig:
 
 
 @dataclass(frozen=True)
+class NatureCNNConfig:
+    """The convolutions of Mnih et al. (2015)."""
+
+    features: int = setting(512, "width of the last layer", unit="units", minimum=1)
+
+
+@dataclass(frozen=True)
 class UniformConfig:
     """Replay sampled uniformly."""
 
