@@ -17,6 +17,7 @@ from toolkit.agents.base import Array
 from toolkit.agents.distributions import Distribution
 from toolkit.agents.networks.fast import AutogradPath, LinearPath, path_of
 from toolkit.agents.networks.mlp import Headed
+from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
 from toolkit.registry import registry
 
@@ -60,7 +61,8 @@ class ActorCritic(nn.Module):
     def path(self, batch_size: int) -> PolicyPath:
         """Forward and backward for minibatches of at most ``batch_size`` steps."""
         if not self.shared:
-            return SeparatePath(self, batch_size)
+            bodies = None if self.critic is None else stacked_path([self.actor.body, self.critic.body], batch_size)
+            return SeparatePath(self, batch_size) if bodies is None else TwinPath(self, bodies, batch_size)
         own = getattr(self.actor.body, "fast_path", None)
         body = own(batch_size) if own is not None else None
         return JointPath(self) if body is None else SharedPath(self, body, batch_size)
@@ -106,6 +108,28 @@ class SeparatePath:
         self._actor.backward(by_outputs)
         if self._critic is not None:
             self._critic.backward(by_values.unsqueeze(-1))
+
+
+class TwinPath:
+    """Two bodies of one shape, stepped together, each with its head."""
+
+    def __init__(self, module: ActorCritic, bodies: StackedPath, batch_size: int) -> None:
+        assert module.critic is not None
+        self._bodies, self._batch_size = bodies, batch_size
+        features = module.actor.head.in_features
+        self._by_features = module.actor.head.weight.detach().new_empty(2, batch_size, features)  # [2, B, F]
+        self._actor = LinearPath(module.actor.head, batch_size, input_gradient=self._by_features[0])
+        self._critic = LinearPath(module.critic.head, batch_size, input_gradient=self._by_features[1])
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        features = self._bodies.forward(observations)  # [2, B, F]
+        return self._actor.forward(features[0]), self._critic.forward(features[1]).squeeze(-1)
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:
+        self._actor.backward(by_outputs)
+        self._critic.backward(by_values.unsqueeze(-1))
+        rows = len(by_outputs)
+        self._bodies.backward(self._by_features if rows == self._batch_size else self._by_features[:, :rows])
 
 
 class SharedPath:

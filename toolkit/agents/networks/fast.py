@@ -24,7 +24,8 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input
 class LinearPath:
     """``activation(inputs @ weight.T + bias)`` for batches of at most ``batch_size`` rows."""
 
-    def __init__(self, layer: nn.Linear, batch_size: int, activation: str = "", first: bool = False) -> None:
+    def __init__(self, layer: nn.Linear, batch_size: int, activation: str = "", first: bool = False,
+                 input_gradient: Tensor | None = None) -> None:
         weight, bias = layer.weight, layer.bias
         if weight.grad is None or bias.grad is None:
             raise ValueError("a fast path needs parameters in a FlatParameters buffer")
@@ -32,8 +33,10 @@ class LinearPath:
         self._weight_t = self._weight.t()  # (I, O)
         self._weight_gradient, self._bias_gradient = weight.grad, bias.grad
         self._outputs = self._weight.new_empty(batch_size, layer.out_features)  # (B, O)
-        # The first layer's input gradient is never needed.
+        # The first layer's input gradient is never needed; a caller may say where another's goes.
         self._input_gradient = None if first else self._weight.new_empty(batch_size, layer.in_features)  # (B, I)
+        if input_gradient is not None:
+            self._input_gradient = input_gradient
         self._activation, self._batch_size = activation, batch_size
         self._inputs = self._current = self._outputs
 

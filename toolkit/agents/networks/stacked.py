@@ -1,0 +1,104 @@
+"""Several MLP bodies of one shape as one batched product a layer.
+
+Letters: M bodies (actor and critic, or twin critics), B batch, I inputs, O outputs of a layer.
+
+The bodies keep their own parameters; here they are seen as one tensor [M, O, I], a view of the
+flat buffer with a constant stride from body to body. That halves the number of calls, which is
+what small networks spend their time on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents.networks.encode import Encoder
+from toolkit.agents.networks.fast import relu_backward, tanh_backward
+from toolkit.agents.networks.mlp import MLP
+
+
+def stack_view(tensors: Sequence[Tensor]) -> Tensor | None:
+    """The tensors as one view [M, ...]; None unless they lie evenly spaced in one storage."""
+    first = tensors[0]
+    offsets = [tensor.storage_offset() for tensor in tensors]
+    gaps = {after - before for before, after in zip(offsets, offsets[1:], strict=False)}
+    same = all(tensor.shape == first.shape and tensor.is_contiguous()
+               and tensor.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() for tensor in tensors)
+    if not same or len(gaps) != 1:
+        return None
+    return first.as_strided((len(tensors), *first.shape), (gaps.pop(), *first.stride()), offsets[0])
+
+
+class StackedLinear:
+    """``activation(inputs @ weight.T + bias)`` for M layers at once, batches of at most ``batch_size`` rows."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor, batch_size: int,
+                 activation: str, first: bool) -> None:
+        copies, outputs, inputs = weight.shape
+        self._weight, self._weight_t, self._bias = weight, weight.transpose(1, 2), bias.unsqueeze(1)
+        self._weight_gradient, self._bias_gradient = weight_gradient, bias_gradient
+        self._outputs = weight.new_empty(copies, batch_size, outputs)  # [M, B, O]
+        self._input_gradient = None if first else weight.new_empty(copies, batch_size, inputs)  # [M, B, I]
+        self._activation, self._batch_size = activation, batch_size
+        self._inputs = self._current = self._outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self._inputs = inputs
+        rows = inputs.shape[1]
+        outputs = self._outputs if rows == self._batch_size else self._outputs[:, :rows]
+        torch.baddbmm(self._bias, inputs, self._weight_t, out=outputs)
+        self._current = outputs.relu_() if self._activation == "relu" else outputs.tanh_()
+        return outputs
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        if self._activation == "relu":
+            relu_backward(gradient, self._current, 0, grad_input=gradient)
+        else:
+            tanh_backward(gradient, self._current, grad_input=gradient)
+        torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
+        torch.sum(gradient, 1, out=self._bias_gradient)
+        if self._input_gradient is None:
+            return None
+        rows = gradient.shape[1]
+        out = self._input_gradient if rows == self._batch_size else self._input_gradient[:, :rows]
+        return torch.bmm(gradient, self._weight, out=out)
+
+
+class StackedPath:
+    """M bodies on the same observations: [B, ...] to features [M, B, features], and back."""
+
+    def __init__(self, encoder: Encoder, layers: Sequence[StackedLinear], copies: int) -> None:
+        self._encoder, self._layers, self._copies = encoder, tuple(layers), copies
+
+    def forward(self, observations: Tensor) -> Tensor:
+        inputs = self._encoder(observations)
+        hidden = inputs.expand(self._copies, *inputs.shape)  # [M, B, I]
+        for layer in self._layers:
+            hidden = layer.forward(hidden)
+        return hidden
+
+    def backward(self, gradient: Tensor) -> None:
+        """``gradient`` [M, B, features]; it may be destroyed."""
+        following: Tensor | None = gradient
+        for layer in reversed(self._layers):
+            if following is not None:
+                following = layer.backward(following)
+
+
+def stacked_path(bodies: Sequence[nn.Module], batch_size: int) -> StackedPath | None:
+    """The bodies as one path; None unless they are MLPs of one shape, evenly spaced in one flat buffer."""
+    mlps = [body for body in bodies if isinstance(body, MLP)]
+    if len(mlps) < len(bodies) or not len(mlps[0].layers) or any(mlp.config != mlps[0].config for mlp in mlps):
+        return None
+    layers = []
+    for index in range(len(mlps[0].layers)):
+        of_each = [mlp.layers[index] for mlp in mlps]
+        weights, biases = [layer.weight for layer in of_each], [layer.bias for layer in of_each]
+        views = [stack_view([item.detach() for item in group]) for group in (weights, biases)]
+        views += [stack_view([item.grad for item in group if item.grad is not None]) for group in (weights, biases)]
+        if any(view is None for view in views):
+            return None
+        layers.append(StackedLinear(*views, batch_size, mlps[0].config.activation, first=index == 0))  # type: ignore[arg-type]
+    return StackedPath(mlps[0].encoder, layers, len(mlps))
