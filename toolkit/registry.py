@@ -132,7 +132,8 @@ class Entry:
         return self.known if self.known is not None else configs.settings_of(self.config_class())
 
     def config_class(self) -> type | None:
-        return resolve(self.config) if isinstance(self.config, str) else self.config
+        found: type | None = resolve(self.config) if isinstance(self.config, str) else self.config
+        return found
 
     @property
     def missing(self) -> dict[str, str]:
@@ -398,4 +399,4 @@ def undescribe(row: Mapping[str, Any], distribution: str) -> Entry:
     return replace(Entry(distribution=distribution, **facts), known=known)
 
 
-registry = Registry()
+registry: Registry = Registry()

@@ -47,8 +47,7 @@ class ActorCriticAgent(OnPolicyAgent):
         by_outputs, by_log_std = self.distribution.backward(evaluated, advantages / -count, -config.ent_coef / count)
         error = values - rollout.returns
         self._path.backward(by_outputs, error * (2.0 * config.vf_coef / count))
-        if by_log_std is not None and self.policy.log_std is not None:
-            self.policy.log_std.grad.copy_(by_log_std)
+        self.write_log_std_gradient(by_log_std)
         learning_rate = self.learning_rate()
         self.descend(self.optimizer, learning_rate)
         return Updated({

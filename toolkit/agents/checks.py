@@ -10,6 +10,7 @@ import gymnasium
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
+
 class NonFinite(ToolkitError):
     """A loss or gradient became NaN or infinite; the parameters were left as they were."""
 

@@ -150,6 +150,11 @@ class OnPolicyAgent:
             torch.from_numpy(observations if keep is None else observations[keep]).to(self.device),
             flat(actions), flat(advantages), flat(advantages + values), flat(values), None if masks is None else flat(masks))
 
+    def write_log_std_gradient(self, gradient: Tensor | None) -> None:
+        """Put the gradient by the log standard deviation where the optimizer looks; None where there is none."""
+        if gradient is not None and self.policy.log_std is not None and self.policy.log_std.grad is not None:
+            self.policy.log_std.grad.copy_(gradient)
+
     def learning_rate(self) -> float:
         return float(self.config.learning_rate * self.schedule(self.clock.fraction))
 

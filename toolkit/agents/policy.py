@@ -136,6 +136,7 @@ class SharedPath:
     """One body by hand, two heads on its features."""
 
     def __init__(self, module: ActorCritic, body: Any, batch_size: int) -> None:
+        assert module.critic is not None
         self._body = body
         self._actor, self._critic = LinearPath(module.actor.head, batch_size), LinearPath(module.critic.head, batch_size)
 

@@ -102,8 +102,7 @@ class PPO(OnPolicyAgent):
         weights = gain.mul_(gain <= clipped).div_(-count)  # [B]
         by_outputs, by_log_std = self.distribution.backward(evaluated, weights, -config.ent_coef / count)
         self._path.backward(by_outputs, self._value_gradient(part, values))
-        if by_log_std is not None and self.policy.log_std is not None:
-            self.policy.log_std.grad.copy_(by_log_std)
+        self.write_log_std_gradient(by_log_std)
         self.descend(self.optimizer, learning_rate)
         return False, metrics
 

@@ -69,6 +69,7 @@ class QLearner:
         self.config: Any = config
         self.clock, self.device = clock or Clock(budget=1), torch.device(device)
         self.generator, self.noise = streams.generator("acting"), streams.generator("parameter noise")
+        assert isinstance(action_space, gymnasium.spaces.Discrete)  # as checked above
         self.n_actions, self.first_action = int(action_space.n), int(action_space.start)
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
         self.buffer, self.buffer_size = buffer_part(config), config.buffer_size

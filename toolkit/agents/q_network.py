@@ -61,8 +61,9 @@ class QNetwork(nn.Module):
         super().__init__()
         self.body, self.actions, self.atoms = body, actions, atoms
         self.dueling, self.noisy = dueling, noisy
-        self.advantage = stream(body.features, actions * atoms, noisy)
-        self.value = stream(body.features, atoms, noisy) if dueling else None
+        features = int(getattr(body, "features"))  # noqa: B009 (a Module's attributes have no type)
+        self.advantage = stream(features, actions * atoms, noisy)
+        self.value = stream(features, atoms, noisy) if dueling else None
 
     def forward(self, observations: Tensor) -> Tensor:
         features = self.body(observations)

@@ -30,7 +30,8 @@ class Reinforce(OnPolicyAgent):
     name = "reinforce"
     config: ReinforceConfig
 
-    def __init__(self, config: ReinforceConfig, *, observation_space: gymnasium.Space[Any], n_envs: int = 1, **context: Any) -> None:
+    def __init__(self, config: ReinforceConfig, *, observation_space: gymnasium.Space[Any], n_envs: int = 1,
+                 **context: Any) -> None:
         super().__init__(config, observation_space=observation_space, n_envs=n_envs, **context)
         self.optimizer = FlatAdam(self.flat)
         self._unfinished: list[dict[str, Any]] = [{} for _ in range(n_envs)]
@@ -57,9 +58,9 @@ class Reinforce(OnPolicyAgent):
             columns["masks"] = steps.extras["masks"]
         for copy in range(steps.rewards.shape[1]):
             begin = 0
-            for row in np.flatnonzero((steps.terminated | steps.truncated)[:, copy] & steps.valid[:, copy]):
+            for row in np.flatnonzero((steps.terminated | steps.truncated)[:, copy] & steps.valid[:, copy]).tolist():
                 self._extend(copy, columns, steps.valid, begin, row + 1)
-                last = finals.get((int(row), copy), steps.observations[row + 1, copy])
+                last = finals.get((row, copy), steps.observations[row + 1, copy])
                 self._finish(copy, last, bool(steps.terminated[row, copy]))
                 begin = row + 1
             self._extend(copy, columns, steps.valid, begin, len(steps.rewards))
@@ -93,8 +94,7 @@ class Reinforce(OnPolicyAgent):
         count = len(goals)
         by_outputs, by_log_std = self.distribution.backward(evaluated, advantages / -count, -self.config.ent_coef / count)
         self._path.backward(by_outputs, (values - goals) * (2.0 * self.config.vf_coef / count))
-        if by_log_std is not None and self.policy.log_std is not None:
-            self.policy.log_std.grad.copy_(by_log_std)
+        self.write_log_std_gradient(by_log_std)
         learning_rate = self.learning_rate()
         self.descend(self.optimizer, learning_rate)
         if self.observation_normalizer is not None:

@@ -50,7 +50,7 @@ def static_options(command: click.Command) -> dict[str, bool]:
     options = {"--help": False, "-h": False}
     for item in command.params:
         if isinstance(item, click.Option):
-            options.update({word: not item.is_flag for word in (*item.opts, *item.secondary_opts)})
+            options.update(dict.fromkeys((*item.opts, *item.secondary_opts), not item.is_flag))
     return options
 
 

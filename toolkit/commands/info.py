@@ -9,7 +9,7 @@ import click
 from toolkit.commands import _output as output
 from toolkit.commands._settings import flag_text, help_text
 from toolkit.errors import UsageError
-from toolkit.registry import KINDS, Entry, describe, kind_of, registry
+from toolkit.registry import KINDS, Entry, describe, kind_of, registry, spelled_target
 from toolkit.training.presets import load_presets
 
 
@@ -30,7 +30,7 @@ def info_command(words: tuple[str, ...], as_json: bool) -> None:
 
 
 def text_of(entry: Entry, presets: dict[str, Any]) -> str:
-    facts = [("kind", entry.kind), ("from", entry.distribution), ("code", entry.target if isinstance(entry.target, str) else "live")]
+    facts = [("kind", entry.kind), ("from", entry.distribution), ("code", spelled_target(entry.target))]
     facts += [("also", ", ".join(entry.aliases))] if entry.aliases else []
     facts += [("takes", ", ".join(entry.accepts))] if entry.accepts else []
     facts += [("needs", f"{module} ({command})") for module, command in entry.extras.items()]

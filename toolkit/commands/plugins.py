@@ -12,7 +12,7 @@ from toolkit.registry import Broken, undescribe
 
 
 @click.command("plugins")
-@click.option("--probe", is_flag=True, help=f"Read every plugin again (at most {guests.TIME_LIMIT:g} s each), not from the cache.")
+@click.option("--probe", is_flag=True, help=f"Read every plugin again, at most {guests.TIME_LIMIT:g} s each.")
 @output.json_option
 def plugins_command(probe: bool, as_json: bool) -> None:
     """List the distributions that add components, with the reason and the remedy for those that fail."""

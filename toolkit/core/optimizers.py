@@ -27,7 +27,7 @@ class FlatAdam:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         self._step[0] += 1
-        torch._fused_adam_(  # type: ignore[attr-defined]
+        torch._fused_adam_(
             self._values, self._gradients, self._first, self._second, [], self._step, lr=learning_rate,
             beta1=self._betas[0], beta2=self._betas[1], weight_decay=0.0, eps=self._eps, amsgrad=False, maximize=False,
         )

@@ -58,7 +58,7 @@ class TorchGenerator:
         import torch
 
         state: dict[str, Any] = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
+        if torch.cuda.is_available() and torch.cuda._initialized:
             state["cuda"] = torch.cuda.get_rng_state()
         return state
 

@@ -20,6 +20,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.envs import packing
+from toolkit.errors import UsageError
+
 Array = NDArray[Any]
 
 
@@ -74,10 +77,12 @@ class VectorEnv(Protocol):
 def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:
     """A zeroed array for elements of ``space`` with leading dimensions ``shape``.
 
-    Raises UsageError for a space whose elements are not one array.
+    Elements of Dict and Tuple spaces are rows of bytes; see `toolkit.envs.packing`.
+    Raises UsageError for a space whose elements have no array form.
     """
+    if packing.is_packed(space):
+        return np.zeros((*shape, packing.layout(space).nbytes), np.uint8)
     if space.shape is None or space.dtype is None:
-        from toolkit.errors import UsageError
-
-        raise UsageError(f"the space {space} has no single array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary")
+        raise UsageError(f"the space {space} has no array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary, "
+                         "and Dict or Tuple of them")
     return np.zeros((*shape, *space.shape), dtype=space.dtype)

@@ -36,7 +36,8 @@ class GymnasiumVector:
         own = self._state_attributes() is not None
         self._ended = np.zeros(self.n_envs, dtype=bool)
         # Environments vectorised by hand share one generator; the others take a seed a copy.
-        self._observations = self.envs.reset(seed=self._seeds[0] if own else self._seeds)[0]
+        seed: Any = self._seeds[0] if own else self._seeds
+        self._observations = self.envs.reset(seed=seed)[0]
         return self._observations
 
     def step(self, actions: Array) -> Stepped:

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from toolkit.envs import packing
 from toolkit.envs.base import Array, Final, Stepped, zeros
 
 
@@ -25,6 +26,7 @@ class InProcess:
         self.n_envs = len(self.envs)
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
+        self._packed = packing.is_packed(self.observation_space)
         self._scalar_actions = isinstance(self.action_space, gymnasium.spaces.Discrete)
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
@@ -38,7 +40,7 @@ class InProcess:
         for index, env in enumerate(self.envs):
             self._starts[index] = {"seed": self._seeds[index]}
             self._actions[index] = []
-            self._observations[index] = env.reset(seed=self._seeds[index])[0]
+            self._observations[index] = self._stored(env.reset(seed=self._seeds[index])[0])
         return self._observations
 
     def step(self, actions: Array) -> Stepped:
@@ -50,6 +52,8 @@ class InProcess:
             action = plain[index]
             self._actions[index].append(action)
             observation, reward, terminated, truncated, _ = env.step(action)
+            if self._packed:
+                observation = packing.pack(self.observation_space, observation)
             rewards[index] = reward
             self._terminated[index] = terminated
             self._truncated[index] = truncated and not terminated
@@ -67,7 +71,11 @@ class InProcess:
         env = self.envs[index]
         self._starts[index] = {"generator": env.unwrapped.np_random.bit_generator.state}
         self._actions[index] = []
-        return env.reset()[0]
+        return self._stored(env.reset()[0])
+
+    def _stored(self, observation: Any) -> Any:
+        """An observation as it is stored: packed where it is a Dict or Tuple."""
+        return packing.pack(self.observation_space, observation) if self._packed else observation
 
     def get_state(self) -> dict[str, Any]:
         return {"copies": [self._copy_state(index) for index in range(self.n_envs)],
@@ -107,7 +115,7 @@ class InProcess:
             for action in actions:
                 observation = env.step(action)[0]
         self._starts[index], self._actions[index] = start, actions
-        return observation
+        return self._stored(observation)
 
     def close(self) -> None:
         for env in self.envs:

@@ -12,7 +12,7 @@ import numpy as np
 
 from toolkit.agents.base import Agent
 from toolkit.config import flatten
-from toolkit.envs import spaces
+from toolkit.envs import packing, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.registry import registry
 from toolkit.training import setup
@@ -54,8 +54,12 @@ class Run:
 
     def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state."""
-        array = np.asarray(observation, dtype=self.observation_space.dtype)
-        single = array.shape == self.observation_space.shape
+        space = self.observation_space
+        if packing.is_packed(space):
+            acted = self.agent.act(packing.pack(space, observation)[None], state, deterministic=deterministic)
+            return acted.actions[0], acted.state
+        array = np.asarray(observation, dtype=space.dtype)
+        single = array.shape == space.shape
         acted = self.agent.act(array[None] if single else array, state, deterministic=deterministic)
         return (acted.actions[0] if single else acted.actions), acted.state
 

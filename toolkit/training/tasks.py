@@ -30,7 +30,10 @@ class Task(Protocol):
 
     unit: str
     clock: Clock
-    seconds: Mapping[str, float]
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Where the time went so far, by activity."""
 
     def advance(self) -> Report:
         """Do one unit of work: collect and update, or batch and step."""

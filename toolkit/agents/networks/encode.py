@@ -18,6 +18,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from toolkit.envs import packing
 from toolkit.errors import UsageError
 
 Space = gymnasium.Space[Any]
@@ -29,26 +30,18 @@ def is_image(space: Space) -> bool:
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
 
 
-def is_packed(space: Space) -> bool:
-    return isinstance(space, (spaces.Dict, spaces.Tuple))
-
-
 def leaves(space: Space, observations: Tensor) -> list[tuple[Space, Tensor]]:
     """The elements of packed observations [B, bytes], each with its space; the observations themselves otherwise."""
-    if not is_packed(space):
+    if not packing.is_packed(space):
         return [(space, observations)]
-    from toolkit.envs import packing
-
     parts = packing.unpack(space, observations)
     return [(leaf.space, parts[leaf.path]) for leaf in packing.layout(space).leaves]
 
 
 def leaf_spaces(space: Space) -> list[Space]:
     """The elementary spaces inside ``space``."""
-    if not is_packed(space):
+    if not packing.is_packed(space):
         return [space]
-    from toolkit.envs import packing
-
     return [leaf.space for leaf in packing.layout(space).leaves]
 
 

@@ -39,18 +39,22 @@ class MLP(nn.Module):
             hidden = self.activation(layer(hidden))
         return hidden
 
+    @property
+    def linear(self) -> list[nn.Linear]:
+        """The layers, with their type."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
     def fast_path(self, batch_size: int) -> FastPath | None:
         """The layers by hand."""
         layers = [LinearPath(layer, batch_size, self.config.activation, first=index == 0)
-                  for index, layer in enumerate(self.layers) if isinstance(layer, nn.Linear)]
+                  for index, layer in enumerate(self.linear)]
         return ChainPath(layers if self.encoder.plain else [EncodePath(self.encoder), *layers])
 
     def acting(self) -> ActingFunction | None:
         """The layers in NumPy, on views of the parameters' memory; None off the CPU."""
-        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        if any(layer.weight.device.type != "cpu" for layer in linear):
+        if any(layer.weight.device.type != "cpu" for layer in self.linear):
             return None
-        weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in linear]
+        weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in self.linear]
         relu, encoder = self.config.activation == "relu", self.encoder
 
         def features(observations: Array) -> Array:
@@ -83,7 +87,7 @@ class Headed(nn.Module):
     def __init__(self, body: nn.Module, outputs: int) -> None:
         super().__init__()
         self.body = body
-        self.head = nn.Linear(int(body.features), outputs)
+        self.head = nn.Linear(int(getattr(body, "features")), outputs)  # noqa: B009 (a Module's attributes have no type)
 
     def forward(self, observations: Tensor) -> Tensor:
         outputs: Tensor = self.head(self.body(observations))

@@ -9,6 +9,7 @@ what small networks spend their time on.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +24,7 @@ def stack_view(tensors: Sequence[Tensor]) -> Tensor | None:
     """The tensors as one view [M, ...]; None unless they lie evenly spaced in one storage."""
     first = tensors[0]
     offsets = [tensor.storage_offset() for tensor in tensors]
-    gaps = {after - before for before, after in zip(offsets, offsets[1:], strict=False)}
+    gaps = {after - before for before, after in itertools.pairwise(offsets)}
     same = all(tensor.shape == first.shape and tensor.is_contiguous()
                and tensor.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() for tensor in tensors)
     if not same or len(gaps) != 1:
@@ -90,15 +91,16 @@ class StackedPath:
 def stacked_path(bodies: Sequence[nn.Module], batch_size: int) -> StackedPath | None:
     """The bodies as one path; None unless they are MLPs of one shape, evenly spaced in one flat buffer."""
     mlps = [body for body in bodies if isinstance(body, MLP)]
-    if len(mlps) < len(bodies) or not len(mlps[0].layers) or any(mlp.config != mlps[0].config for mlp in mlps):
+    if len(mlps) < len(bodies) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
         return None
     layers = []
-    for index in range(len(mlps[0].layers)):
-        of_each = [mlp.layers[index] for mlp in mlps]
-        weights, biases = [layer.weight for layer in of_each], [layer.bias for layer in of_each]
-        views = [stack_view([item.detach() for item in group]) for group in (weights, biases)]
-        views += [stack_view([item.grad for item in group if item.grad is not None]) for group in (weights, biases)]
-        if any(view is None for view in views):
+    for index, of_each in enumerate(zip(*(mlp.linear for mlp in mlps), strict=True)):
+        groups = ([layer.weight for layer in of_each], [layer.bias for layer in of_each])
+        views = [stack_view([item.detach() for item in group]) for group in groups]
+        views += [stack_view([item.grad for item in group if item.grad is not None]) for group in groups]
+        weight, bias, weight_gradient, bias_gradient = views
+        if weight is None or bias is None or weight_gradient is None or bias_gradient is None:
             return None
-        layers.append(StackedLinear(*views, batch_size, mlps[0].config.activation, first=index == 0))  # type: ignore[arg-type]
+        layers.append(StackedLinear(weight, bias, weight_gradient, bias_gradient, batch_size, mlps[0].config.activation,
+                                    first=index == 0))
     return StackedPath(mlps[0].encoder, layers, len(mlps))

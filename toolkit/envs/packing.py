@@ -1,0 +1,152 @@
+"""One array for any observation: Dict and Tuple elements as rows of bytes.
+
+Leaf    an elementary space inside a Dict or Tuple, and where its bytes lie in a row
+Layout  all leaves of a space, and the size of a row
+
+Everything between an environment and a network (collector, buffers, shared memory) handles one
+array. Box, Discrete, MultiDiscrete and MultiBinary elements are stored as they are; elements of
+Dict and Tuple, nested to any depth, become a row of bytes in which every leaf begins at a multiple
+of eight, so that it can be read through a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = NDArray[Any]
+Space = gymnasium.Space[Any]
+ALIGNMENT = 8  # bytes; the largest element that gymnasium's spaces have
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """``path`` are the keys that lead to it, joined by ``.``; ``offset`` is in bytes."""
+
+    path: str
+    keys: tuple[Any, ...]
+    space: Space
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The leaves of a space in the order of their bytes, and the bytes of a row."""
+
+    leaves: tuple[Leaf, ...]
+    nbytes: int
+
+
+def is_packed(space: Space) -> bool:
+    """Whether elements of ``space`` are stored as rows of bytes."""
+    return isinstance(space, (spaces.Dict, spaces.Tuple))
+
+
+def layout(space: Space) -> Layout:
+    """Where the leaves of a Dict or Tuple space lie.
+
+    Raises UsageError for a leaf whose elements are not one array (Text, Sequence, Graph).
+    """
+    return _layout(_Identity(space))
+
+
+class _Identity:
+    """A space as a dictionary key: by identity, since spaces are equal only after a long comparison."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+
+    def __hash__(self) -> int:
+        return id(self.space)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.space is self.space
+
+
+@lru_cache(maxsize=64)
+def _layout(key: _Identity) -> Layout:
+    leaves, offset = [], 0
+    for keys, space in _walk(key.space, ()):
+        if space.shape is None or space.dtype is None:
+            from toolkit.errors import UsageError
+
+            raise UsageError(f"the space {space} has no array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary, "
+                             "and Dict or Tuple of them")
+        leaf = Leaf(".".join(map(str, keys)), keys, space, offset, space.shape, np.dtype(space.dtype))
+        leaves.append(leaf)
+        offset += -(-leaf.nbytes // ALIGNMENT) * ALIGNMENT
+    return Layout(tuple(leaves), offset)
+
+
+def _walk(space: Space, keys: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Space]]:
+    if isinstance(space, spaces.Dict):
+        for key, inner in space.spaces.items():
+            yield from _walk(inner, (*keys, key))
+    elif isinstance(space, spaces.Tuple):
+        for index, inner in enumerate(space.spaces):
+            yield from _walk(inner, (*keys, index))
+    else:
+        yield keys, space
+
+
+def pack(space: Space, element: Any) -> Array:
+    """One element of a Dict or Tuple space as a row of bytes [nbytes]; an elementary one as an array."""
+    if not is_packed(space):
+        return np.asarray(element)
+    found = layout(space)
+    row = np.zeros(found.nbytes, np.uint8)
+    for leaf in found.leaves:
+        value = element
+        for key in leaf.keys:
+            value = value[key]
+        data = np.ascontiguousarray(value, leaf.dtype).reshape(-1).view(np.uint8)
+        row[leaf.offset:leaf.offset + leaf.nbytes] = data
+    return row
+
+
+def pack_batch(space: Space, batch: Any, count: int) -> Array:
+    """``count`` elements batched as gymnasium batches them (a Dict of arrays [count, ...]) as rows [count, nbytes]."""
+    if not is_packed(space):
+        return np.asarray(batch)
+    found = layout(space)
+    rows = np.zeros((count, found.nbytes), np.uint8)
+    for leaf in found.leaves:
+        value = batch
+        for key in leaf.keys:
+            value = value[key]
+        data = np.ascontiguousarray(value, leaf.dtype).reshape(count, -1).view(np.uint8)  # [count, bytes]
+        rows[:, leaf.offset:leaf.offset + leaf.nbytes] = data
+    return rows
+
+
+def unpack(space: Space, rows: Array | Tensor) -> dict[str, Any]:
+    """The leaves of rows [..., nbytes] by path, each [..., *shape]; arrays of arrays, tensors of tensors."""
+    found = layout(space)
+    return {leaf.path: _read(leaf, rows) for leaf in found.leaves}
+
+
+def _read(leaf: Leaf, rows: Any) -> Any:
+    data = rows[..., leaf.offset:leaf.offset + leaf.nbytes]
+    lead = tuple(rows.shape[:-1])
+    if isinstance(rows, np.ndarray):
+        return np.ascontiguousarray(data).view(leaf.dtype).reshape(*lead, *leaf.shape)
+    import torch
+
+    dtype = getattr(torch, str(leaf.dtype) if leaf.dtype != np.bool_ else "bool")
+    return data.contiguous().view(dtype).reshape(*lead, *leaf.shape)
