@@ -51,7 +51,7 @@ class Setting:
 
     name: str
     type: str
-    default: Any
+    default: Any = None
     help: str = ""
     unit: str = ""
     minimum: float | None = None
@@ -218,7 +218,7 @@ def lookup(known: Mapping[str, Setting], name: str) -> Setting:
 
 def to_json(settings: Iterable[Setting]) -> list[dict[str, Any]]:
     """Settings as JSON values, without the fields that hold their default."""
-    blank = Setting("", "str", None)
+    blank = Setting("", "str")
     rows = []
     for item in settings:
         row = {key: value for key, value in vars(item).items() if value != getattr(blank, key) or key in ("name", "type")}

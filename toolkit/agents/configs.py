@@ -77,6 +77,8 @@ class QLearningConfig:
 class DQNConfig(QLearningConfig):
     """Deep Q-learning (Mnih et al., 2015), with double Q-learning (van Hasselt et al., 2016)."""
 
+    loss: str = setting("huber", "of the temporal difference; huber limits each transition's pull", choices=("huber", "mse"))
+
 
 @dataclass(frozen=True)
 class C51Config(QLearningConfig):

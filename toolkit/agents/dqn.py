@@ -16,7 +16,7 @@ from toolkit.agents.q_learning import Loss, Phase, QLearner
 
 
 class DQN(QLearner):
-    """One value for each action; Huber loss on the temporal difference."""
+    """One value for each action; Huber loss or half the square of the temporal difference."""
 
     name = "dqn"
 
@@ -30,4 +30,6 @@ class DQN(QLearner):
     def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
         delta = chosen - goals  # [B, 1]
         size = delta.abs().squeeze(-1)
+        if self.config.loss == "mse":
+            return Loss(0.5 * size.square(), delta, size)
         return Loss(targets.huber(delta).squeeze(-1), targets.huber_gradient(delta), size)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -58,9 +59,16 @@ def _import_environments(module: str, env_id: str) -> None:
 def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
     """One environment. Raises UsageError for an unknown id or option, MissingExtra with the install command."""
     found = find(spec.id)
-    try:
+    with explained(spec, found):
         # The checker costs a third of a step on small environments; `toolkit check` runs it instead.
         return gymnasium.make(found, disable_env_checker=True, **{**spec.options, **options})
+
+
+@contextmanager
+def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iterator[None]:
+    """Turn what goes wrong while an environment is made into errors that say what to do."""
+    try:
+        yield
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingExtra(f"environment {spec.id!r} needs a package that is not installed ({error}). "
                            f"Install it: {_install_command(found)}") from error
@@ -68,9 +76,9 @@ def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
         raise MissingExtra(f"environment {spec.id!r} needs the module {error.name!r}, which is not installed. "
                            f"Install it: {_install_command(found, error.name)}") from error
     except TypeError as error:
-        if spec.options:
-            raise UsageError(f"environment {spec.id!r} does not accept the options {dict(spec.options)!r}: {error}") from error
-        raise
+        if not spec.options:
+            raise
+        raise UsageError(f"environment {spec.id!r} does not accept the options {dict(spec.options)!r}: {error}") from error
 
 
 def _install_command(found: gymnasium.envs.registration.EnvSpec, module: str | None = None) -> str:
@@ -96,7 +104,8 @@ def make(spec: EnvSpec, n_envs: int, seeds: Sequence[int], vectorization: str = 
     if vectorization == "native":
         if found.vector_entry_point is None:
             raise UsageError(f"environment {spec.id!r} is not vectorised by hand; allowed: in-process, sync, async")
-        envs = gymnasium.make_vec(found, num_envs=n_envs, vectorization_mode="vector_entry_point", **spec.options)
+        with explained(spec, found):
+            envs = gymnasium.make_vec(found, num_envs=n_envs, vectorization_mode="vector_entry_point", **spec.options)
         return GymnasiumVector(envs, seeds)
     make_one(spec).close()  # a wrong id or a missing package is named here, not inside a worker
     envs = gymnasium.make_vec(found, num_envs=n_envs, vectorization_mode=vectorization, **spec.options)

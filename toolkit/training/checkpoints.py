@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.state import join, split
 from toolkit.errors import ToolkitError
 
 FORMAT = 1
@@ -155,6 +154,8 @@ def write_part(folder: Path, name: str, state: Any) -> dict[str, dict[str, Any]]
     """Write one part; its files with size and SHA-256."""
     from safetensors.torch import save_file
 
+    from toolkit.core.state import split
+
     tensors, skeleton = split(state)
     data = json.dumps(skeleton).encode()
     write_synced(folder / f"{name}.json", data)
@@ -171,6 +172,8 @@ def write_part(folder: Path, name: str, state: Any) -> dict[str, dict[str, Any]]
 def read(path: Path) -> dict[str, Any]:
     """The states of all parts of the checkpoint at ``path``; raises CheckpointError when damaged."""
     from safetensors.torch import load_file
+
+    from toolkit.core.state import join
 
     manifest = verified_manifest(path)
     states: dict[str, Any] = {}

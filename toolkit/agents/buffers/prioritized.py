@@ -137,6 +137,6 @@ class PrioritizedBuffer(UniformBuffer):
     def _place(self, start: int) -> None:
         """Turn the ring so that its oldest row lies at ``start``."""
         turn = start - self._start
-        for name in ("_observations", "_actions", "_rewards", "_terminated", "_truncated", "_valid", "_final_slot"):
+        for name in ("_observations", "_actions", "_rewards", "_terminated", "_ended", "_valid", "_final_slot"):
             setattr(self, name, np.roll(getattr(self, name), turn, axis=0))
         self._start = start

@@ -40,7 +40,7 @@ class UniformBuffer:
         self._observations = zeros(observation_space, rows, n_envs)
         self._actions = zeros(action_space, rows, n_envs)
         self._rewards = np.zeros((rows, n_envs), np.float32)
-        self._terminated, self._truncated = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
+        self._terminated, self._ended = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
         self._valid = np.zeros((rows, n_envs), bool)
         self._final_slot = np.full((rows, n_envs), -1, np.int64)
         self._finals = FinalTable(observation_space)
@@ -60,7 +60,8 @@ class UniformBuffer:
         at = at[:-1]
         self._actions[at] = steps.actions[skip:]
         self._rewards[at] = steps.rewards[skip:]
-        self._terminated[at], self._truncated[at] = steps.terminated[skip:], steps.truncated[skip:]
+        self._terminated[at] = steps.terminated[skip:]
+        self._ended[at] = steps.terminated[skip:] | steps.truncated[skip:]
         self._valid[at] = steps.valid[skip:]
         self._final_slot[at] = -1
         self._invalid += int((~steps.valid[skip:]).sum())
@@ -127,21 +128,21 @@ class UniformBuffer:
 
     def _gather_n_step(self, positions: NDArray[np.int64], here: NDArray[np.int64]) -> Batches:
         """Sums of up to n rewards: stopped by an episode's end, an invalid row, and the newest row."""
-        gamma, rewards = self.config.gamma, self._rows(self._rewards)
-        ended, valid = self._rows(self._terminated | self._truncated), self._rows(self._valid)
-        total, discount = rewards[here].copy(), np.full(here.shape, gamma, np.float32)
-        last, alive = here.copy(), ~ended[here]
-        for ahead in range(1, self.config.n_step):
-            position = positions + ahead * self.n_envs
-            at = self._memory(position)
-            alive &= (position < self._size * self.n_envs) & valid[at]
-            total += np.where(alive, discount * rewards[at], 0.0).astype(np.float32)
-            discount = np.where(alive, discount * gamma, discount).astype(np.float32)
-            last = np.where(alive, at, last)
-            alive &= ~ended[at]
+        n_step, gamma = self.config.n_step, self.config.gamma
+        window = positions[..., None] + np.arange(n_step) * self.n_envs  # [K, B, n]
+        at = self._memory(window)
+        exists = (window < self._size * self.n_envs) & self._rows(self._valid)[at]
+        goes_on = ~self._rows(self._ended)[at]
+        # A step counts when it exists and no step before it ended the episode or was missing.
+        exists[..., 1:] &= goes_on[..., :-1]
+        counts = np.logical_and.accumulate(exists, -1)  # [K, B, n]
+        powers = np.float32(gamma) ** np.arange(n_step, dtype=np.float32)
+        total = (self._rows(self._rewards)[at] * counts) @ powers  # [K, B]
+        steps = counts.sum(-1)
+        last = np.take_along_axis(at, steps[..., None] - 1, -1)[..., 0]  # [K, B]
         return Batches(
             self._rows(self._observations)[here], self._rows(self._actions)[here], total, self._following(last),
-            self._rows(self._terminated)[last], discount, indices=positions,
+            self._rows(self._terminated)[last], (powers * np.float32(gamma))[steps - 1], indices=positions,
         )
 
     def prioritize(self, batches: Batches, priorities: Array) -> None:
@@ -154,7 +155,7 @@ class UniformBuffer:
         rows, copies = np.nonzero(slots >= 0)
         return {
             "observations": self._observations[at], "actions": self._actions[at[:-1]], "rewards": self._rewards[at[:-1]],
-            "terminated": self._terminated[at[:-1]], "truncated": self._truncated[at[:-1]], "valid": self._valid[at[:-1]],
+            "terminated": self._terminated[at[:-1]], "ended": self._ended[at[:-1]], "valid": self._valid[at[:-1]],
             "final_rows": rows, "final_copies": copies, "final_observations": self._finals[slots[rows, copies]],
             "generator": self.generator.bit_generator.state,
         }
@@ -165,7 +166,7 @@ class UniformBuffer:
         self.generator.bit_generator.state = state["generator"]
         self.add(Steps(
             state["observations"], state["actions"], state["rewards"], state["terminated"],
-            state["truncated"], state["valid"], state["final_rows"], state["final_copies"],
+            state["ended"], state["valid"], state["final_rows"], state["final_copies"],
             state["final_observations"],
         ))
 

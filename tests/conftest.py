@@ -1,0 +1,39 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Toolkit:
+    """The command line in a real process, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "TOOLKIT_CACHE": str(folder / "cache"), "TOOLKIT_PLUGINS": "0"}
+
+    def __call__(self, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "toolkit", *words], cwd=self.folder, capture_output=True, text=True, timeout=timeout,
+            env={**self.environment, **environment}, stdin=subprocess.DEVNULL)
+
+    def json(self, *words: str, **environment: str) -> Any:
+        done = self(*words, "--json", **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-m", "toolkit", *words], cwd=self.folder, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=self.environment, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def toolkit(tmp_path: Path) -> Toolkit:
+    return Toolkit(tmp_path)

@@ -1,0 +1,114 @@
+"""The command line in real processes: answers, errors, exit codes, and what is not imported."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from conftest import Toolkit
+
+BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the heavy libraries cannot be imported."""
+    block = tmp_path / "block"
+    block.mkdir()
+    (block / "sitecustomize.py").write_text(
+        "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {BLOCKED!r}:\n            raise ImportError('blocked: ' + name)\n"
+        "sys.meta_path.insert(0, Block())\n")
+    return {"PYTHONPATH": f"{block}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+
+
+@pytest.mark.parametrize("words", [
+    ("--help",), ("--version",), ("list",), ("list", "agents"), ("list", "--json"), ("info", "dqn"), ("info", "network", "mlp"),
+    ("run", "--help"), ("run", "dqn", "--help"), ("run", "ppo", "--network", "nature-cnn", "--help"), ("resume", "--help"),
+    ("evaluate", "--help"), ("doctor", "--help"), ("plugins",), ("run", "dqn", "--env", "CartPole-v1", "--print-config")])
+def test_answers_about_names_and_flags_import_nothing_heavy(toolkit: Toolkit, light: dict[str, str], words: tuple[str, ...]) -> None:
+    done = toolkit(*words, **light)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("rnu",), "Did you mean 'run'"),
+    (("run", "dqm", "--env", "CartPole-v1"), "unknown agent or task 'dqm'. Did you mean 'dqn'"),
+    (("run", "dqn", "--lerning-rate", "1"), "Did you mean '--learning-rate'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--learning-rate", "-1"), "learning_rate: got -1.0, allowed: a number above 0"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"), "Did you mean 'network.hidden_sizes'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network", "mpl"), "Did you mean 'mlp'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
+    (("run", "dqn"), "needs an environment: toolkit run dqn --env CartPole-v1"),
+    (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
+    (("info", "nothing"), "unknown"), (("resume", "nowhere"), "not a run"), (("evaluate", "latest"), "there is no run under")])
+def test_wrong_usage_is_explained_without_anything_heavy(
+        toolkit: Toolkit, light: dict[str, str], words: tuple[str, ...], message: str) -> None:
+    done = toolkit(*words, **light)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("run", "dqn", "--env", "CartPole-v2"), "Did you mean 'CartPole-v1'"),
+    (("run", "dqn", "--env", "Pendulum-v1"), "dqn acts in Discrete action spaces"),
+    (("run", "dqn", "--env", "no_such_package_at_all:Env-v0"), "pip install no_such_package_at_all"),
+    (("run", "dqn", "--env", "CartPole-v1", "--env.no-such-option", "3"), "does not accept the options")])
+def test_environments_that_cannot_be_used_are_explained(toolkit: Toolkit, words: tuple[str, ...], message: str) -> None:
+    done = toolkit(*words)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_flags_files_and_presets_each_leave_their_origin(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("gamma = 0.5\nbatch-size = 7\n[network]\nhidden-sizes = [9]\n")
+    rows = toolkit.json("run", "--gamma=0.25", "dqn", "--env", "CartPole-v1", "--config", "mine.toml", "--no-double",
+                        "--buffer_size", "10", "--print-config")["config"]
+    assert rows["gamma"] == {"value": 0.25, "origin": "flag"}
+    assert rows["batch_size"] == {"value": 7, "origin": "file"}
+    assert rows["network.hidden_sizes"] == {"value": [9], "origin": "file"}
+    assert rows["double"] == {"value": False, "origin": "flag"}
+    assert rows["buffer_size"] == {"value": 10, "origin": "flag"}
+    assert rows["learning_rate"]["origin"] == "preset"
+    assert rows["max_grad_norm"]["origin"] == "default"
+
+
+def test_bools_take_values_too(toolkit: Toolkit) -> None:
+    rows = toolkit.json("run", "dqn", "--env", "CartPole-v1", "--double", "false", "--preset", "none", "--print-config")["config"]
+    assert rows["double"] == {"value": False, "origin": "flag"}
+    assert {row["origin"] for name, row in rows.items() if name not in ("double", "env")} == {"default"}
+
+
+def test_listing_has_the_promised_keys(toolkit: Toolkit) -> None:
+    rows = toolkit.json("list", "agent")
+    assert {"id", "kind", "name", "summary", "origin", "status"} <= set(rows[0])
+    assert "toolkit/dqn" in {row["id"] for row in rows}
+    assert {row["name"] for row in toolkit.json("list", "dq")} >= {"dqn"}
+
+
+def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> None:
+    done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1200", "--final-episodes", "3", "--out", "here", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert set(facts) == {"run", "steps", "resumed_from", "wall_seconds", "train_seconds", "steps_per_second",
+                          "parameters_sha256", "evaluation"}
+    assert facts["steps"] == 1200 and facts["resumed_from"] is None and Path(facts["run"]).is_absolute()
+    assert set(facts["evaluation"]) == {"mean_return", "std_return", "episodes", "returns"}
+    assert done.stderr.count("\n") == 1 and "preset 'tuned'" in done.stderr
+    again = toolkit("run", "dqn", "--env", "CartPole-v1", "--out", "here")
+    assert again.returncode == 2 and "no run is overwritten" in again.stderr
+    judged = toolkit.json("evaluate", "here", "--episodes", "4", "--seed", "9")
+    assert judged["episodes"] == 4 == len(judged["returns"])
+
+
+def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--out", "file/inside")
+    assert done.returncode == 1
+    assert "the run folder file/inside cannot be written" in done.stderr and "--out DIR" in done.stderr

@@ -1,0 +1,111 @@
+"""Settings: types, bounds, parsing, files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.config import (
+    ConfigError,
+    Part,
+    Resolved,
+    build,
+    flatten,
+    from_json,
+    part,
+    setting,
+    settings_of,
+    to_json,
+)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """One knob of each sort."""
+
+    count: int = setting(3, "how many", unit="things", minimum=1)
+    rate: float = setting(0.1, "how fast", above=0, below=1)
+    limit: float | None = setting(None, "how far", minimum=0)
+    mode: str = setting("a", "which", choices=("a", "b"))
+    spelled: Literal["x", "y"] = "x"
+    flag: bool = setting(True, "whether")
+    sizes: tuple[int, ...] = setting((1, 2), "sizes", minimum=1)
+    body: Part = part("network", "mlp", "the body", {"hidden_sizes": (3,)})
+
+
+KNOWN = {item.name: item for item in settings_of(Everything)}
+
+
+def test_fields_become_settings() -> None:
+    assert KNOWN["count"].allowed == "a whole number at least 1"
+    assert KNOWN["rate"].allowed == "a number above 0 and below 1"
+    assert KNOWN["limit"].optional and KNOWN["sizes"].many
+    assert KNOWN["spelled"].choices == ("x", "y")
+    assert KNOWN["body"].default == Part("mlp", {"hidden_sizes": (3,)})
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("count", "7", 7), ("count", "1e3", 1000), ("count", "50_000", 50_000), ("rate", "0.5", 0.5), ("limit", "none", None),
+    ("limit", "2", 2.0), ("mode", "b", "b"), ("flag", "off", False), ("flag", "Yes", True), ("sizes", "64, 32", (64, 32))])
+def test_text_is_parsed(name: str, text: str, value: object) -> None:
+    assert KNOWN[name].parse(text) == value
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("count", "0", "count: got 0, allowed: a whole number at least 1"), ("count", "1.5", "got '1.5'"),
+    ("count", "many", "got 'many'"), ("rate", "1", "above 0 and below 1"), ("rate", "nan", "got nan"),
+    ("mode", "c", "allowed: one of a, b"), ("flag", "perhaps", "true or false"), ("sizes", "4,0", "got 0")])
+def test_what_is_not_allowed_is_named(name: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        KNOWN[name].parse(text)
+    assert message in str(caught.value)
+
+
+@given(st.integers(min_value=1))
+def test_whole_numbers_of_any_size_survive(value: int) -> None:
+    assert KNOWN["count"].parse(str(value)) == value
+
+
+@given(st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True))
+def test_numbers_survive(value: float) -> None:
+    assert KNOWN["rate"].parse(repr(value)) == value
+
+
+def test_build_checks_names_and_values() -> None:
+    assert build(Everything, {"count": 2.0}).count == 2
+    with pytest.raises(ConfigError, match=r"unknown setting 'cout'. Did you mean 'count'"):
+        build(Everything, {"cout": 2})
+    with pytest.raises(ConfigError, match="flag: got 1"):
+        build(Everything, {"flag": 1})
+
+
+def test_settings_survive_json() -> None:
+    assert from_json(to_json(settings_of(Everything))) == settings_of(Everything)
+
+
+def test_a_type_that_cannot_be_a_flag_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        """No flag can hold a dictionary."""
+
+        table: dict[str, int] = setting(None, "a table")
+
+    with pytest.raises(TypeError, match="setting 'table'"):
+        settings_of(Odd)
+
+
+def test_nested_tables_become_dotted_names() -> None:
+    table = {"learning-rate": 0.1, "network": {"name": "mlp", "hidden-sizes": [4, 4]}, "env": {"some-option": 1}}
+    assert flatten(table) == {"learning_rate": 0.1, "network": "mlp", "network.hidden_sizes": (4, 4), "env.some-option": 1}
+
+
+def test_origins_survive_json() -> None:
+    resolved = Resolved()
+    resolved.set("network.sizes", (1, 2), "preset")
+    again = Resolved.from_json(resolved.json())
+    assert (again.values, again.origins) == (resolved.values, resolved.origins)
+    assert again.section("network") == {"sizes": (1, 2)}
