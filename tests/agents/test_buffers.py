@@ -1,0 +1,180 @@
+"""Replay: the ring's seam, ends of episodes, invalid rows, n-step sums, priorities, round trips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.agents.base import Batches, Steps
+from toolkit.agents.buffers.prioritized import PrioritizedBuffer, SumTree
+from toolkit.agents.buffers.uniform import FinalTable, UniformBuffer
+from toolkit.agents.configs import PrioritizedConfig, UniformConfig
+from toolkit.registry import registry
+
+OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+ACTIONS = gymnasium.spaces.Discrete(1000)
+REPLAY = [entry.name for entry in registry.entries("buffer") if entry.name in ("uniform", "n-step", "prioritized")]
+
+
+def make(name: str = "uniform", capacity: int = 8, n_envs: int = 1, seed: int = 0, **options: Any) -> Any:
+    return registry.make("buffer", name, capacity=capacity, n_envs=n_envs, observation_space=OBSERVATIONS,
+                         action_space=ACTIONS, generator=np.random.default_rng(seed), **options)
+
+
+class World:
+    """Numbered observations: every transition can be told from its number alone."""
+
+    def __init__(self, n_envs: int, seed: int = 0, end: float = 0.2, skip: float = 0.0) -> None:
+        self.rng, self.n_envs, self.end, self.skip = np.random.default_rng(seed), n_envs, end, skip
+        self.now = 1000.0 * np.arange(n_envs)
+        self.log: list[list[tuple[float, int, float, float, bool, bool, bool]]] = [[] for _ in range(n_envs)]
+
+    def steps(self, rows: int) -> Steps:
+        shape = (rows, self.n_envs)
+        observations = np.zeros((rows + 1, self.n_envs, 1), np.float32)
+        actions, rewards = self.rng.integers(1000, size=shape), self.rng.standard_normal(shape).astype(np.float32).astype(float)
+        terminated = self.rng.random(shape) < self.end / 2
+        truncated = (self.rng.random(shape) < self.end / 2) & ~terminated
+        valid = self.rng.random(shape) >= self.skip
+        finals = []
+        for row in range(rows):
+            observations[row, :, 0] = self.now
+            for copy in range(self.n_envs):
+                following = self.now[copy] + 1
+                self.log[copy].append((self.now[copy], int(actions[row, copy]), rewards[row, copy], following,
+                                       bool(terminated[row, copy]), bool(truncated[row, copy]), bool(valid[row, copy])))
+                if terminated[row, copy] or truncated[row, copy]:
+                    finals.append((row, copy, following))
+                    following += 100  # the next episode begins elsewhere
+                self.now[copy] = following
+        observations[rows, :, 0] = self.now
+        table = np.array(finals).reshape(-1, 3)
+        return Steps(observations, actions, rewards, terminated, truncated, valid, table[:, 0].astype(int),
+                     table[:, 1].astype(int), table[:, 2:].astype(np.float32))
+
+
+def rows_of(batches: Batches) -> set[tuple[float, int, float, float, bool]]:
+    return {(float(o), int(a), round(float(r), 4), float(n), bool(t)) for o, a, r, n, t in zip(
+        batches.observations.reshape(-1), batches.actions.reshape(-1), batches.rewards.reshape(-1),
+        batches.next_observations.reshape(-1), batches.terminated.reshape(-1), strict=True)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 9), st.lists(st.integers(1, 12), min_size=1, max_size=8), st.sampled_from([0.0, 0.3]))
+def test_the_ring_holds_exactly_the_newest_valid_transitions(n_envs: int, rows: int, adds: list[int], skip: float) -> None:
+    buffer, world = make(capacity=rows * n_envs, n_envs=n_envs), World(n_envs, skip=skip)
+    for count in adds:
+        buffer.add(world.steps(count))
+    expected = {(o, a, round(r, 4), n, t) for log in world.log for o, a, r, n, t, _, v in log[-rows:] if v}
+    assert len(buffer) == len(expected)
+    if expected:
+        assert rows_of(next(buffer.batches(1, 600))) == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(2, 5), st.lists(st.integers(1, 12), min_size=1, max_size=6))
+def test_n_step_sums_equal_a_walk_along_the_log(n_envs: int, n_step: int, adds: list[int]) -> None:
+    rows, gamma = 10, 0.5
+    buffer, world = make("n-step", rows * n_envs, n_envs, n_step=n_step, gamma=gamma), World(n_envs, skip=0.1)
+    for count in adds:
+        buffer.add(world.steps(count))
+    expected = set()
+    for log in world.log:
+        kept = log[-rows:]
+        for start, (observation, action, *_, valid) in enumerate(kept):
+            if not valid:
+                continue
+            total, power, last = 0.0, 1.0, kept[start]
+            for step in kept[start:start + n_step]:
+                if not step[6]:
+                    break
+                total, power, last = total + power * step[2], power * gamma, step
+                if step[4] or step[5]:
+                    break
+            expected.add((observation, action, round(total, 3), last[3], last[4], round(power, 5)))
+    if len(buffer):
+        got = next(buffer.batches(1, 600))
+        assert got.discounts is not None
+        assert {(float(o), int(a), round(float(r), 3), float(n), bool(t), round(float(d), 5)) for o, a, r, n, t, d in zip(
+            got.observations.reshape(-1), got.actions.reshape(-1), got.rewards.reshape(-1), got.next_observations.reshape(-1),
+            got.terminated.reshape(-1), got.discounts.reshape(-1), strict=True)} == expected
+
+
+@pytest.mark.parametrize("name", REPLAY)
+def test_a_restored_buffer_draws_the_same(name: str) -> None:
+    buffer, world = make(name, 20, 2), World(2, skip=0.1)
+    for count in (7, 9, 3):
+        buffer.add(world.steps(count))
+        drawn = next(buffer.batches(2, 5))
+        buffer.prioritize(drawn, np.abs(drawn.rewards))
+    twin = make(name, 20, 2, seed=99)
+    twin.load_state_dict(buffer.state_dict())
+    more = world.steps(5)
+    for one in (buffer, twin):
+        one.add(more)
+    for _ in range(3):
+        a, b = next(buffer.batches(2, 6)), next(twin.batches(2, 6))
+        np.testing.assert_array_equal(a.observations, b.observations)
+        np.testing.assert_array_equal(a.next_observations, b.next_observations)
+        if a.weights is not None:
+            np.testing.assert_array_equal(a.weights, b.weights)
+
+
+def test_only_the_filled_part_is_saved() -> None:
+    buffer = make(capacity=1000)
+    buffer.add(World(1).steps(3))
+    assert buffer.state_dict()["observations"].shape == (4, 1, 1)
+
+
+def test_pieces_are_drawn_like_the_whole() -> None:
+    buffer = make(capacity=100)
+    buffer.add(World(1).steps(50))
+    assert [batches.count for batches in buffer.batches(5, 4)] == [5]
+    with pytest.raises(ValueError, match="no valid transition"):
+        next(make().batches(1, 1))
+
+
+def test_the_final_table_keeps_order_while_it_grows() -> None:
+    table = FinalTable(OBSERVATIONS)
+    serials = [table.add(np.full((3, 1), k, np.float32)) for k in range(4)]
+    table.forget(6)
+    serials += [table.add(np.full((20, 1), 9, np.float32))]
+    assert table[serials[3]].reshape(-1).tolist() == [3, 3, 3]
+    assert table[serials[4]].reshape(-1).tolist() == [9] * 20
+    assert len(table) == 26
+
+
+def test_the_sum_tree_draws_in_proportion() -> None:
+    tree = SumTree(5)
+    tree.set(np.arange(5), np.array([1.0, 0.0, 3.0, 0.0, 4.0]))
+    assert tree.total == 8
+    # Shares of the total: [0, 1/8) is leaf 0, [1/8, 4/8) leaf 2, [4/8, 1) leaf 4.
+    indices, priorities = tree.draw(np.array([0.0, 0.124, 0.125, 0.499, 0.5, 0.999999]))
+    assert indices.tolist() == [0, 0, 2, 2, 4, 4]
+    assert priorities.tolist() == [1, 1, 3, 3, 4, 4]
+
+
+def test_priorities_decide_what_is_drawn_and_weights_undo_it() -> None:
+    config = PrioritizedConfig(alpha=1.0, beta=1.0, epsilon=1e-9)
+    buffer = PrioritizedBuffer(config, capacity=4, n_envs=1, observation_space=OBSERVATIONS, action_space=ACTIONS,
+                               generator=np.random.default_rng(0))
+    buffer.add(World(1, end=0).steps(4))
+    everything = buffer.gather(np.arange(4)[None])
+    buffer.prioritize(everything, np.array([[1.0, 1.0, 2.0, 4.0]]))
+    drawn = buffer.sample(1, 8000)
+    counts = np.bincount(drawn.observations.reshape(-1).astype(int), minlength=4)
+    np.testing.assert_allclose(counts / 8000, [1 / 8, 1 / 8, 2 / 8, 4 / 8], atol=0.01)
+    # weight = 1 / (N * P), divided by the largest: 1, 1, 1/2, 1/4
+    by_number = dict(zip(drawn.observations.reshape(-1).astype(int).tolist(), drawn.weights.reshape(-1).tolist(), strict=True))
+    assert [round(by_number[k], 5) for k in range(4)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_uniform_buffer_takes_its_config_directly() -> None:
+    buffer = UniformBuffer(UniformConfig(), capacity=2, n_envs=1, observation_space=OBSERVATIONS, action_space=ACTIONS,
+                           generator=np.random.default_rng(0))
+    assert len(buffer) == 0
