@@ -38,7 +38,8 @@ class RunningMoments:
         return {"mean": self.mean, "variance": self.variance, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.mean, self.variance, self.count = state["mean"].copy(), state["variance"].copy(), state["count"]
+        self.mean, self.variance = np.array(state["mean"]), np.array(state["variance"])
+        self.count = state["count"]
 
 
 class ObservationNormalizer:
