@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
-import resource
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import command, copy_of, finished, flags, outcome, steps_of, tree
 
-from conftest import Toolkit
 from toolkit.core.state import join, split
-from toolkit.training.checkpoints import CheckpointError, Checkpoints
+from toolkit.training.checkpoints import MANIFEST, CheckpointError, Checkpoints, is_good
 
+RUN = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 0, "record_every": 100}
 STATE = {"agent": {"weights": torch.arange(6.0).reshape(2, 3), "generator": np.random.default_rng(0).bit_generator.state,
                    "list": [np.arange(3), {"deep": torch.tensor(2.5)}], "text": "x", "none": None, "flag": True}}
-
-
-def tree_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        digest.update(str(path.relative_to(folder)).encode())
-        if path.is_file():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -84,106 +77,178 @@ def test_saving_again_replaces_whole_and_leftovers_are_swept(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["5"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    facts = Toolkit(folder).json("run", "dqn", "--env", "CartPole-v1", "--steps", "2000", "--final-episodes", "2",
-                                 "--checkpoint-every", "500", "--evaluate-every", "0", "--out", "run")
-    return Path(facts["run"])
+
+def test_a_replacement_that_was_cut_short_is_undone(tmp_path: Path) -> None:
+    """Killed between the two renames: the old one is put back; killed after them: the new one stays."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(5, {"agent": {"text": "old"}}, {})
+    os.rename(tmp_path / "5", tmp_path / ".replaced-5-1")
+    (tmp_path / ".writing-5-1").mkdir()
+    checkpoints.sweep()
+    assert checkpoints.load(5) == {"agent": {"text": "old"}}
+    os.rename(tmp_path / "5", tmp_path / ".replaced-5-1")
+    checkpoints.save(5, {"agent": {"text": "new"}}, {})
+    checkpoints.sweep()
+    assert checkpoints.load(5) == {"agent": {"text": "new"}}
+    assert [path.name for path in tmp_path.iterdir()] == ["5"]
 
 
-def edit_manifest(path: Path, change: Callable[[dict[str, object]], None]) -> None:
-    manifest = json.loads((path / "manifest.json").read_text())
+def test_every_file_is_vouched_for_and_none_is_a_pickle() -> None:
+    run = finished(**RUN)
+    for step in steps_of(run):
+        path = run / "checkpoints" / str(step)
+        manifest = json.loads((path / MANIFEST).read_text())
+        assert manifest["step"] == step and manifest["format"] == 1
+        assert {entry.name for entry in path.iterdir()} == {*manifest["files"], MANIFEST}
+        for name, facts in manifest["files"].items():
+            data = (path / name).read_bytes()
+            assert facts == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            assert name.endswith((".json", ".safetensors"))
+            if name.endswith(".json"):
+                json.loads(data)
+
+
+# -- damage, by the command line
+
+
+class Mine:
+    """Unpickling this leaves a file behind."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("executed",)
+
+
+PICKLE = pickle.dumps(Mine())
+
+
+def edit_manifest(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((path / MANIFEST).read_text())
     change(manifest)
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / MANIFEST).write_text(json.dumps(manifest))
 
 
-def plant_extra(path: Path) -> None:
-    (path / "agent.pkl").write_bytes(pickle.dumps(print))
-
-
-def plant_listed(path: Path) -> None:
-    data = pickle.dumps(print)
-    (path / "agent.pkl").write_bytes(data)
+def vouch(path: Path, name: str, data: bytes) -> None:
+    """Write a file and make the manifest agree with it, as someone who means harm would."""
+    (path / name).write_bytes(data)
     facts = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    edit_manifest(path, lambda manifest: manifest["files"].update({"agent.pkl": facts}))  # type: ignore[attr-defined]
+    edit_manifest(path, lambda manifest: manifest["files"].update({name: facts}))
 
 
-def plant_in_place(path: Path) -> None:
-    (path / "agent.safetensors").write_bytes(pickle.dumps(print))
-
-
-def truncate(path: Path) -> None:
-    data = (path / "agent.safetensors").read_bytes()
-    (path / "agent.safetensors").write_bytes(data[:-10])
-
-
-def flip(path: Path) -> None:
-    data = bytearray((path / "agent.safetensors").read_bytes())
-    data[-5] ^= 1
-    (path / "agent.safetensors").write_bytes(bytes(data))
+def rewrite(path: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    (path / name).write_bytes(change((path / name).read_bytes()))
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "planted pickle": (plant_extra, "holds 'agent.pkl', which its manifest does not list"),
-    "listed pickle": (plant_listed, "not a kind of file that a checkpoint holds"),
-    "pickle in place": (plant_in_place, "agent.safetensors has"),
-    "truncated": (truncate, "agent.safetensors has"),
-    "flipped byte": (flip, "the SHA-256 of agent.safetensors differs"),
+    "planted pickle": (lambda path: (path / "agent.pkl").write_bytes(PICKLE), "holds 'agent.pkl', which its manifest does not list"),
+    "vouched pickle": (lambda path: vouch(path, "agent.pkl", PICKLE), "not a kind of file that a checkpoint holds"),
+    "pickle in place": (lambda path: (path / "agent.safetensors").write_bytes(PICKLE), "agent.safetensors has"),
+    "vouched pickle in place": (lambda path: vouch(path, "agent.safetensors", PICKLE), "agent.safetensors cannot be read"),
+    "vouched nonsense": (lambda path: vouch(path, "agent.json", b"{"), "agent.json cannot be read"),
+    "truncated": (lambda path: rewrite(path, "agent.safetensors", lambda data: data[:-10]), "agent.safetensors has"),
+    "emptied": (lambda path: rewrite(path, "agent.safetensors", lambda data: b""), "agent.safetensors has 0 bytes"),
+    "flipped byte": (lambda path: rewrite(path, "buffer.safetensors", lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]),
+                     "the SHA-256 of buffer.safetensors differs"),
     "missing part": (lambda path: (path / "buffer.json").unlink(), "buffer.json is missing"),
-    "missing manifest": (lambda path: (path / "manifest.json").unlink(), "manifest.json is missing"),
-    "garbled manifest": (lambda path: (path / "manifest.json").write_text("{"), "manifest.json cannot be read"),
-    "newer format": (lambda path: edit_manifest(path, lambda m: m.update(format=99)), "has format 99.*upgrade toolkit"),
+    "part not listed": (lambda path: edit_manifest(path, lambda m: m["files"].pop("agent.json")), "holds 'agent.json', which"),
+    "missing manifest": (lambda path: (path / MANIFEST).unlink(), "manifest.json is missing"),
+    "garbled manifest": (lambda path: (path / MANIFEST).write_text("{"), "manifest.json cannot be read"),
+    "binary manifest": (lambda path: (path / MANIFEST).write_bytes(b"\xff\xfe\x00"), "manifest.json cannot be read"),
+    "another manifest": (lambda path: (path / MANIFEST).write_text("[]"), "manifest.json cannot be read"),
+    "manifest of no files": (lambda path: edit_manifest(path, lambda m: m.update(files={})), "is not a manifest"),
+    "manifest of odd files": (lambda path: edit_manifest(path, lambda m: m.update(files={"a.json": 3})), "is not a manifest"),
+    "path outside": (lambda path: edit_manifest(path, lambda m: m["files"].update({"../x.json": {}})), "not a kind of file"),
+    "another step's": (lambda path: edit_manifest(path, lambda m: m.update(step=7)), "is that of step 7"),
+    "newer format": (lambda path: edit_manifest(path, lambda m: m.update(format=99)), "has format 99.*reads up to 1: upgrade toolkit"),
 }
+QUICK = ("vouched pickle in place", "flipped byte", "missing manifest")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_damaged_checkpoint_is_named_with_the_last_good_one(finished: Path, tmp_path: Path, fault: str) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run, symlinks=True)
-    steps = Checkpoints(run / "checkpoints").steps()
+def test_a_damaged_checkpoint_is_refused_in_one_line_that_names_the_last_good_one(tmp_path: Path, fault: str) -> None:
+    run = copy_of(finished(**RUN), tmp_path)
+    last, before = steps_of(run)[-1], steps_of(run)[-2]
     damage, message = FAULTS[fault]
-    damage(run / "checkpoints" / str(steps[-1]))
-    before = tree_hash(run)
-    for words in (("evaluate", str(run)), ("resume", str(run), "--steps", "3000")):
-        done = Toolkit(tmp_path)(*words)
-        assert done.returncode == 1
-        assert len(done.stderr.strip().split("\n")) == 1, done.stderr
-        import re
+    damage(run / "checkpoints" / str(last))
+    whole = tree(tmp_path)
+    ways = [("resume", "run", "--steps", "600")]
+    if fault in QUICK:
+        ways += [("resume", "run", "--from", str(last)), ("evaluate", "run"), ("evaluate", f"run/checkpoints/{last}"),
+                 (*flags("dqn", **RUN), "--init-from", "run", "--out", "other")]
+    for words in ways:
+        done = command(*words, cwd=tmp_path)
+        assert done.code == 1, done.err
+        assert done.out == ""
+        assert len(done.err.strip().split("\n")) == 1, done.err
+        assert re.search(message, done.err), done.err
+        assert f"The last good checkpoint is {before}: toolkit resume {run} --from {before}" in done.err
+        assert tree(tmp_path) == whole, "nothing is overwritten and nothing is executed"
 
-        assert re.search(message, done.stderr), done.stderr
-        assert f"The last good checkpoint is {steps[-2]}: toolkit resume {run} --from {steps[-2]}" in done.stderr
-    assert tree_hash(run) == before
-    with pytest.raises(CheckpointError):
-        Checkpoints(run / "checkpoints").load(steps[-1])
+
+@pytest.mark.parametrize("fault", QUICK)
+def test_the_command_in_the_message_then_works(tmp_path: Path, fault: str) -> None:
+    run = copy_of(finished(**RUN), tmp_path)
+    last, before = steps_of(run)[-1], steps_of(run)[-2]
+    FAULTS[fault][0](run / "checkpoints" / str(last))
+    damaged = tree(run / "checkpoints" / str(last))
+    facts = command("resume", str(run), "--from", str(before), "--json", cwd=tmp_path).json
+    assert facts["resumed_from"] == before
+    assert outcome(run) == outcome(finished(**RUN))
+    assert tree(run / "checkpoints" / "superseded" / str(last)) == damaged, "the damaged one is set aside, not deleted"
 
 
-def test_a_run_continues_from_the_last_good_checkpoint(finished: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run, symlinks=True)
-    steps = Checkpoints(run / "checkpoints").steps()
-    truncate(run / "checkpoints" / str(steps[-1]))
-    facts = Toolkit(tmp_path).json("resume", str(run), "--from", str(steps[-2]))
-    assert facts["resumed_from"] == steps[-2]
-    assert facts["parameters_sha256"] == json.loads((finished / "run.json").read_text())["parameters_sha256"]
-    assert (run / "checkpoints" / "superseded" / str(steps[-1])).is_dir()
+def test_when_all_are_damaged_it_says_so(tmp_path: Path) -> None:
+    run = copy_of(finished(**RUN), tmp_path)
+    for step in steps_of(run):
+        (run / "checkpoints" / str(step) / MANIFEST).unlink()
+    done = command("resume", "run", "--steps", "600", cwd=tmp_path)
+    assert done.code == 1
+    assert "There is no other good checkpoint in this run." in done.err
+
+
+def test_a_fault_is_the_same_from_python(tmp_path: Path) -> None:
+    run = copy_of(finished(**RUN), tmp_path)
+    last = steps_of(run)[-1]
+    FAULTS["flipped byte"][0](run / "checkpoints" / str(last))
+    assert not is_good(run / "checkpoints" / str(last))
+    with pytest.raises(CheckpointError, match="The last good checkpoint is"):
+        Checkpoints(run / "checkpoints").load(last)
+
+
+# -- the disk refuses
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_saved(tmp_path: Path) -> None:
-    program = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
-        "from toolkit.cli import main; main(sys.argv[1:])")
-    import subprocess
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-c", program, "run", "dqn", "--env", "CartPole-v1", "--steps", "20000", "--checkpoint-every", "2000",
-         "--buffer-size", "20000", "--preset", "none", "--gradient-steps", "1", "--train-freq", "500", "--evaluate-every", "0",
-         "--network.hidden-sizes", "8", "--out", "run"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1, done.stderr
-    assert "could not be written" in done.stderr and "The last good checkpoint is" in done.stderr
-    assert "Traceback" not in done.stderr
+    """No file may grow past a limit, which the buffer's reaches after some checkpoints."""
+    settings = {**RUN, "steps": 2000, "buffer_size": 2000, "evaluate_every": 200}
+    words = flags("dqn", **settings)
+    done = command(*words, "--out", "run", cwd=tmp_path, file_limit=50_000)
+    assert done.code == 1, done.err
+    assert len(done.err.strip().split("\n")) == 1, done.err
+    good = steps_of(tmp_path / "run")[-1]
+    assert 0 < good < 2000
+    assert re.search(r"checkpoint \d+ could not be written to .*: the disk is full \(\d+ MiB free\)", done.err)
+    assert f"The last good checkpoint is {good}: toolkit resume" in done.err
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    assert checkpoints.steps() and all(checkpoints.load(step) for step in checkpoints.steps())
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
+    assert all(checkpoints.load(step) for step in checkpoints.steps())
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["status"] == "failed" and "could not be written" in facts["reason"]
+    assert command("resume", "run", "--json", cwd=tmp_path).json["resumed_from"] == good
+    assert outcome(tmp_path / "run") == outcome(finished(**settings))
+
+
+def test_a_disk_that_is_full_for_the_records_stops_the_run_too(tmp_path: Path) -> None:
+    settings = {**RUN, "steps": 4000, "record_every": 5, "checkpoint_every": 500, "buffer_size": 50}
+    done = command(*flags("dqn", **settings), "--out", "run", cwd=tmp_path, file_limit=100_000)
+    assert done.code == 1, done.err
+    assert len(done.err.strip().split("\n")) == 1, done.err
+    good = steps_of(tmp_path / "run")[-1]
+    assert re.search(rf"could not write to .*: File too large.*The last good checkpoint is {good}", done.err), done.err
+    assert command("resume", "run", "--json", cwd=tmp_path).json["resumed_from"] == good > 0
+    assert outcome(tmp_path / "run") == outcome(finished(**settings))
+
+
+def test_no_room_for_the_first_checkpoint_is_said(tmp_path: Path) -> None:
+    done = command(*flags("dqn", **RUN), "--out", "run", cwd=tmp_path, file_limit=1_000)
+    assert done.code == 1 and len(done.err.strip().split("\n")) <= 2, done.err
+    assert "the disk is full" in done.err or "File too large" in done.err

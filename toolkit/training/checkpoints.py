@@ -14,6 +14,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +86,9 @@ class Checkpoints:
 
     def _refused(self, step: int, error: Exception) -> CheckpointError:
         free = shutil.disk_usage(self.folder if self.folder.exists() else self.folder.parent).free / 2**20
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
+        codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        # safetensors gives the system's text and number, but no errno.
+        full = getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
         reason = f"the disk is full ({free:.0f} MiB free)" if full else str(error)
         return CheckpointError(f"checkpoint {step} could not be written to {self.folder}: {reason}. {self.advice(step)}")
 
@@ -146,7 +149,7 @@ class Checkpoints:
         """Where to continue from when checkpoint ``damaged`` cannot be used."""
         for step in reversed(self.steps()):
             if step != damaged and is_good(self.path(step)):
-                return f"The last good checkpoint is {step}: toolkit resume {self.folder.parent} --from {step}"
+                return f"The last good checkpoint is {step}: toolkit resume {shlex.quote(str(self.folder.parent))} --from {step}"
         return "There is no other good checkpoint in this run."
 
 
@@ -171,19 +174,29 @@ def write_part(folder: Path, name: str, state: Any) -> dict[str, dict[str, Any]]
 
 def read(path: Path) -> dict[str, Any]:
     """The states of all parts of the checkpoint at ``path``; raises CheckpointError when damaged."""
-    from safetensors.torch import load_file
-
-    from toolkit.core.state import join
-
     manifest = verified_manifest(path)
     states: dict[str, Any] = {}
     for name in manifest["files"]:
         part, _, suffix = name.rpartition(".")
         if suffix == "json":
-            tensors = path / f"{part}.safetensors"
-            loaded = load_file(tensors) if tensors.name in manifest["files"] else {}
-            states[part] = join(loaded, json.loads((path / name).read_text()))
+            states[part] = read_part(path, part, f"{part}.safetensors" in manifest["files"])
     return states
+
+
+def read_part(path: Path, part: str, has_tensors: bool) -> Any:
+    """One part's state; raises CheckpointError when its files, though vouched for, are not what their names say."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from toolkit.core.state import join
+
+    name = f"{part}.safetensors"
+    try:
+        tensors = load_file(path / name) if has_tensors else {}
+        name = f"{part}.json"
+        return join(tensors, json.loads((path / name).read_text()))
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {name} cannot be read: {error}") from error
 
 
 def verified_manifest(path: Path) -> dict[str, Any]:
@@ -205,7 +218,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_bytes())
         newest = manifest["format"]
         files = manifest["files"]
-        known = isinstance(newest, int) and isinstance(files, dict) and isinstance(manifest["step"], int)
+        known = isinstance(newest, int) and isinstance(manifest["step"], int) and isinstance(files, dict) and files and all(
+            isinstance(facts, dict) for facts in files.values())
     except FileNotFoundError:
         raise CheckpointError(f"checkpoint {path} is damaged: {MANIFEST} is missing") from None
     except (ValueError, KeyError, TypeError):
@@ -214,6 +228,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {path} is damaged: {MANIFEST} is not a manifest")
     if newest > FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {newest}, and this toolkit reads up to {FORMAT}: upgrade toolkit")
+    if path.name.isdigit() and int(path.name) != manifest["step"]:
+        raise CheckpointError(f"checkpoint {path} is damaged: its {MANIFEST} is that of step {manifest['step']}")
     return dict(manifest)
 
 

@@ -6,9 +6,9 @@ save), so the trainer polls the flag between steps and during evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from toolkit.errors import ToolkitError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STDERR = 2  # the file descriptor
 
 
 class Interrupted(ToolkitError):
@@ -48,7 +49,9 @@ class Interrupts:
         if self.pending is not None:
             os._exit(128 + signum)
         self.pending = signum
-        print("\ninterrupted: saving a checkpoint (once more to end at once)", file=sys.stderr)
+        # Not print: the signal may have come in the middle of a write to the same buffered stream.
+        with contextlib.suppress(OSError):
+            os.write(STDERR, b"\ninterrupted: saving a checkpoint (once more to end at once)\n")
 
     def __call__(self) -> bool:
         """Whether the run should stop; the form that loops poll."""

@@ -6,6 +6,7 @@ Recorder  the trackers of a run
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -114,7 +115,9 @@ class Recorder:
 
     def close(self) -> None:
         for tracker in self._trackers.values():
-            tracker.close()
+            # What cannot be written was an error when it was written; here it would hide that error.
+            with contextlib.suppress(OSError):
+                tracker.close()
 
 
 def make_recorder(directory: Path, names: Sequence[str] = ("jsonl", "tensorboard")) -> Recorder:

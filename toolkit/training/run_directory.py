@@ -66,6 +66,13 @@ class RunDirectory:
     def update(self, **facts: Any) -> None:
         self.write({**self.read(), **facts})
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        self.checkpoints.sweep()
+        for folder in (self.path, self.path / "evaluations"):
+            for path in folder.glob(".*.json-*"):
+                path.unlink()
+
     def write_evaluation(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write ``evaluations/<name>.json``; an equal one is kept, another is never overwritten."""
         path = self.path / "evaluations" / f"{name}.json"

@@ -62,7 +62,7 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
     facts = directory.read()
     plan = plan_of(facts)
     checkpoints = directory.checkpoints
-    checkpoints.sweep()
+    directory.sweep()
     present = checkpoints.steps()
     if not present:
         raise UsageError(f"{directory.path} holds no checkpoint to resume from. Start again: toolkit run {plan.entry.name} ...")
@@ -74,17 +74,22 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
         if steps <= begin:
             raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
         plan.config.set("steps", steps, "flag")
-    finished = facts.get("status") == "finished"
+    end = facts if begin == facts.get("steps") else None
     task = make_task(plan)
     try:
         trainer = make_trainer(directory, plan)
-        at_end = finished and begin == facts.get("steps")
-        trainer.restore(task, states, facts.get("offsets") if at_end else None)
+        trainer.restore(task, states, end)
         checkpoints.set_aside(after=begin)
-        directory.update(status="running", config=plan.config.json())
+        directory.write({**reopened(facts, end is not None), "config": plan.config.json()})
         return Session(directory, run(trainer, task), begin, begin)
     finally:
         task.close()
+
+
+def reopened(facts: Mapping[str, Any], at_end: bool) -> dict[str, Any]:
+    """run.json of a run that goes on: without how it ended, but for where its records end if it goes on from there."""
+    over = {"reason", "parameters_sha256", "evaluation", "train_seconds"} | (set() if at_end else {"steps", "offsets", "best"})
+    return {**{name: value for name, value in facts.items() if name not in over}, "status": "running", "process": os.getpid()}
 
 
 def run(trainer: Trainer, task: Task) -> Outcome:
@@ -98,6 +103,11 @@ def run(trainer: Trainer, task: Task) -> Outcome:
         mark(trainer.directory, "failed", str(error))
         advice = trainer.directory.checkpoints.advice(-1)
         raise ToolkitError(f"the run could not write to {trainer.directory.path}: {error.strerror or error}. {advice}") from error
+    except Exception as error:
+        # The environment's own code, for one: its author needs the traceback, and everyone the way on.
+        mark(trainer.directory, "failed", f"{type(error).__name__}: {error}")
+        error.add_note(f"The run failed at step {task.clock.step}. {trainer.directory.checkpoints.advice(-1)}")
+        raise
     finally:
         trainer.recorder.close()
 
@@ -220,7 +230,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
 def newest(directory: RunDirectory) -> int:
     """The final checkpoint, or the last one of an unfinished run."""
     final = directory.checkpoints.linked("final")
-    if final is not None:
+    if final is not None and directory.read().get("status") == "finished":
         return final
     steps = directory.checkpoints.steps()
     if not steps:

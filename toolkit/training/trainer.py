@@ -13,6 +13,7 @@ Clocks fire at the top of the loop from saved positions, so a run that was stopp
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from toolkit.core.state import Saveable
+from toolkit.errors import ToolkitError
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
 from toolkit.training.interrupts import Interrupted, Interrupts
 from toolkit.training.progress import Progress
@@ -97,7 +99,7 @@ class Trainer:
         """
         self._start_step = task.clock.step
         with self.interrupts, self.progress:
-            if self.checkpoint.next == 0:
+            if self.saved_at < 0:
                 self.save(task)
             while task.clock.remaining:
                 self._fire(task)
@@ -142,7 +144,7 @@ class Trainer:
         if self.saved_at != task.clock.step:
             self.save(task)
         raise Interrupted(signum, f"interrupted at step {task.clock.step}; a checkpoint is saved. "
-                                  f"Continue: toolkit resume {self.directory.path}")
+                                  f"Continue: toolkit resume {shlex.quote(str(self.directory.path))}")
 
     # -- records
 
@@ -199,8 +201,11 @@ class Trainer:
     def _finish(self, task: Task) -> Outcome:
         step = task.clock.step
         checkpoints = self.directory.checkpoints
-        if self.sums:
+        if self.sums or self.record.due(step):
             self._write_record(task)
+        # What is recorded and evaluated here is not done again when the run is extended.
+        self.record.fired(step)
+        self.evaluate.fired(step)
         if self.saved_at != step:
             self.save(task)
         checkpoints.link("final", step)
@@ -210,7 +215,8 @@ class Trainer:
         digest = parameters_sha256(task.parameters())
         self.directory.update(
             status="finished", parameters_sha256=digest, steps=step, offsets=self.recorder.offsets(),
-            train_seconds=round(self.seconds_before + self.train_seconds, 3), evaluation=dict(self.evaluation.summary))
+            best=self.best, train_seconds=round(self.seconds_before + self.train_seconds, 3),
+            evaluation=dict(self.evaluation.summary))
         return Outcome(self.evaluation, digest, step, self.train_seconds)
 
     def state_dict(self, task: Task) -> dict[str, Any]:
@@ -220,8 +226,12 @@ class Trainer:
             "sums": self.sums, "offsets": self.recorder.offsets(), "seconds": self.seconds_before + self.train_seconds,
         }
 
-    def restore(self, task: Task, states: Mapping[str, Any], offsets: Mapping[str, int] | None = None) -> None:
-        """Put task and trainer back to a checkpoint, and cut the records back to where they were."""
+    def restore(self, task: Task, states: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> None:
+        """Put task and trainer back to a checkpoint, and cut the records back to where they were.
+
+        ``end`` is run.json when the checkpoint is the end of a finished run: the evaluation at the
+        end came after that checkpoint, and it stays.
+        """
         own = states["trainer"]
         task.clock.step = own["step"]
         load_parts(task.parts(), states)
@@ -229,12 +239,16 @@ class Trainer:
         self.best, self.sums, self.seconds_before = own["best"], own["sums"], own["seconds"]
         self.episodes.extend((item[0], item[1]) for item in own["episodes"])
         self.saved_at = own["step"]
-        self.recorder.cut(offsets or own["offsets"])
+        self.recorder.cut(own["offsets"] if end is None else end["offsets"])
+        if end is not None:
+            self.best = end["best"]
 
 
 def load_parts(parts: Mapping[str, Saveable], states: Mapping[str, Any]) -> None:
     """Give every part its saved state."""
     for name, part in parts.items():
+        if name not in states:
+            raise ToolkitError(f"the checkpoint has no part {name!r}; it holds {', '.join(sorted(states))}")
         part.load_state_dict(states[name])
 
 
