@@ -151,6 +151,17 @@ def test_pictures_are_taken_in_any_layout(shape: tuple[int, ...]) -> None:
     assert network(torch.zeros(2, *shape, dtype=torch.uint8)).shape == (2, 7)
 
 
+@pytest.mark.parametrize("name", ["transformer", "cnn-rnn"])
+def test_sequence_bodies_read_stacked_observations(name: str) -> None:
+    stacked = spaces.Box(-1, 1, (3, 4), np.float32)
+    network = registry.make("network", name, observation_space=stacked)
+    inputs = torch.randn(5, 3, 4)
+    outputs = network(inputs)
+    assert outputs.shape == (5, network.features)
+    torch.testing.assert_close(network(inputs[2:3]), outputs[2:3], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(network(inputs.flip(1)), outputs), "the order of frames counts"
+
+
 def test_pictures_too_small_or_absent_are_refused() -> None:
     from toolkit.errors import UsageError
 

@@ -32,6 +32,12 @@ def declare(registry: Declarer) -> None:
     registry.add("network", "nature-cnn", "toolkit.agents.networks.cnn:NatureCNN",
                  config="toolkit.agents.configs:NatureCNNConfig", aliases=("cnn",),
                  summary="Convolutions for pictures, alone or inside a Dict.")
+    registry.add("network", "cnn-rnn", "toolkit.agents.networks.sequence:CNNRNN",
+                 config="toolkit.agents.configs:CNNRNNConfig",
+                 summary="Frames of a stacked observation through convolutions or a layer, then a GRU.")
+    registry.add("network", "transformer", "toolkit.agents.networks.sequence:Transformer",
+                 config="toolkit.agents.configs:TransformerConfig",
+                 summary="Transformer encoder over stacked frames, or over the numbers of a vector.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
                  config="toolkit.agents.configs:UniformConfig",
                  summary="Replay sampled uniformly; every observation is stored once.")

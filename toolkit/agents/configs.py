@@ -23,6 +23,23 @@ class NatureCNNConfig:
 
 
 @dataclass(frozen=True)
+class TransformerConfig:
+    """A transformer encoder over the rows of a stacked observation, or the numbers of a vector."""
+
+    width: int = setting(64, "width of the embedding", unit="units", minimum=1)
+    layers: int = setting(2, "encoder layers", unit="layers", minimum=1)
+    heads: int = setting(4, "attention heads; width must be a multiple of it", unit="heads", minimum=1)
+
+
+@dataclass(frozen=True)
+class CNNRNNConfig:
+    """Frames through convolutions or a layer, then a GRU over the frames."""
+
+    frame_features: int = setting(128, "width of a frame's features", unit="units", minimum=1)
+    hidden_size: int = setting(128, "width of the GRU", unit="units", minimum=1)
+
+
+@dataclass(frozen=True)
 class UniformConfig:
     """Replay sampled uniformly."""
 
