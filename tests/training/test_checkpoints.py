@@ -139,7 +139,8 @@ def rewrite(path: Path, name: str, change: Callable[[bytes], bytes]) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "planted pickle": (lambda path: (path / "agent.pkl").write_bytes(PICKLE), "holds 'agent.pkl', which its manifest does not list"),
+    "planted pickle": (lambda path: (path / "agent.pkl").write_bytes(PICKLE),
+                       "holds 'agent.pkl', which its manifest does not list"),
     "vouched pickle": (lambda path: vouch(path, "agent.pkl", PICKLE), "not a kind of file that a checkpoint holds"),
     "pickle in place": (lambda path: (path / "agent.safetensors").write_bytes(PICKLE), "agent.safetensors has"),
     "vouched pickle in place": (lambda path: vouch(path, "agent.safetensors", PICKLE), "agent.safetensors cannot be read"),
@@ -158,7 +159,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "manifest of odd files": (lambda path: edit_manifest(path, lambda m: m.update(files={"a.json": 3})), "is not a manifest"),
     "path outside": (lambda path: edit_manifest(path, lambda m: m["files"].update({"../x.json": {}})), "not a kind of file"),
     "another step's": (lambda path: edit_manifest(path, lambda m: m.update(step=7)), "is that of step 7"),
-    "newer format": (lambda path: edit_manifest(path, lambda m: m.update(format=99)), "has format 99.*reads up to 1: upgrade toolkit"),
+    "newer format": (lambda path: edit_manifest(path, lambda m: m.update(format=99)),
+                     "has format 99.*reads up to 1: upgrade toolkit"),
 }
 QUICK = ("vouched pickle in place", "flipped byte", "missing manifest")
 

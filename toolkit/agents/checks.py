@@ -12,7 +12,7 @@ from toolkit.registry import registry
 
 
 class NonFinite(ToolkitError):
-    """A loss or gradient became NaN or infinite; the parameters were left as they were."""
+    """A reward, loss or gradient is NaN or infinite; the parameters were left as they were."""
 
 
 def require_action_space(agent: str, space: gymnasium.Space[Any]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from toolkit.agents.base import Agent, Array, Steps
+from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
 
@@ -108,6 +110,8 @@ class Collector:
         """Finished episodes in the order they ended; unfinished ones are carried over."""
         begin = np.zeros(self.envs.n_envs, np.int64)
         totals = np.cumsum(np.where(steps.valid, steps.rewards, 0.0), axis=0)
+        if len(totals) and not math.isfinite(totals[-1].sum()):
+            self._refuse(steps)
         counts = np.cumsum(steps.valid, axis=0)
         before, counted = np.zeros(self.envs.n_envs), begin.copy()
         episodes = []
@@ -121,6 +125,14 @@ class Collector:
             self._returns += totals[-1] - before
             self._lengths += counts[-1] - counted
         return episodes
+
+    def _refuse(self, steps: Steps) -> None:
+        """Raise NonFinite naming the first reward that is not finite, before it is stored or learned from."""
+        for row, copy in np.argwhere(steps.valid & ~np.isfinite(steps.rewards)):
+            step = self.clock.step - int(steps.valid[row + 1:].sum())
+            raise NonFinite(
+                f"the reward is not finite ({steps.rewards[row, copy]}) at step {step}, from copy {copy} of the environment "
+                f"after the action {steps.actions[row, copy]}; nothing was learned from it. Mend the environment's reward")
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"returns": self._returns, "lengths": self._lengths, "begun": self._observations is not None}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from toolkit.agents.base import Agent
+from toolkit.agents.checks import NonFinite
 from toolkit.config import Resolved
 from toolkit.core import devices
 from toolkit.core.clock import Clock
@@ -96,6 +97,9 @@ def run(trainer: Trainer, task: Task) -> Outcome:
     """Fit, and say on disk how it ended."""
     try:
         return trainer.fit(task)
+    except NonFinite as error:
+        mark(trainer.directory, "failed", str(error))
+        raise NonFinite(f"{error}. {trainer.directory.checkpoints.advice(-1)}") from error
     except ToolkitError as error:
         mark(trainer.directory, "interrupted" if error.exit_code > 2 else "failed", str(error))
         raise
