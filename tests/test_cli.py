@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from conftest import Toolkit
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from toolkit.config import ConfigError, settings_of, setting
+from toolkit.config import ConfigError, setting, settings_of
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
 from toolkit.registry import (
     BUILTIN,
