@@ -28,7 +28,8 @@ def light(tmp_path: Path) -> dict[str, str]:
     ("--help",), ("--version",), ("list",), ("list", "agents"), ("list", "--json"), ("info", "dqn"), ("info", "network", "mlp"),
     ("run", "--help"), ("run", "dqn", "--help"), ("run", "ppo", "--network", "nature-cnn", "--help"), ("resume", "--help"),
     ("evaluate", "--help"), ("doctor", "--help"), ("plugins",), ("run", "dqn", "--env", "CartPole-v1", "--print-config")])
-def test_answers_about_names_and_flags_import_nothing_heavy(toolkit: Toolkit, light: dict[str, str], words: tuple[str, ...]) -> None:
+def test_answers_about_names_and_flags_import_nothing_heavy(
+        toolkit: Toolkit, light: dict[str, str], words: tuple[str, ...]) -> None:
     done = toolkit(*words, **light)
     assert done.returncode == 0, done.stderr
 

@@ -31,7 +31,8 @@ def test_double_target_values_the_other_networks_choice() -> None:
 def test_huber_is_torchs_and_its_gradient_is_autograds(value: float) -> None:
     delta = torch.tensor([value], dtype=torch.float64, requires_grad=True)
     loss = targets.huber(delta)
-    torch.testing.assert_close(loss.detach(), torch.nn.functional.smooth_l1_loss(delta, torch.zeros_like(delta), reduction="none").detach())
+    theirs = torch.nn.functional.smooth_l1_loss(delta, torch.zeros_like(delta), reduction="none")
+    torch.testing.assert_close(loss.detach(), theirs.detach())
     loss.sum().backward()
     torch.testing.assert_close(targets.huber_gradient(delta).detach(), delta.grad)
 
