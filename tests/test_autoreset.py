@@ -104,7 +104,8 @@ def by_hand(seed: int, count: int) -> list[Transition]:
     while len(found) < count:
         action = int(agent.act(observation[None]).actions[0])
         after, reward, terminated, truncated, _ = env.step(action)
-        found.append((tuple(observation.tolist()), action, reward, tuple(after.tolist()), terminated, truncated and not terminated))
+        found.append((tuple(observation.tolist()), action, reward, tuple(after.tolist()), terminated,
+                      truncated and not terminated))
         observation = env.reset()[0] if terminated or truncated else after
     return found
 
@@ -168,7 +169,8 @@ def test_the_factorys_vectors_give_whole_cartpole_transitions(vectorization: str
         assert after[0] == pytest.approx(before[0] + 0.02 * before[1], abs=1e-6)
     assert clock.step == steps.count == 400
     # Always to the right: the pole falls after 8 to 11 steps, each worth 1.
-    assert len(episodes) > 20 and all(episode.episode_return == episode.length and 8 <= episode.length <= 11 for episode in episodes)
+    assert len(episodes) > 20
+    assert all(episode.episode_return == episode.length and 8 <= episode.length <= 11 for episode in episodes)
 
 
 class Always:

@@ -12,8 +12,9 @@ import numpy as np
 
 from toolkit.agents.base import Agent
 from toolkit.config import flatten
-from toolkit.envs import packing, spaces
+from toolkit.envs import factory, packing, spaces
 from toolkit.envs.base import EnvSpec
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
@@ -52,6 +53,10 @@ class Run:
     def observation_space(self) -> gymnasium.Space[Any]:
         return spaces.from_json(self.facts["spaces"]["observation"])
 
+    @cached_property
+    def action_space(self) -> gymnasium.Space[Any]:
+        return spaces.from_json(self.facts["spaces"]["action"])
+
     def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state."""
         space = self.observation_space
@@ -60,6 +65,9 @@ class Run:
             return acted.actions[0], acted.state
         array = np.asarray(observation, dtype=space.dtype)
         single = array.shape == space.shape
+        if not single and array.shape[1:] != space.shape:
+            raise UsageError(f"predict: got an observation of shape {array.shape}, allowed: {space.shape}, or a batch "
+                             f"[N, ...] of such; this policy sees {space}")
         acted = self.agent.act(array[None] if single else array, state, deterministic=deterministic)
         return (acted.actions[0] if single else acted.actions), acted.state
 
@@ -68,12 +76,37 @@ class Run:
         facts = self.facts
         config = setup.plan_of(facts)
         spec = EnvSpec(env or config.subject, {} if env and env != config.subject else config.env_options)
+        if env:
+            self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed
         evaluation = evaluate_agent(self.agent, spec, episodes, seed)
         step = self.step if self.step is not None else setup.newest(self.directory)
         self.directory.write_evaluation(f"{step}-seed{seed}-{episodes}",
                                         {"step": step, **evaluation.summary, **evaluation.details})
         return evaluation
+
+
+    def _require_spaces_of(self, spec: EnvSpec) -> None:
+        """Raise UsageError unless the policy can see and act in the environment."""
+        other = factory.make_one(spec)
+        other.close()
+        for own, theirs, what in ((self.observation_space, other.observation_space, "observations"),
+                                  (self.action_space, other.action_space, "actions")):
+            if not alike(own, theirs):
+                raise UsageError(f"{spec.id} does not suit this policy: its {what} are {theirs}, and those of "
+                                 f"{self.facts['subject']}, which it was trained on, are {own}")
+
+
+def alike(one: gymnasium.Space[Any], other: gymnasium.Space[Any]) -> bool:
+    """Whether elements of two spaces have the same form; bounds may differ."""
+    if packing.is_packed(one) or packing.is_packed(other):
+        if not (packing.is_packed(one) and packing.is_packed(other)):
+            return False
+        leaves = [packing.layout(space).leaves for space in (one, other)]
+        return [leaf.path for leaf in leaves[0]] == [leaf.path for leaf in leaves[1]] and all(
+            alike(mine.space, theirs.space) for mine, theirs in zip(*leaves, strict=True))
+    return type(one) is type(other) and one.shape == other.shape and one.dtype == other.dtype and all(
+        np.array_equal(getattr(one, name, 0), getattr(other, name, 0)) for name in ("n", "nvec", "start"))
 
 
 def train(name: str, *, config: str | None = None, preset: str | None = None, out: str | None = None,

@@ -135,7 +135,8 @@ class Collector:
                 f"after the action {steps.actions[row, copy]}; nothing was learned from it. Mend the environment's reward")
 
     def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"returns": self._returns, "lengths": self._lengths, "begun": self._observations is not None}
+        state: dict[str, Any] = {"returns": self._returns.copy(), "lengths": self._lengths.copy(),
+                                 "begun": self._observations is not None}
         if self._observations is not None:
             state["envs"] = self.envs.get_state()
         state["recurrent"] = self._state
