@@ -17,7 +17,7 @@ def declare(registry: Declarer) -> None:
     registry.add("agent", "rainbow", "toolkit.agents.c51:Rainbow", config="toolkit.agents.configs:RainbowConfig",
                  summary="c51 with double, dueling, noisy, n-step and prioritized replay together.", accepts=("Discrete",),
                  presets="toolkit.agents:presets/rainbow.toml")
-    registry.add("agent", "ppo", "toolkit.agents.ppo:PPO", config="toolkit.agents.configs:PPOConfig",
+    registry.add("agent", "ppo", "toolkit.agents.ppo:make", config="toolkit.agents.configs:PPOConfig",
                  summary="Proximal policy optimisation with a clipped objective.",
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/ppo.toml")
     registry.add("agent", "actor-critic", "toolkit.agents.actor_critic:ActorCriticAgent", aliases=("a2c",),

@@ -160,6 +160,8 @@ class PPOConfig(OnPolicyConfig):
     clip_range: float = setting(0.2, "how far the probability ratio may move from 1", above=0)
     clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run")
     clip_range_vf: float | None = setting(None, "how far a value may move from its old one; none does not limit it", above=0)
+    recurrent: bool = setting(False, "an LSTM between body and heads; policy and value share both")
+    lstm_hidden_size: int = setting(64, "width of the LSTM of a recurrent policy", unit="units", minimum=1)
     target_kl: float | None = setting(None, "stop a phase when the divergence exceeds 1.5 times this; none never stops", above=0)
 
 

@@ -76,18 +76,22 @@ class OnPolicyAgent:
         self.cadence = Cadence(config.n_steps * n_envs, updates=1, batch_size=config.n_steps * n_envs)
         self.buffer, self.buffer_size = Part("rollout"), config.n_steps * n_envs
         self.distribution = distribution_for(action_space)
-        self.policy = ActorCritic(
-            config.network, observation_space, self.distribution, share=config.share_network,
-            orthogonal=config.orthogonal_init, log_std_init=config.log_std_init,
-            critic=getattr(config, "baseline", True)).to(self.device)
+        self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
         shape = zeros(observation_space, 1).shape[1:]
         self.observation_normalizer = ObservationNormalizer(shape) if config.normalize_observations else None
         self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
-        self._outputs = self.policy.actor.acting()
         self._log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
         self._updates = 0
+        self._outputs: Any = None
+
+    def _make_policy(self, observation_space: gymnasium.Space[Any]) -> ActorCritic:
+        config = self.config
+        return ActorCritic(
+            config.network, observation_space, self.distribution, share=config.share_network,
+            orthogonal=config.orthogonal_init, log_std_init=config.log_std_init,
+            critic=getattr(config, "baseline", True)).to(self.device)
 
     # -- acting
 
@@ -95,7 +99,12 @@ class OnPolicyAgent:
             deterministic: bool = False) -> Acted:
         if self.observation_normalizer is not None:
             observations = self.observation_normalizer(observations)
-        outputs = self._outputs(observations)  # [N, A]
+        if self._outputs is None:
+            self._outputs = self.policy.actor.acting()
+        return self.choose(self._outputs(observations), mask, deterministic)
+
+    def choose(self, outputs: Array, mask: Array | None, deterministic: bool) -> Acted:
+        """Actions for policy outputs [N, A]."""
         if mask is not None:
             outputs = np.where(mask, outputs, np.float32(-1e8))
         if deterministic:

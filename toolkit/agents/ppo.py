@@ -33,8 +33,10 @@ class PPO(OnPolicyAgent):
         self.optimizer = FlatAdam(self.flat, eps=ADAM_EPS)
         self.clip_schedule = registry.make("scheduler", config.clip_range_schedule.name)
         self.batch_size = min(config.batch_size, self.buffer_size)
-        self._path = self.policy.path(self.batch_size)
-        self._generator = torch.Generator().manual_seed(int(self.shuffling.integers(2**62)))
+        self._path = self._make_path()
+
+    def _make_path(self) -> Any:
+        return self.policy.path(self.batch_size)
 
     @torch.no_grad()
     def update(self, steps: Steps) -> Updated:
@@ -130,3 +132,12 @@ class PPO(OnPolicyAgent):
         if self.policy.log_std is not None:
             metrics["train/std"] = float(self.policy.log_std.exp().mean())
         return metrics
+
+
+def make(config: PPOConfig, **context: Any) -> PPO:
+    """``ppo`` as its config asks for it: with or without memory."""
+    if not config.recurrent:
+        return PPO(config, **context)
+    from toolkit.agents.ppo_recurrent import RecurrentPPO
+
+    return RecurrentPPO(config, **context)

@@ -1,0 +1,190 @@
+"""``ppo --recurrent``: a policy with an LSTM between body and heads.
+
+Letters: T steps, N environments, n environments of a minibatch, B valid steps, H units, A outputs.
+
+A minibatch is whole sequences of some environments, from the rollout's first state, with the state
+set to zero wherever an episode began inside (Huang et al., 2022, details of recurrent PPO).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents import returns
+from toolkit.agents.base import Acted, Array, Steps
+from toolkit.agents.configs import PPOConfig
+from toolkit.agents.distributions import Distribution
+from toolkit.agents.on_policy import Rollout
+from toolkit.agents.policy import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
+from toolkit.agents.ppo import PPO
+from toolkit.registry import registry
+
+
+class RecurrentActorCritic(nn.Module):
+    """Body, LSTM, and two heads. The state [N, 2H] is the LSTM's output beside its cell."""
+
+    def __init__(self, config: PPOConfig, observation_space: gymnasium.Space[Any], distribution: Distribution) -> None:
+        super().__init__()
+        part = config.network
+        self.body = registry.make("network", part.name, observation_space=observation_space, **part.options)
+        self.units = config.lstm_hidden_size
+        self.memory = nn.LSTMCell(self.body.features, self.units)
+        self.actor, self.critic = nn.Linear(self.units, distribution.outputs), nn.Linear(self.units, 1)
+        self.log_std = None
+        if distribution.has_log_std:
+            self.log_std = nn.Parameter(torch.full((distribution.outputs,), config.log_std_init))
+        if config.orthogonal_init:
+            for module in self.body.modules():
+                if isinstance(module, (nn.Linear, nn.Conv2d)):
+                    orthogonal(module, HIDDEN_GAIN)
+            orthogonal(self.actor, POLICY_GAIN)
+            orthogonal(self.critic, VALUE_GAIN)
+
+    def step(self, features: Tensor, state: Tensor) -> Tensor:
+        """The next state [n, 2H] from features [n, F] and the state [n, 2H]."""
+        output, cell = self.memory(features, state.split(self.units, -1))
+        return torch.cat([output, cell], -1)
+
+    def sequence(self, observations: Tensor, state: Tensor, begins: Tensor) -> Tensor:
+        """States [T, n, 2H] after each of T observations [T, n, ...]; zero before rows where an episode ``begins`` [T, n]."""
+        features = self.body(observations.flatten(0, 1)).unflatten(0, observations.shape[:2])  # [T, n, F]
+        states = []
+        keep = (~begins).float().unsqueeze(-1)  # [T, n, 1]
+        for t in range(len(features)):
+            state = self.step(features[t], state * keep[t])
+            states.append(state)
+        return torch.stack(states)
+
+    def heads(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Policy outputs [..., A] and values [...] of states [..., 2H]."""
+        output = states[..., :self.units]
+        return self.actor(output), self.critic(output).squeeze(-1)
+
+
+@dataclass
+class Sequences:
+    """The rollout as sequences, before it is flattened."""
+
+    observations: Tensor  # [T, N, ...]
+    state: Tensor  # [N, 2H] before the first row
+    begins: Tensor  # [T, N]
+    valid: Tensor  # [T, N]
+
+
+class RecurrentPath:
+    """Forward over whole sequences of chosen environments, backward through time by autograd."""
+
+    def __init__(self, policy: RecurrentActorCritic) -> None:
+        self._policy = policy
+        self._gradients = [p.grad for p in policy.parameters() if p.grad is not None]
+        self._both: Tensor | None = None
+        self.sequences: Sequences | None = None
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs [B, A] and values [B] at the valid steps of ``sequences``; ``observations`` are those already there."""
+        found = self.sequences
+        if found is None:
+            raise ValueError("the sequences of the minibatch must be set before forward")
+        with torch.enable_grad():
+            states = self._policy.sequence(found.observations, found.state, found.begins)
+            outputs, values = self._policy.heads(states[found.valid])
+            self._both = torch.cat([outputs, values.unsqueeze(-1)], -1)  # [B, A + 1]
+        return outputs.detach(), values.detach()
+
+    def backward(self, by_outputs: Tensor, by_values: Tensor) -> None:
+        if self._both is None:
+            raise ValueError("backward was called before forward")
+        torch._foreach_zero_(self._gradients)
+        self._both.backward(torch.cat([by_outputs, by_values.unsqueeze(-1)], -1))
+        self._both = None
+
+
+class RecurrentPPO(PPO):
+    """PPO whose minibatches are sequences."""
+
+    policy: Any
+    _path: Any
+
+    def _make_policy(self, observation_space: gymnasium.Space[Any]) -> Any:
+        return RecurrentActorCritic(self.config, observation_space, self.distribution).to(self.device)
+
+    def _make_path(self) -> Any:
+        return RecurrentPath(self.policy)
+
+    # -- acting
+
+    @torch.no_grad()
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
+            deterministic: bool = False) -> Acted:
+        if self.observation_normalizer is not None:
+            observations = self.observation_normalizer(observations)
+        if state is None:
+            state = np.zeros((len(observations), 2 * self.policy.units), np.float32)
+        features = self.policy.body(torch.from_numpy(np.ascontiguousarray(observations)).to(self.device))
+        after = self.policy.step(features, torch.from_numpy(state).to(self.device))
+        outputs = self.policy.heads(after)[0].cpu().numpy()
+        acted = self.choose(outputs, mask, deterministic)
+        return Acted(acted.actions, {**acted.extras, "states": state}, after.cpu().numpy())
+
+    # -- preparing a rollout
+
+    @torch.no_grad()
+    def prepare(self, steps: Steps) -> Rollout:
+        raw, finals = steps.observations, steps.final_observations
+        normalize = self.observation_normalizer
+        observations = self._tensor(raw if normalize is None else normalize(raw))  # [T + 1, N, ...]
+        ended = steps.terminated | steps.truncated
+        begins = np.zeros((len(raw), raw.shape[1]), bool)
+        begins[1:] = ended | ~steps.valid
+        state = self._tensor(steps.extras["states"][0])  # [N, 2H]
+        states = self.policy.sequence(observations, state, self._tensor(begins))  # [T + 1, N, 2H]
+        values = self.policy.heads(states)[1].cpu().numpy()
+        at_end = np.zeros(0, np.float32)
+        if len(finals):
+            features = self.policy.body(self._tensor(finals if normalize is None else normalize(finals)))
+            before = states[steps.final_rows, steps.final_copies]
+            at_end = self.policy.heads(self.policy.step(features, before))[1].cpu().numpy()
+        following = returns.next_values(values, steps.final_rows, steps.final_copies, at_end)
+        rewards = steps.rewards
+        if self.reward_normalizer is not None:
+            rewards = self.reward_normalizer(rewards, ended, steps.valid)
+        advantages = returns.generalized_advantages(rewards.astype(np.float32), values[:-1], following, steps.terminated,
+                                                    steps.truncated, self.config.gamma, self.config.gae_lambda)
+        self._sequences = Sequences(observations[:-1], state, self._tensor(begins[:-1]), self._tensor(steps.valid))
+        if normalize is not None:
+            normalize.update(raw[:-1][steps.valid])
+        flat = raw[:-1].reshape(-1, *raw.shape[2:])
+        return self._flatten(steps, flat, advantages, values[:-1])
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    # -- updating
+
+    def _log_probabilities(self, rollout: Rollout) -> Tensor:
+        self._path.sequences = self._sequences
+        return self._evaluate(rollout)[0].log_prob.clone()
+
+    def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float) -> tuple[bool, dict[str, float]]:
+        """One pass over the environments in random groups of about ``batch_size`` steps each."""
+        steps, copies = self._sequences.valid.shape
+        groups = min(copies, max(1, steps * copies // self.batch_size))
+        number = torch.full((steps, copies), -1, dtype=torch.long, device=self.device)
+        number[self._sequences.valid] = torch.arange(len(rollout), device=self.device)  # the flat index of each valid step
+        metrics: dict[str, float] = {}
+        for group in np.array_split(self.shuffling.permutation(copies), groups):
+            chosen = torch.from_numpy(np.sort(group)).to(self.device)
+            found = self._sequences
+            self._path.sequences = Sequences(found.observations[:, chosen], found.state[chosen], found.begins[:, chosen],
+                                             found.valid[:, chosen])
+            index = number[:, chosen][found.valid[:, chosen]]  # [B], time-major like the path's outputs
+            stop, metrics = self._minibatch(rollout.select(index), old_log_prob[index], learning_rate, clip, True)
+            if stop:
+                return True, metrics
+        return False, metrics
