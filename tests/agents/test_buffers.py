@@ -105,6 +105,78 @@ def test_n_step_sums_equal_a_walk_along_the_log(n_envs: int, n_step: int, adds: 
             got.terminated.reshape(-1), got.discounts.reshape(-1), strict=True)} == expected
 
 
+def test_the_seam_of_the_ring_by_hand() -> None:
+    """Room for 3: after 5 steps the steps 2, 3, 4 are left, and step 4's next observation lies behind the seam."""
+    buffer, world = make(capacity=3), World(1, end=0.0)
+    for rows in (2, 2, 1):
+        buffer.add(world.steps(rows))
+    found = buffer.gather(np.arange(3)[None])
+    assert found.observations.reshape(-1).tolist() == [2, 3, 4]
+    assert found.next_observations.reshape(-1).tolist() == [3, 4, 5]
+    assert found.rewards.reshape(-1).tolist() == [np.float32(item[2]) for item in world.log[0][2:]]
+
+
+def test_more_than_the_capacity_at_once_leaves_the_newest() -> None:
+    buffer, world = make(capacity=4, n_envs=2), World(2, end=0.9)
+    buffer.add(world.steps(11))
+    assert len(buffer) == 4
+    assert rows_of(next(buffer.batches(1, 300))) == {
+        (o, a, round(r, 4), n, t) for log in world.log for o, a, r, n, t, _, _ in log[-2:]}
+
+
+def test_a_capacity_below_one_row_still_holds_a_row() -> None:
+    buffer = make(capacity=2, n_envs=5)
+    buffer.add(World(5).steps(3))
+    assert len(buffer) == 5
+
+
+def test_the_side_table_stays_small_through_many_wraps() -> None:
+    buffer, world = make(capacity=6), World(1, end=2.0)  # every step ends an episode
+    for _ in range(200):
+        buffer.add(world.steps(5))
+    assert len(buffer._finals) == len(buffer) == 6
+    assert len(buffer._finals._rows) == 16, "it does not grow with what was forgotten"
+    assert rows_of(next(buffer.batches(1, 300))) == {(o, a, round(r, 4), n, t) for o, a, r, n, t, _, _ in world.log[0][-6:]}
+
+
+@pytest.mark.parametrize("skip", [0.5, 0.97])
+def test_rows_that_are_not_valid_are_never_drawn(skip: float) -> None:
+    buffer, world = make(capacity=200, n_envs=2), World(2, skip=skip)
+    buffer.add(world.steps(90))
+    valid = {item[0] for log in world.log for item in log if item[6]}
+    assert 0 < len(valid) == len(buffer) < 180
+    assert {float(o) for o in next(buffer.batches(3, 2000)).observations.reshape(-1)} == valid
+
+
+def test_every_transition_is_drawn_as_often() -> None:
+    buffer = make(capacity=10)
+    buffer.add(World(1).steps(17))
+    drawn = next(buffer.batches(4, 5000))
+    assert drawn.indices is not None
+    np.testing.assert_allclose(np.bincount(drawn.indices.reshape(-1), minlength=10) / 20_000, 0.1, atol=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(REPLAY), st.integers(1, 3), st.integers(1, 9),
+       st.lists(st.integers(1, 12), min_size=1, max_size=6), st.lists(st.integers(1, 5), max_size=3))
+def test_a_restored_buffer_is_the_same_wherever_its_ring_begins(
+        name: str, n_envs: int, rows: int, adds: list[int], more: list[int]) -> None:
+    buffer, world = make(name, rows * n_envs, n_envs), World(n_envs)
+    for count in adds:
+        buffer.add(world.steps(count))
+    twin = make(name, rows * n_envs, n_envs, seed=99)
+    twin.add(World(n_envs, seed=3).steps(5))  # what it held before is forgotten
+    twin.load_state_dict(buffer.state_dict())
+    for count in (0, *more):
+        if count:
+            steps = world.steps(count)
+            buffer.add(steps)
+            twin.add(steps)
+        one, other = next(buffer.batches(2, 7)), next(twin.batches(2, 7))
+        for field in ("observations", "actions", "rewards", "next_observations", "terminated", "discounts", "weights", "indices"):
+            np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
+
+
 @pytest.mark.parametrize("name", REPLAY)
 def test_a_restored_buffer_draws_the_same(name: str) -> None:
     buffer, world = make(name, 20, 2), World(2, skip=0.1)
@@ -131,10 +203,12 @@ def test_only_the_filled_part_is_saved() -> None:
     assert buffer.state_dict()["observations"].shape == (4, 1, 1)
 
 
-def test_pieces_are_drawn_like_the_whole() -> None:
+def test_a_phase_comes_in_pieces_that_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = make(capacity=100)
     buffer.add(World(1).steps(50))
     assert [batches.count for batches in buffer.batches(5, 4)] == [5]
+    monkeypatch.setattr("toolkit.agents.buffers.uniform.PIECE_BYTES", 2 * 4 * 4 * 2)  # two minibatches of 4, of 4 bytes, twice
+    assert [batches.observations.shape for batches in buffer.batches(5, 4)] == [(2, 4, 1), (2, 4, 1), (1, 4, 1)]
     with pytest.raises(ValueError, match="no valid transition"):
         next(make().batches(1, 1))
 

@@ -25,6 +25,7 @@ from toolkit.registry import registry
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
 SPACES: dict[str, gymnasium.Space[Any]] = {
     "vector": VECTOR, "matrix": spaces.Box(-1, 1, (2, 3), np.float64), "discrete": spaces.Discrete(5, start=2),
+    "picture": spaces.Box(0, 255, (4, 5, 3), np.uint8), "grey": spaces.Box(0, 255, (4, 5), np.uint8),
     "choices": spaces.MultiDiscrete([2, 3]), "bits": spaces.MultiBinary(4),
     "dict": spaces.Dict({"a": VECTOR, "b": spaces.Tuple((spaces.Discrete(3), spaces.MultiBinary(2)))}),
 }
@@ -60,6 +61,48 @@ def test_the_fast_path_equals_autograd(space: gymnasium.Space[Any], activation: 
         torch.testing.assert_close(other.forward(inputs), outputs)
         other.backward(gradient)
         torch.testing.assert_close(flat.gradients, by_hand, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [(1,), (5,), (64, 64), (7, 3, 9)], ids=str)
+@pytest.mark.parametrize(("inputs", "batch"), [(1, 1), (2, 1), (11, 32)])
+def test_the_fast_path_equals_autograd_in_every_shape(hidden: tuple[int, ...], inputs: int, batch: int) -> None:
+    torch.manual_seed(1)
+    module = QNetwork(body(spaces.Box(-1, 1, (inputs,), np.float32), hidden_sizes=hidden), 3)
+    flat = FlatParameters(module)
+    with torch.no_grad():
+        path = path_of(module, batch)
+        for _ in range(3):  # what is left of one pass must not reach the next
+            observations, gradient = torch.randn(batch, inputs), torch.randn(batch, 3, 1)
+            outputs = path.forward(observations).clone()
+            path.backward(gradient.clone())
+    by_hand = {name: value.grad.clone() for name, value in module.named_parameters() if value.grad is not None}
+    flat.gradients.zero_()
+    expected = module(observations)
+    expected.backward(gradient)
+    torch.testing.assert_close(outputs, expected.detach())
+    assert set(by_hand) == {name for name, _ in module.named_parameters()}
+    for name, value in module.named_parameters():
+        torch.testing.assert_close(by_hand[name], value.grad, atol=1e-5, rtol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_acting_follows_the_parameters_wherever_they_go() -> None:
+    """NumPy reads the parameters' own memory: an optimizer's step, a copy and a loaded state are seen."""
+    module, other = (QNetwork(body(VECTOR), 4, dueling=True) for _ in range(2))
+    flat, other_flat = FlatParameters(module), FlatParameters(other)
+    acting, inputs = module.acting(), torch.randn(5, 3)
+
+    def same() -> bool:
+        with torch.no_grad():
+            return bool(np.allclose(acting(inputs.numpy()), module(inputs).numpy(), atol=1e-6))
+
+    first = acting(inputs.numpy())
+    flat.gradients.fill_(1.0)
+    FlatAdam(flat).step(0.1)
+    assert same() and not np.allclose(first, acting(inputs.numpy()))
+    module.load_state_dict(other.state_dict())
+    assert same() and torch.equal(flat.values, other_flat.values)
+    flat.values.mul_(2.0)
+    assert same()
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
@@ -180,6 +223,20 @@ def test_flat_parameters_are_the_modules_own() -> None:
     assert module(torch.ones(1, 3)).abs().sum() == 0
     module(torch.ones(1, 3)).sum().backward()
     assert flat.gradients.tolist() == [1.0] * 8
+
+
+def test_flat_parameters_keep_names_order_and_memory() -> None:
+    module = QNetwork(body(VECTOR), 2)
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    flat = FlatParameters(module)
+    assert all(torch.equal(before[name], value) for name, value in module.named_parameters())
+    assert torch.equal(flat.values, torch.cat([value.reshape(-1) for value in before.values()]))
+    place = flat.values.data_ptr()
+    for value in module.parameters():
+        assert value.data_ptr() == place and value.is_contiguous()
+        place += 4 * value.numel()
+    with pytest.raises(ValueError, match="no trainable parameters"):
+        FlatParameters(torch.nn.ReLU())
 
 
 def test_clipping_is_torchs() -> None:
