@@ -18,7 +18,7 @@ from toolkit.registry import registry
 
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
 ACTIONS = gymnasium.spaces.Discrete(1000)
-REPLAY = [entry.name for entry in registry.entries("buffer") if entry.name in ("uniform", "n-step", "prioritized")]
+REPLAY = [entry.name for entry in registry.entries("buffer") if entry.name != "rollout"]
 
 
 def make(name: str = "uniform", capacity: int = 8, n_envs: int = 1, seed: int = 0, **options: Any) -> Any:

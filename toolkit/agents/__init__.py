@@ -46,5 +46,8 @@ def declare(registry: Declarer) -> None:
     registry.add("buffer", "prioritized", "toolkit.agents.buffers.prioritized:PrioritizedBuffer",
                  config="toolkit.agents.configs:PrioritizedConfig",
                  summary="Replay in proportion to the last error, from a sum tree.")
+    registry.add("buffer", "torchrl", "toolkit.agents.buffers.torchrl_memmap:TorchRLBuffer",
+                 config="toolkit.agents.configs:TorchRLConfig", extras={"torchrl": "pip install torchrl"},
+                 summary="Uniform replay on the disk, in TorchRL's memory-mapped storage; for buffers larger than memory.")
     registry.add("buffer", "rollout", "toolkit.agents.buffers.rollout:RolloutBuffer",
                  summary="The steps since the last update, used once; for on-policy agents.")

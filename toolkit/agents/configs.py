@@ -55,6 +55,13 @@ class NStepConfig(UniformConfig):
 
 
 @dataclass(frozen=True)
+class TorchRLConfig(UniformConfig):
+    """Uniform replay whose observations lie in TorchRL's memory-mapped storage."""
+
+    directory: str | None = setting(None, "folder for the memory-mapped file; none is the system's temporary folder")
+
+
+@dataclass(frozen=True)
 class PrioritizedConfig(UniformConfig):
     """Prioritized replay (Schaul et al., 2016)."""
 

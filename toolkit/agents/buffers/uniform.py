@@ -37,7 +37,7 @@ class UniformBuffer:
         self.n_envs = n_envs
         self.generator = generator
         rows = self.capacity + 1
-        self._observations = zeros(observation_space, rows, n_envs)
+        self._observations = self._allocate(observation_space, rows, n_envs)
         self._actions = zeros(action_space, rows, n_envs)
         self._rewards = np.zeros((rows, n_envs), np.float32)
         self._terminated, self._ended = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
@@ -45,6 +45,10 @@ class UniformBuffer:
         self._final_slot = np.full((rows, n_envs), -1, np.int64)
         self._finals = FinalTable(observation_space)
         self._start, self._size, self._invalid = 0, 0, 0
+
+    def _allocate(self, space: gymnasium.Space[Any], rows: int, n_envs: int) -> Array:
+        """The ring of observations [R, N, ...]; the system gives it memory as it is filled."""
+        return zeros(space, rows, n_envs)
 
     def __len__(self) -> int:
         return self._size * self.n_envs - self._invalid
