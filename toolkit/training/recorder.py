@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,9 @@ class JsonLines:
         self._file = self._path.open("ab")
 
     def write(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
-        row = {"step": step, "time": round(seconds, 3), **metrics}
+        # JSON has no word for NaN and infinity: null.
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        row = {"step": step, "time": round(seconds, 3), **finite}
         self._file.write(json.dumps(row).encode() + b"\n")
         self._file.flush()
 

@@ -1,0 +1,165 @@
+"""The same words from Python: train, load, predict, evaluate."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from small_runs import RESUMABLE, command, copy_of, environment_of, finished, flags, inside, outcome, steps_of
+
+import toolkit
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.registry import registry
+
+STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
+SMALL: dict[str, Any] = {"env": "CartPole-v1", "preset": "none", "steps": 300, "learning_starts": 60, "batch_size": 16,
+                         "network": {"name": "mlp", "hidden_sizes": (8, 8)}, "final_episodes": 3, "evaluation_episodes": 2}
+
+
+def test_training_from_python_is_the_same_run_as_from_the_command_line(tmp_path: Path) -> None:
+    run = toolkit.train("dqn", out=str(tmp_path / "run"), seed=4, **SMALL)
+    words = flags("dqn", steps=300, seed=4, final_episodes=3, evaluation_episodes=2, buffer_size=100_000,
+                  target_update_interval=500)
+    theirs = command(*words, "--out", "other", "--json", cwd=tmp_path).json
+    assert run.facts["parameters_sha256"] == theirs["parameters_sha256"]
+    assert run.evaluation == theirs["evaluation"]
+    assert outcome(run.path) == outcome(tmp_path / "other")
+
+
+def test_a_run_is_evaluated_with_its_own_seeds() -> None:
+    run = toolkit.load(finished(**STEPS))
+    assert run.step is None and run.path == finished(**STEPS)
+    again = run.evaluate(5)
+    assert dict(again.summary) == run.evaluation == outcome(run.path)["evaluation"]
+
+
+@pytest.mark.parametrize("agent", RESUMABLE)
+def test_predict_takes_one_observation_or_a_batch(agent: str) -> None:
+    run = toolkit.load(finished(agent, **STEPS, n_envs=2))
+    env = gymnasium.make(environment_of(registry.get("agent", agent)) or "")
+    assert run.observation_space == env.observation_space and run.action_space == env.action_space
+    env.observation_space.seed(0)
+    batch = np.stack([env.observation_space.sample() for _ in range(6)])
+    actions, _ = run.predict(batch)
+    assert np.asarray(actions).shape == (6, *(env.action_space.shape or ()))
+    for observation, expected in zip(batch, actions, strict=True):
+        action, _ = run.predict(observation)
+        assert env.action_space.contains(action)
+        np.testing.assert_allclose(action, expected, atol=1e-5)
+    listed, _ = run.predict(batch[0].tolist())
+    np.testing.assert_allclose(listed, actions[0], atol=1e-5)
+    np.testing.assert_array_equal(run.predict(batch)[0], actions, err_msg="deterministic")
+
+
+def test_predict_plays_episodes_as_the_evaluation_does() -> None:
+    run = toolkit.load(finished(**STEPS))
+    details = run.evaluate(1).details
+    env = gymnasium.make("CartPole-v1")
+    observation, total, over = env.reset(seed=details["env_seeds"][0])[0], 0.0, False
+    state = None
+    while not over:
+        action, state = run.predict(observation, state, deterministic=True)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total, over = total + float(reward), terminated or truncated
+    assert [total] == run.evaluate(1).summary["returns"]
+
+
+def test_predictions_that_are_not_deterministic_explore() -> None:
+    """Epsilon is as at the checkpoint: 1 at step 0."""
+    run = toolkit.load(finished(**STEPS) / "checkpoints" / "0")
+    batch = np.zeros((400, 4), np.float32)
+    assert len(set(run.predict(batch)[0].tolist())) == 1
+    assert np.mean(run.predict(batch, deterministic=False)[0]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_observations_of_a_wrong_shape_are_named() -> None:
+    run = toolkit.load(finished(**STEPS))
+    for wrong in (np.zeros(5), np.zeros((3, 5)), np.zeros((2, 2, 4)), 0.0):
+        with pytest.raises(UsageError, match=r"got an observation of shape .*, allowed: \(4,\), or a batch"):
+            run.predict(wrong)
+
+
+def test_a_checkpoint_is_loaded_as_it_was(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    first, last = toolkit.load(run / "checkpoints" / "0"), toolkit.load(str(run))
+    assert first.step == 0 and last.step is None
+    own = toolkit.load(run / "checkpoints" / "final").agent.parameters()
+    for name, value in last.agent.parameters().items():
+        assert torch.equal(value, own[name])
+    assert not all(torch.equal(value, last.agent.parameters()[name]) for name, value in first.agent.parameters().items())
+
+
+def test_an_unfinished_run_gives_its_newest_checkpoint(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "status": "running"}))
+    (run / "checkpoints" / "final").unlink()
+    (run / "checkpoints" / "final").symlink_to("0")  # of an earlier end
+    own = toolkit.load(run / "checkpoints" / str(steps_of(run)[-1])).agent.parameters()
+    assert all(torch.equal(value, own[name]) for name, value in toolkit.load(run).agent.parameters().items())
+
+
+def test_latest_is_the_newest(tmp_path: Path) -> None:
+    with inside(tmp_path):
+        run = toolkit.train("dqn", **{**SMALL, "steps": 60})
+        assert run.path.parent == tmp_path / "runs"
+        assert toolkit.load("latest").path == run.path
+        with pytest.raises(UsageError, match="not a run"):
+            toolkit.load("elsewhere")
+
+
+@pytest.mark.parametrize("agent", RESUMABLE)
+def test_a_run_can_begin_with_the_parameters_of_another(agent: str, tmp_path: Path) -> None:
+    source = finished(agent, **STEPS, n_envs=2)
+    # One step of learning later than nothing: before any update the parameters are the other run's.
+    words = flags(agent, steps=2, n_envs=2, evaluate_every=0)
+    done = command(*words, "--init-from", str(source), "--out", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    first = toolkit.load(tmp_path / "run" / "checkpoints" / "0").agent.parameters()
+    assert all(torch.equal(value, first[name]) for name, value in toolkit.load(source).agent.parameters().items())
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["init_from"] == str(source)
+
+
+def test_parameters_that_do_not_fit_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    source = str(finished(**STEPS))
+    for words in (flags("dqn", network__hidden_sizes="9"), flags("dqn", env="Acrobot-v1"), flags("c51")):
+        done = command(*words, "--init-from", source, "--out", "run", cwd=tmp_path)
+        assert done.code == 2, done.err
+        assert "do not fit this agent" in done.err and "Use the same agent, network and spaces" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_words_are_errors_before_anything_is_made(tmp_path: Path) -> None:
+    with inside(tmp_path):
+        for settings, message in (({"gama": 0.9}, "Did you mean 'gamma'"), ({"gamma": 1.5}, "gamma: got 1.5"),
+                                  ({"network": "mpl"}, "Did you mean 'mlp'"), ({"env": "CartPole-v7"}, "CartPole-v1"),
+                                  ({"preset": "zo"}, "Did you mean 'zoo'")):
+            with pytest.raises(ToolkitError, match=message):
+                toolkit.train("dqn", **{**SMALL, **settings})
+        with pytest.raises(LookupError, match="Did you mean 'dqn'"):
+            toolkit.train("dqm", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_works_outside_the_main_thread(tmp_path: Path) -> None:
+    """Signal handlers belong to the main thread; elsewhere the run does without."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(toolkit.train("dqn", out=str(tmp_path / "run"), **SMALL)))
+    thread.start()
+    thread.join()
+    again = toolkit.train("dqn", out=str(tmp_path / "again"), **SMALL)
+    assert found[0].facts["parameters_sha256"] == again.facts["parameters_sha256"]
+
+
+def test_a_config_file_counts_less_than_an_argument(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("gamma = 0.5\nbatch-size = 7\n")
+    run = toolkit.train("dqn", out=str(tmp_path / "run"), config=str(tmp_path / "mine.toml"), **{**SMALL, "steps": 60})
+    config = run.facts["config"]
+    assert config["gamma"] == {"value": 0.5, "origin": "file"}
+    assert config["batch_size"] == {"value": 16, "origin": "flag"}

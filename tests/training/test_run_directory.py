@@ -1,0 +1,160 @@
+"""The folder that a run leaves behind: its names, run.json, and how a RUN is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy
+import pytest
+import torch
+from small_runs import command, copy_of, finished, flags, inside, steps_of
+
+from toolkit import __version__
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
+
+STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
+
+
+def test_everything_that_was_promised_is_there() -> None:
+    run = finished(**STEPS)
+    names = sorted(re.sub(r"tfevents\..*", "tfevents", path.name) for path in run.iterdir())
+    assert names == ["checkpoints", "evaluations", "events.out.tfevents", "metrics.jsonl", "run.json"]
+    links = {name: os.readlink(run / "checkpoints" / name) for name in ("best", "final")}
+    assert links["final"] == "480" and int(links["best"]) in steps_of(run), "relative, so that a run can be moved"
+
+
+def test_run_json_says_what_was_run_with_which_values_from_where_on_what(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("gamma = 0.9\n")
+    words = flags("dqn", **{**STEPS, "steps": 60, "env__sutton_barto_reward": "true"})
+    assert command(*words, "--config", "mine.toml", "--out", "run", cwd=tmp_path).code == 0
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (facts["name"], facts["component"], facts["kind"]) == ("dqn", "toolkit/dqn", "agent")
+    assert (facts["subject"], facts["unit"], facts["preset"]) == ("CartPole-v1", "env steps", "none")
+    config = facts["config"]
+    assert config["gamma"] == {"value": 0.9, "origin": "file"}
+    assert config["batch_size"] == {"value": 16, "origin": "flag"}
+    assert config["network.hidden_sizes"] == {"value": [8, 8], "origin": "flag"}
+    assert config["max_grad_norm"] == {"value": 10.0, "origin": "default"}
+    assert config["env.sutton_barto_reward"] == {"value": True, "origin": "flag"}
+    assert config["seed"] == {"value": 0, "origin": "default"}
+    assert facts["seeds"]["root"] == 0 and facts["seeds"]["evaluation"] > 0
+    assert facts["distributions"] == {"toolkit": __version__}
+    assert facts["libraries"]["torch"] == torch.__version__.split("+")[0] or facts["libraries"]["torch"] == torch.__version__
+    assert facts["libraries"]["numpy"] == numpy.__version__ and facts["libraries"]["gymnasium"] == gymnasium.__version__
+    assert facts["machine"]["python"] == sys.version.split()[0] and facts["machine"]["cpus"] == os.cpu_count()
+    assert facts["threads"] == 1 and facts["status"] == "finished" and len(facts["parameters_sha256"]) == 64
+    printed = command(*words, "--config", "mine.toml", "--print-config", "--json", cwd=tmp_path).json
+    assert printed["config"] == config, "what --print-config shows is what is run"
+
+
+def test_a_run_without_out_is_named_after_what_it_is(tmp_path: Path) -> None:
+    words = flags("dqn", steps=60, seed=3)
+    first, second = (command(*words, "--json", cwd=tmp_path).json["run"] for _ in range(2))
+    assert first != second
+    for run in (first, second):
+        assert re.fullmatch(r"dqn-CartPole-v1-s3-\d{8}-\d{6}(-\d+)?", Path(run).name)
+        assert Path(run).parent == tmp_path / "runs"
+    with inside(tmp_path):
+        assert latest().resolve() == Path(second)
+    assert command("evaluate", "latest", "--episodes", "2", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("CartPole-v1", "CartPole-v1"), ("ALE/Pong-v5", "ALE-Pong-v5"), ("my_pkg:MyEnv-v0", "my_pkg-MyEnv-v0"),
+    ("a b//c", "a-b-c"), ("../up", "..-up"), ("/abs/", "abs"), ("é:x", "x")])
+def test_ids_become_plain_folder_names(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+def test_two_runs_begun_in_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: "20260102-030405")
+    with inside(tmp_path):
+        names = [RunDirectory.create(None, "dqn", "ALE/Pong-v5", 1).path.name for _ in range(3)]
+    base = "dqn-ALE-Pong-v5-s1-20260102-030405"
+    assert names == [base, f"{base}-2", f"{base}-3"]
+
+
+def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0).path == tmp_path / "empty"
+    assert RunDirectory.create(str(tmp_path / "deep" / "er"), "dqn", "x", 0).path == tmp_path / "deep" / "er"
+    with pytest.raises(UsageError, match="is not an empty folder, and no run is overwritten"):
+        RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0)
+
+
+def test_evaluations_are_never_overwritten(tmp_path: Path) -> None:
+    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0)
+    paths = [directory.write_evaluation("40", {"mean": mean}) for mean in (1, 1, 2, 3)]
+    assert [path.name for path in paths] == ["40.json", "40.json", "40-2.json", "40-3.json"]
+    assert [json.loads(path.read_text())["mean"] for path in paths] == [1, 1, 2, 3]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0)
+    directory.write({"mine": 1})
+    directory.write_evaluation("40", {})
+    for name in (".run.json-123", "evaluations/.50.json-123"):
+        (directory.path / name).write_text("half")
+    (directory.path / ".notes").write_text("the user's")
+    directory.sweep()
+    assert sorted(str(path.relative_to(directory.path)) for path in directory.path.rglob("*") if path.is_file()) == [
+        ".notes", "evaluations/40.json", "run.json"]
+
+
+# -- finding a run
+
+
+def test_a_run_is_found_by_its_folder_its_checkpoints_and_its_links(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    assert find_run(str(run))[1] is None
+    for name, step in (("0", 0), ("final", 480), ("best", int(os.readlink(run / "checkpoints" / "best")))):
+        directory, found = find_run(str(run / "checkpoints" / name))
+        assert (directory.path, found) == (run, step)
+    with inside(run):
+        assert find_run(".")[0].path == run
+        assert find_run("checkpoints/final")[1] == 480
+
+
+def test_a_moved_run_is_whole(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    run.rename(tmp_path / "elsewhere")
+    assert command("resume", "elsewhere", "--steps", "500", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("text", ["nowhere", ".", "run/checkpoints", "run/checkpoints/77", "run/metrics.jsonl"])
+def test_what_is_no_run_is_refused(text: str, tmp_path: Path) -> None:
+    copy_of(finished(**STEPS), tmp_path)
+    with inside(tmp_path), pytest.raises(UsageError, match=r"not a run\. Allowed: a run folder.*'latest'"):
+        find_run(text)
+
+
+def test_a_checkpoint_alone_is_explained(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    (run / "checkpoints" / "480").rename(tmp_path / "480")
+    with pytest.raises(UsageError, match="a checkpoint outside its run"):
+        find_run(str(tmp_path / "480"))
+
+
+@pytest.mark.parametrize("content", ["{", "", "\x00"])
+def test_a_damaged_run_json_is_named(content: str, tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    (run / "run.json").write_text(content)
+    with pytest.raises(ToolkitError, match=r"run\.json cannot be read"):
+        RunDirectory(run).read()
+    for words in (("resume", "run"), ("evaluate", "run")):
+        done = command(*words, cwd=tmp_path)
+        assert done.code == 1 and "run.json cannot be read" in done.err and "Traceback" not in done.err
+
+
+def test_a_run_of_a_component_that_is_gone_is_explained(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "component": "some-plugin/dqm"}))
+    done = command("evaluate", "run", cwd=tmp_path)
+    assert done.code == 2 and "some-plugin/dqm" in done.err and "Traceback" not in done.err
