@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,14 @@ def test_training_from_python_is_the_same_run_as_from_the_command_line(tmp_path:
     assert outcome(run.path) == outcome(tmp_path / "other")
 
 
-def test_a_run_is_evaluated_with_its_own_seeds() -> None:
-    run = toolkit.load(finished(**STEPS))
-    assert run.step is None and run.path == finished(**STEPS)
+def test_the_numbers_of_the_process_are_as_before_after_a_run(tmp_path: Path) -> None:
+    toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "steps": 60})
+    assert sys.float_info.min / 2 > 0, "a run flushes denormals, its caller may need them"
+
+
+def test_a_run_is_evaluated_with_its_own_seeds(tmp_path: Path) -> None:
+    run = toolkit.load(copy_of(finished(**STEPS), tmp_path))
+    assert run.step is None and run.path == tmp_path / "run"
     again = run.evaluate(5)
     assert dict(again.summary) == run.evaluation == outcome(run.path)["evaluation"]
 
@@ -57,8 +63,8 @@ def test_predict_takes_one_observation_or_a_batch(agent: str) -> None:
     np.testing.assert_array_equal(run.predict(batch)[0], actions, err_msg="deterministic")
 
 
-def test_predict_plays_episodes_as_the_evaluation_does() -> None:
-    run = toolkit.load(finished(**STEPS))
+def test_predict_plays_episodes_as_the_evaluation_does(tmp_path: Path) -> None:
+    run = toolkit.load(copy_of(finished(**STEPS), tmp_path))
     details = run.evaluate(1).details
     env = gymnasium.make("CartPole-v1")
     observation, total, over = env.reset(seed=details["env_seeds"][0])[0], 0.0, False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +44,17 @@ class Session:
 def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> Session:
     """Start a new run and train it to its end."""
     values = plan.config.values
-    task = make_task(plan)  # before the folder: wrong environments and spaces leave nothing behind
-    try:
-        if init_from:
-            initialise_from(task, init_from)
-        directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
-        directory.write({**describe(plan, task), "init_from": init_from})
-        trainer = make_trainer(directory, plan)
-        return Session(directory, run(trainer, task), 0, None)
-    finally:
-        task.close()
+    with denormals_flushed():
+        task = make_task(plan)  # before the folder: wrong environments and spaces leave nothing behind
+        try:
+            if init_from:
+                initialise_from(task, init_from)
+            directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
+            directory.write({**describe(plan, task), "init_from": init_from})
+            trainer = make_trainer(directory, plan)
+            return Session(directory, run(trainer, task), 0, None)
+        finally:
+            task.close()
 
 
 def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None) -> Session:
@@ -76,15 +78,31 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
             raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
         plan.config.set("steps", steps, "flag")
     end = facts if begin == facts.get("steps") else None
-    task = make_task(plan)
+    with denormals_flushed():
+        task = make_task(plan)
+        try:
+            trainer = make_trainer(directory, plan)
+            trainer.restore(task, states, end)
+            checkpoints.set_aside(after=begin)
+            directory.write({**reopened(facts, end is not None), "config": plan.config.json()})
+            return Session(directory, run(trainer, task), begin, begin)
+        finally:
+            task.close()
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers below the smallest normal one are zero while a run trains.
+
+    Moments of units that stopped learning decay to them, and the CPU is many times slower on them.
+    The mode is the whole thread's: a caller from Python gets it back as it was.
+    """
+    were = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
     try:
-        trainer = make_trainer(directory, plan)
-        trainer.restore(task, states, end)
-        checkpoints.set_aside(after=begin)
-        directory.write({**reopened(facts, end is not None), "config": plan.config.json()})
-        return Session(directory, run(trainer, task), begin, begin)
+        yield
     finally:
-        task.close()
+        torch.set_flush_denormal(were)
 
 
 def reopened(facts: Mapping[str, Any], at_end: bool) -> dict[str, Any]:
@@ -131,8 +149,6 @@ def make_task(plan: Plan) -> Task:
     """The task that ``plan`` describes, freshly seeded."""
     values = plan.config.values
     torch.set_num_threads(values["threads"])
-    # Moments of units that stopped learning decay to denormals, on which the CPU is many times slower.
-    torch.set_flush_denormal(True)
     streams = Streams(values["seed"])
     torch.manual_seed(streams.seed("torch"))
     return make_online_task(plan, streams)
