@@ -1,0 +1,138 @@
+"""Framewise: what all front ends share, from clips to masked features.
+
+A front end prepares the samples, extends each clip beyond its ends, turns frames into values
+(`analyse`, one frame at a time) and finishes the values (`finish`, over the frames of a clip).
+On the CPU without gradients clips are taken one by one and frames in chunks, so that the activations
+stay in the cache; otherwise the batch is computed at once. Both give the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.audio.frontends.framing import MODES, extend, extend_batch, frames_of, mask_of
+from toolkit.audio.frontends.stream import FrameStream
+from toolkit.audio.spec import FrameSpec
+from toolkit.errors import UsageError
+
+CHUNK = 1 << 18  # samples in the frames of one chunk: about a megabyte
+
+
+class Framewise(nn.Module):
+    """A front end [B, T] -> [B, F, bins]; subclasses define `analyse` and may define `prepare` and `finish`.
+
+    ``whole_clip`` says why a frame depends on the whole clip; it is empty where frames can be streamed.
+    """
+
+    spec: FrameSpec
+    whole_clip: str = ""
+
+    def __init__(self, spec: FrameSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.mode = MODES[spec.padding]
+
+    # -- what subclasses define
+
+    def prepare(self, clips: Tensor, lengths: Tensor, before: Tensor | None = None) -> Tensor:
+        """The clips [B, T] before framing; ``before`` [B, 1] is the sample that precedes a stream's block."""
+        return clips
+
+    def analyse(self, frames: Tensor) -> Tensor:
+        """Values [..., F, inner] of frames [..., F, frame_length], each frame by itself."""
+        raise NotImplementedError
+
+    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Features [B, F, bins] of values [B, F, inner] with ``counts`` [B] frames, and the state of a stream."""
+        return values, None
+
+    # -- the promise
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features [B, F, bins] and frames [B] of waveforms [B, T] float in [-1, 1] with lengths [B].
+
+        One clip [T] gives [F, bins] and frames [1]. What lies past a clip's length is not read; features
+        past its frames are 0. Raises UsageError for wrong shapes, types and lengths.
+        """
+        clips, sizes = checked_clips(waveform, lengths)
+        counts = frame_counts(self.spec, sizes)
+        plain = clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad)
+        features = self._one_by_one(clips, sizes) if plain else self._at_once(clips, sizes, counts)
+        return features if waveform.dim() == 2 else features[0], counts
+
+    def stream(self) -> FrameStream:
+        """A stream for one clip. Raises UsageError where a frame depends on the whole clip."""
+        if self.whole_clip:
+            raise UsageError(f"this front end cannot stream: {self.whole_clip}")
+        return FrameStream(self)
+
+    def _one_by_one(self, clips: Tensor, sizes: Tensor) -> Tensor:
+        """The features, one clip after another; clips without gradients."""
+        features = clips.new_zeros(len(clips), self.spec.frames(clips.shape[1]), self.spec.bins)
+        for index, size in enumerate(sizes.tolist()):
+            frames = self.spec.frames(size)
+            if frames:
+                one = sizes[index:index + 1]
+                samples = self.prepare(clips[index:index + 1, :size], one)[0]
+                samples = extend(samples, self.spec.left, self.spec.right(size), self.mode)
+                values = self.values_of(samples, frames)
+                features[index, :frames] = self.finish(values[None], frame_counts(self.spec, one))[0][0]
+        return features
+
+    def values_of(self, samples: Tensor, frames: int) -> Tensor:
+        """The first ``frames`` frames' values [frames, inner] of extended samples, in chunks."""
+        views = frames_of(samples, self.spec.frame_length, self.spec.hop_length)[:frames]
+        chunk = max(8, CHUNK // self.spec.frame_length)
+        if frames <= chunk or samples.requires_grad:
+            return self.analyse(views)
+        first = self.analyse(views[:chunk])
+        values = first.new_empty(frames, *first.shape[1:])
+        values[:chunk] = first
+        for begin in range(chunk, frames, chunk):
+            values[begin:begin + chunk] = self.analyse(views[begin:begin + chunk])
+        return values
+
+    def _at_once(self, clips: Tensor, sizes: Tensor, counts: Tensor) -> Tensor:
+        frames = self.spec.frames(clips.shape[1])
+        if frames == 0:
+            return clips.new_zeros(len(clips), 0, self.spec.bins)
+        total = (frames - 1) * self.spec.hop_length + self.spec.frame_length
+        samples = extend_batch(self.prepare(clips, sizes), sizes, self.spec.left, total, self.mode)
+        values = self.analyse(frames_of(samples, self.spec.frame_length, self.spec.hop_length))
+        features = self.finish(values, counts)[0]
+        return torch.where(mask_of(counts, frames)[..., None], features, features.new_zeros(()))
+
+
+def checked_clips(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Clips [B, T] and lengths [B] of what a caller gave. Raises UsageError saying what is allowed."""
+    if not isinstance(waveform, Tensor):
+        raise UsageError(f"a waveform is a torch tensor [T] or [B, T]; got {type(waveform).__name__}")
+    if waveform.dim() not in (1, 2):
+        raise UsageError(f"a waveform is one clip [T] or clips [B, T]; got shape {tuple(waveform.shape)}. "
+                         "Several channels: give each as a clip, or load with mono=True")
+    if not waveform.is_floating_point():
+        raise UsageError(f"a waveform is float in [-1, 1]; got {waveform.dtype}: divide integers by their full scale")
+    clips = waveform if waveform.dim() == 2 else waveform[None]
+    clips = clips.float() if clips.dtype in (torch.float16, torch.bfloat16) else clips
+    if lengths is None:
+        return clips, torch.full((len(clips),), clips.shape[1], dtype=torch.int64, device=clips.device)
+    sizes = torch.as_tensor(lengths, device=clips.device)
+    if sizes.shape != clips.shape[:1] or sizes.is_floating_point() or sizes.is_complex() or sizes.dtype == torch.bool:
+        raise UsageError(f"lengths are {len(clips)} whole numbers, one for each clip; "
+                         f"got {sizes.dtype} of shape {tuple(sizes.shape)}")
+    # Reading the values would make a GPU wait, so there lengths are trusted.
+    if sizes.device.type == "cpu" and len(sizes) and not 0 <= int(sizes.min()) <= int(sizes.max()) <= clips.shape[1]:
+        raise UsageError(f"lengths are between 0 and {clips.shape[1]}, the samples given; got {sizes.tolist()}")
+    return clips, sizes.long()
+
+
+def frame_counts(spec: FrameSpec, sizes: Tensor) -> Tensor:
+    """`FrameSpec.frames` of each length [B], without reading them from the device."""
+    if spec.padding == "mirror":
+        return torch.div(sizes + spec.hop_length // 2, spec.hop_length, rounding_mode="floor") * (sizes > 0)
+    span = sizes + 2 * spec.left - spec.frame_length
+    counts = torch.div(span, spec.hop_length, rounding_mode="floor") + 1 - int(spec.drop_last)
+    return torch.where((span >= 0) & (sizes > 0), counts.clamp(min=0), torch.zeros_like(counts))

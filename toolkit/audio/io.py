@@ -1,0 +1,333 @@
+"""Sound files: read, write, probe and stream WAV, FLAC, OGG, Opus and MP3.
+
+load     a file (or part of it) as a waveform [channels, time] float32 in [-1, 1]
+read     the same as a NumPy array, without importing torch
+blocks   a file in constant memory
+info     what a file says of itself, without decoding it
+save     a waveform to a file
+
+soundfile decodes and encodes, soxr resamples. Every failure is an `AudioError` that names the file
+and the cause, so that a batch job can catch that one class, report the file and go on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from toolkit.audio._containers import cause_of_failure, promised_too_much
+from toolkit.errors import MissingExtra, ToolkitError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+SUFFIXES = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".opus": "OGG", ".mp3": "MP3", ".aiff": "AIFF", ".aif": "AIFF",
+            ".au": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64"}
+QUALITIES = ("HQ", "VHQ", "MQ", "LQ", "QQ")
+BLOCK_SECONDS = 10.0
+
+
+class AudioError(ToolkitError):
+    """A sound file that cannot be used; the message names the file and the cause."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file says of itself. ``subtype`` is the samples' encoding, such as PCM_16 or VORBIS."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.sample_rate
+
+
+def name_of(source: Source) -> str:
+    """What messages call a source."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return str(getattr(source, "name", "")) or ("bytes in memory" if isinstance(source, bytes) else "an open file")
+
+
+def info(source: Source) -> AudioInfo:
+    """Rate, channels, length and encoding, read from the header alone. Raises AudioError."""
+    with opened(source) as sound:
+        return AudioInfo(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+
+
+def load(path: Source, sample_rate: int | None = None, mono: bool = False, *, offset: float = 0.0,
+         duration: float | None = None, quality: str = "HQ") -> tuple[Tensor, int]:
+    """A file as ``(waveform [channels, time] float32 in [-1, 1], rate)``.
+
+    sample_rate  resample to this rate (Hz); None keeps the file's
+    mono         average the channels into one
+    offset       seconds to skip at the beginning
+    duration     seconds to read; None reads to the end
+    quality      of soxr's resampling: HQ, VHQ, MQ, LQ or QQ
+
+    Raises AudioError naming the file and the cause.
+    """
+    import torch
+
+    samples, rate = read(path, sample_rate, mono, offset=offset, duration=duration, quality=quality)
+    return torch.from_numpy(samples), rate
+
+
+def read(path: Source, sample_rate: int | None = None, mono: bool = False, *, offset: float = 0.0,
+         duration: float | None = None, quality: str = "HQ") -> tuple[np.ndarray, int]:
+    """As `load`, but the waveform is a NumPy array."""
+    import numpy as np
+
+    name = name_of(path)
+    with opened(path) as sound:
+        rate = sound.samplerate
+        first, count = span_of(sound, name, offset, duration)
+        sound.seek(first) if first else None
+        samples = decoded(sound, count, name)
+    samples = mixed(samples) if mono else samples  # [time, channels]
+    check_finite(samples, name, first / rate, rate)
+    if sample_rate is not None and sample_rate != rate:
+        samples, rate = resampled(samples, rate, sample_rate, quality), sample_rate
+    return np.ascontiguousarray(samples.T), rate
+
+
+def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, seconds: float = BLOCK_SECONDS,
+           offset: float = 0.0, duration: float | None = None, quality: str = "HQ") -> Iterator[np.ndarray]:
+    """The waveform of `read` in consecutive pieces [channels, time], in constant memory.
+
+    ``seconds`` is how much of the file is decoded at a time. Joined, the pieces equal the whole within
+    soxr's rounding. Raises AudioError, possibly after some pieces.
+    """
+    import numpy as np
+    import soxr
+
+    name = name_of(path)
+    if seconds <= 0:
+        raise UsageError(f"seconds: got {seconds}, allowed: a number above 0")
+    with opened(path) as sound:
+        rate = sound.samplerate
+        first, left = span_of(sound, name, offset, duration)
+        sound.seek(first) if first else None
+        channels = 1 if mono else sound.channels
+        resampler = None
+        if sample_rate is not None and sample_rate != rate:
+            resampler = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32", quality=checked_quality(quality))
+        size = max(1, round(seconds * rate))
+        while left > 0:
+            samples = decoded(sound, min(size, left), name)
+            check_finite(samples, name, (sound.tell() - len(samples)) / rate, rate)
+            left -= len(samples)
+            samples = mixed(samples) if mono else samples
+            if resampler is not None:
+                samples = resampler.resample_chunk(samples, last=left <= 0)
+                samples = samples.reshape(-1, channels)  # [time, channels]
+            if len(samples):
+                yield np.ascontiguousarray(samples.T)
+
+
+def save(path: str | os.PathLike[str] | BinaryIO, waveform: Any, sample_rate: int, *, subtype: str | None = None,
+         format: str | None = None, overwrite: bool = False) -> None:
+    """Write a waveform [channels, time] or [time], float in [-1, 1] or integers, to a file.
+
+    The format follows the suffix; ``subtype`` is the samples' encoding (PCM_16, PCM_24, FLOAT, VORBIS, OPUS, ...),
+    the format's usual one when None. The file appears complete or not at all.
+    Raises AudioError; UsageError when the file exists and ``overwrite`` is false.
+    """
+    samples = as_samples(waveform, name_of(path))  # [time, channels]
+    kind, subtype = checked_format(path, format, subtype)
+    if not isinstance(path, (str, os.PathLike)):
+        write(path, samples, sample_rate, subtype, kind, name_of(path))
+        return
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists. Choose another name, or say that it may be overwritten (overwrite=True)")
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            temporary = Path(file.name)
+    except OSError as error:
+        raise AudioError(f"{target} cannot be written: {error.strerror or error}") from error
+    try:
+        write(temporary, samples, sample_rate, subtype, kind, str(target))
+        os.chmod(temporary, 0o666 & ~current_umask())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def resampled(samples: np.ndarray, rate: int, sample_rate: int, quality: str = "HQ") -> np.ndarray:
+    """``samples`` [time, channels] at another rate, by soxr. Raises UsageError for a rate below 1."""
+    import soxr
+
+    if sample_rate < 1:
+        raise UsageError(f"sample_rate: got {sample_rate}, allowed: a whole number at least 1")
+    return soxr.resample(samples, rate, sample_rate, quality=checked_quality(quality))
+
+
+def checked_quality(quality: str) -> str:
+    if quality not in QUALITIES:
+        raise UsageError(f"quality: got {quality!r}, allowed: {', '.join(QUALITIES)}.{did_you_mean(quality, QUALITIES)}")
+    return quality
+
+
+# -- opening and decoding
+
+
+def opened(source: Source) -> Any:
+    """An open soundfile.SoundFile. Raises AudioError with the first true cause."""
+    soundfile = imported_soundfile()
+    name = name_of(source)
+    if isinstance(source, (str, os.PathLike)):
+        check_path(Path(source))
+    holder = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        sound = soundfile.SoundFile(holder)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise AudioError(f"{name}: {cause_of_failure(source, error)}") from error
+    try:
+        problem = promised_too_much(source)
+        if problem:
+            raise AudioError(f"{name}: {problem}")
+        if sound.frames == 0:
+            raise AudioError(f"{name}: it holds no samples (its header is valid, its length is 0)")
+    except AudioError:
+        sound.close()
+        raise
+    return sound
+
+
+def imported_soundfile() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        raise MissingExtra(f"soundfile could not be imported ({error}). Install it: pip install soundfile") from error
+    return soundfile
+
+
+def check_path(path: Path) -> None:
+    """Raise AudioError for what the file system already knows to be wrong."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        cause = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise AudioError(f"{path}: {cause}") from error
+    if path.is_dir():
+        raise AudioError(f"{path}: it is a folder, not a file")
+    if size == 0:
+        raise AudioError(f"{path}: it is empty (0 bytes)")
+
+
+def span_of(sound: Any, name: str, offset: float, duration: float | None) -> tuple[int, int]:
+    """First sample and count of a part of a file. Raises AudioError when it lies outside."""
+    rate, frames = sound.samplerate, sound.frames
+    if offset < 0 or (duration is not None and duration <= 0):
+        raise UsageError(f"offset must be at least 0 and duration above 0; got offset={offset}, duration={duration}")
+    first = round(offset * rate)
+    if first >= frames:
+        raise AudioError(f"{name}: offset {offset:g} s is past its end at {frames / rate:g} s")
+    return first, frames - first if duration is None else min(frames - first, max(1, round(duration * rate)))
+
+
+def decoded(sound: Any, count: int, name: str) -> np.ndarray:
+    """``count`` samples [time, channels] float32. Raises AudioError when the file holds fewer."""
+    soundfile = imported_soundfile()
+    begin = sound.tell()
+    try:
+        samples: np.ndarray = sound.read(count, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{name}: it is damaged after {begin / sound.samplerate:.3f} s: {error}") from error
+    if len(samples) < count:
+        raise AudioError(f"{name}: it is truncated: its header promises {sound.frames} samples, "
+                         f"but decoding ends after {begin + len(samples)}")
+    return samples
+
+
+def mixed(samples: np.ndarray) -> np.ndarray:
+    """The mean of the channels: [time, channels] to [time, 1]."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples
+    total = samples[:, 0] + samples[:, 1]  # a strided sum is several times faster than mean(axis=1)
+    for channel in range(2, channels):
+        total += samples[:, channel]
+    total *= 1.0 / channels
+    return total[:, None]
+
+
+def check_finite(samples: np.ndarray, name: str, start: float, rate: int) -> None:
+    """Raise AudioError naming the first NaN or infinity."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(samples.sum()):
+            return
+    bad = ~np.isfinite(samples).all(axis=1)
+    if bad.any():
+        first = int(bad.argmax())
+        raise AudioError(f"{name}: {int(bad.sum())} samples are NaN or infinite, the first at {start + first / rate:.3f} s")
+
+
+# -- encoding
+
+
+def as_samples(waveform: Any, name: str) -> np.ndarray:
+    """A waveform (tensor or array, [channels, time] or [time]) as [time, channels]. Raises AudioError."""
+    import numpy as np
+
+    samples = np.asarray(waveform.detach().cpu() if hasattr(waveform, "detach") else waveform)
+    if samples.ndim == 1:
+        samples = samples[None]
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise AudioError(f"{name}: a waveform is [channels, time] or [time] with at least one sample; got shape {samples.shape}")
+    if samples.dtype not in (np.int16, np.int32, np.float32, np.float64):
+        samples = samples.astype(np.float32) if np.issubdtype(samples.dtype, np.floating) else samples
+    if samples.dtype not in (np.int16, np.int32, np.float32, np.float64):
+        raise AudioError(f"{name}: samples are float32, float64, int16 or int32; got {samples.dtype}")
+    if np.issubdtype(samples.dtype, np.floating) and not np.isfinite(samples).all():
+        raise AudioError(f"{name}: the waveform holds NaN or infinite samples; nothing was written")
+    return samples.T
+
+
+def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[str, str | None]:
+    """The format and subtype to write. Raises UsageError naming what is allowed."""
+    soundfile = imported_soundfile()
+    suffix = Path(path).suffix.lower() if isinstance(path, (str, os.PathLike)) else ""
+    kind = format.upper() if format else SUFFIXES.get(suffix)
+    if kind == "OPUS" or (kind == "OGG" and suffix == ".opus"):
+        kind, subtype = "OGG", subtype or "OPUS"
+    if kind is None:
+        raise UsageError(f"{name_of(path)}: the suffix {suffix!r} names no format that can be written. "
+                         f"Allowed: {', '.join(SUFFIXES)}.{did_you_mean(suffix, SUFFIXES)}")
+    if kind not in soundfile.available_formats():
+        raise UsageError(f"format {kind!r} cannot be written. Allowed: {', '.join(soundfile.available_formats())}")
+    allowed = soundfile.available_subtypes(kind)
+    if subtype is not None and subtype.upper() not in allowed:
+        raise UsageError(f"subtype {subtype!r} does not exist in {kind}. Allowed: {', '.join(allowed)}")
+    return kind, subtype.upper() if subtype else None
+
+
+def write(target: Any, samples: np.ndarray, sample_rate: int, subtype: str | None, kind: str, name: str) -> None:
+    soundfile = imported_soundfile()
+    try:
+        soundfile.write(target, samples, sample_rate, subtype=subtype, format=kind)
+    except (soundfile.LibsndfileError, ValueError, OSError) as error:
+        hint = " Opus takes 8000, 12000, 16000, 24000 or 48000 Hz." if subtype == "OPUS" else ""
+        raise AudioError(f"{name}: {samples.shape[1]} channels at {sample_rate} Hz could not be written as "
+                         f"{kind} {subtype or ''}: {error}.{hint}") from error
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
