@@ -118,7 +118,8 @@ def main() -> None:
             for name, run in programs.items():
                 facts = run(repeat)
                 speeds[name].append(facts["steps"] / facts["seconds"])
-                print(f"{title}: {name:8} {speeds[name][-1]:10,.0f} steps a second, return {facts['mean_return']:.1f}", flush=True)
+                line = f"{title}: {name:8} {speeds[name][-1]:10,.0f} steps a second, return {facts['mean_return']:.1f}"
+                print(line, flush=True)
         for name in list(programs)[1:]:
             ratios = [a / b for a, b in zip(speeds["toolkit"], speeds[name], strict=True)]
             print(f"{title}: {statistics.median(ratios):.2f} times {name} ({min(ratios):.2f} to {max(ratios):.2f})")

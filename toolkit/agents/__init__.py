@@ -27,6 +27,12 @@ def declare(registry: Declarer) -> None:
     registry.add("agent", "reinforce", "toolkit.agents.reinforce:Reinforce", config="toolkit.agents.configs:ReinforceConfig",
                  summary="Monte-Carlo policy gradient, with or without a learned baseline.",
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/reinforce.toml")
+    registry.add("agent", "sac", "toolkit.agents.sac:SAC", config="toolkit.agents.configs:SACConfig",
+                 summary="Soft actor-critic for continuous actions.", accepts=("Box",),
+                 presets="toolkit.agents:presets/sac.toml")
+    registry.add("agent", "td3", "toolkit.agents.td3:TD3", config="toolkit.agents.configs:TD3Config",
+                 summary="Twin delayed deterministic policy gradient for continuous actions.", accepts=("Box",),
+                 presets="toolkit.agents:presets/td3.toml")
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
                  summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("network", "nature-cnn", "toolkit.agents.networks.cnn:NatureCNN",

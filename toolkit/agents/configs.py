@@ -192,3 +192,42 @@ class ReinforceConfig(OnPolicyConfig):
     gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
     episodes_per_update: int = setting(16, "finished episodes in one gradient step", unit="episodes", minimum=1)
     baseline: bool = setting(True, "subtract a learned value of the observation from the return")
+
+
+@dataclass(frozen=True)
+class ContinuousConfig:
+    """What SAC and TD3 share."""
+
+    learning_rate: float = setting(3e-4, "Adam's step size", above=0)
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    buffer_size: int = setting(1_000_000, "transitions that the replay buffer holds", unit="steps", minimum=1)
+    learning_starts: int = setting(100, "random steps before learning begins", unit="steps", minimum=0)
+    batch_size: int = setting(256, "transitions in one update", unit="steps", minimum=1)
+    tau: float = setting(0.005, "share of the online critics in a target update", above=0, maximum=1)
+    gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
+    train_freq: int = setting(1, "environment steps between two training phases", unit="steps", minimum=1)
+    gradient_steps: int = setting(1, "updates in one training phase; -1 means one for each step collected", minimum=-1)
+    n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    network: Part = part("network", "mlp", "the body of actor and critics")
+    buffer: Part = part("buffer", "uniform", "the replay buffer")
+
+
+@dataclass(frozen=True)
+class SACConfig(ContinuousConfig):
+    """Soft actor-critic (Haarnoja et al., 2018)."""
+
+    ent_coef: float | None = setting(None, "entropy coefficient; none learns it", above=0)
+    target_entropy: float | None = setting(None, "entropy that a learned coefficient aims at; none is minus the action's size")
+
+
+@dataclass(frozen=True)
+class TD3Config(ContinuousConfig):
+    """Twin delayed DDPG (Fujimoto et al., 2018)."""
+
+    learning_rate: float = setting(1e-3, "Adam's step size", above=0)
+    network: Part = part("network", "mlp", "the body of actor and critics", {"hidden_sizes": (400, 300)})
+    policy_delay: int = setting(2, "critic updates for each policy update", unit="updates", minimum=1)
+    target_policy_noise: float = setting(0.2, "deviation of the noise that smooths targets", minimum=0)
+    target_noise_clip: float = setting(0.5, "that noise is cut to this size", minimum=0)
+    noise_type: str = setting("normal", "noise on the actions while exploring", choices=("normal", "ornstein-uhlenbeck"))
+    noise_std: float = setting(0.1, "its deviation, in the policy's scale [-1, 1]", minimum=0)

@@ -107,7 +107,9 @@ def denormals_flushed() -> Iterator[None]:
 
 def reopened(facts: Mapping[str, Any], at_end: bool) -> dict[str, Any]:
     """run.json of a run that goes on: without how it ended, but for where its records end if it goes on from there."""
-    over = {"reason", "parameters_sha256", "evaluation", "train_seconds"} | (set() if at_end else {"steps", "offsets", "best"})
+    over = {"reason", "parameters_sha256", "evaluation", "train_seconds"}
+    if not at_end:
+        over |= {"steps", "offsets", "best", "best_step"}
     return {**{name: value for name, value in facts.items() if name not in over}, "status": "running", "process": os.getpid()}
 
 

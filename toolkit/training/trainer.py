@@ -83,7 +83,8 @@ class Trainer:
         self.evaluate = Every(intervals.evaluate, intervals.evaluate)
         self.checkpoint = Every(intervals.checkpoint)
         self.checkpoint_seconds = intervals.checkpoint_seconds
-        self.best: float | None = None
+        self.best: float | None = None  # the best evaluation's score,
+        self.best_step: int | None = None  # and its step
         self.episodes: deque[tuple[float, int]] = deque(maxlen=EPISODE_WINDOW)
         self.sums: dict[str, list[float]] = {}  # name -> [sum, count] since the last record
         self.train_seconds = 0.0  # of this process
@@ -182,7 +183,7 @@ class Trainer:
         self.directory.write_evaluation(str(step), {"step": step, **evaluation.summary, **evaluation.details})
         improved = self.best is None or evaluation.score >= self.best
         if improved:
-            self.best = evaluation.score
+            self.best, self.best_step = evaluation.score, step
         return improved
 
     # -- checkpoints and the end
@@ -215,14 +216,15 @@ class Trainer:
         digest = parameters_sha256(task.parameters())
         self.directory.update(
             status="finished", parameters_sha256=digest, steps=step, offsets=self.recorder.offsets(),
-            best=self.best, train_seconds=round(self.seconds_before + self.train_seconds, 3),
-            evaluation=dict(self.evaluation.summary))
+            best=self.best, best_step=self.best_step,
+            train_seconds=round(self.seconds_before + self.train_seconds, 3), evaluation=dict(self.evaluation.summary))
         return Outcome(self.evaluation, digest, step, self.train_seconds)
 
     def state_dict(self, task: Task) -> dict[str, Any]:
         return {
             "step": task.clock.step, "record": self.record.next, "evaluate": self.evaluate.next,
-            "checkpoint": self.checkpoint.next, "best": self.best, "episodes": [list(item) for item in self.episodes],
+            "checkpoint": self.checkpoint.next, "best": self.best,
+            "best_step": self.best_step, "episodes": [list(item) for item in self.episodes],
             "sums": self.sums, "offsets": self.recorder.offsets(), "seconds": self.seconds_before + self.train_seconds,
         }
 
@@ -236,12 +238,14 @@ class Trainer:
         task.clock.step = own["step"]
         load_parts(task.parts(), states)
         self.record.next, self.evaluate.next, self.checkpoint.next = own["record"], own["evaluate"], own["checkpoint"]
-        self.best, self.sums, self.seconds_before = own["best"], own["sums"], own["seconds"]
+        self.sums, self.seconds_before = own["sums"], own["seconds"]
         self.episodes.extend((item[0], item[1]) for item in own["episodes"])
         self.saved_at = own["step"]
         self.recorder.cut(own["offsets"] if end is None else end["offsets"])
-        if end is not None:
-            self.best = end["best"]
+        self.best, self.best_step = (own if end is None else end)["best"], (own if end is None else end)["best_step"]
+        checkpoints = self.directory.checkpoints
+        if self.best_step is not None and checkpoints.path(self.best_step).is_dir():
+            checkpoints.link("best", self.best_step)  # a kill may have come between the checkpoint and the link
 
 
 def load_parts(parts: Mapping[str, Saveable], states: Mapping[str, Any]) -> None:

@@ -53,13 +53,14 @@ class StackedLinear:
         self._current = outputs.relu_() if self._activation == "relu" else outputs.tanh_()
         return outputs
 
-    def backward(self, gradient: Tensor) -> Tensor | None:
+    def backward(self, gradient: Tensor, parameters: bool = True) -> Tensor | None:
         if self._activation == "relu":
             relu_backward(gradient, self._current, 0, grad_input=gradient)
         else:
             tanh_backward(gradient, self._current, grad_input=gradient)
-        torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
-        torch.sum(gradient, 1, out=self._bias_gradient)
+        if parameters:
+            torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
+            torch.sum(gradient, 1, out=self._bias_gradient)
         if self._input_gradient is None:
             return None
         rows = gradient.shape[1]
@@ -80,16 +81,23 @@ class StackedPath:
             hidden = layer.forward(hidden)
         return hidden
 
-    def backward(self, gradient: Tensor) -> None:
-        """``gradient`` [M, B, features]; it may be destroyed."""
+    def backward(self, gradient: Tensor, parameters: bool = True) -> Tensor | None:
+        """``gradient`` [M, B, features], which may be destroyed, to that of the inputs [M, B, I] where it was asked for.
+
+        Without ``parameters`` the gradients of the parameters are left as they are.
+        """
         following: Tensor | None = gradient
         for layer in reversed(self._layers):
             if following is not None:
-                following = layer.backward(following)
+                following = layer.backward(following, parameters)
+        return following
 
 
-def stacked_path(bodies: Sequence[nn.Module], batch_size: int) -> StackedPath | None:
-    """The bodies as one path; None unless they are MLPs of one shape, evenly spaced in one flat buffer."""
+def stacked_path(bodies: Sequence[nn.Module], batch_size: int, by_inputs: bool = False) -> StackedPath | None:
+    """The bodies as one path, with the gradient by its inputs where ``by_inputs``.
+
+    None unless they are MLPs of one shape, evenly spaced in one flat buffer.
+    """
     mlps = [body for body in bodies if isinstance(body, MLP)]
     if len(mlps) < len(bodies) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
         return None
@@ -102,5 +110,5 @@ def stacked_path(bodies: Sequence[nn.Module], batch_size: int) -> StackedPath | 
         if weight is None or bias is None or weight_gradient is None or bias_gradient is None:
             return None
         layers.append(StackedLinear(weight, bias, weight_gradient, bias_gradient, batch_size, mlps[0].config.activation,
-                                    first=index == 0))
+                                    first=index == 0 and not by_inputs))
     return StackedPath(mlps[0].encoder, layers, len(mlps))

@@ -1,0 +1,177 @@
+"""What SAC and TD3 share: action scaling, critics and their targets, warm-up, saving.
+
+Letters: K minibatches, B transitions, S encoded observation, A action, N environments. The policy
+works in [-1, 1]; environments and the buffer see the space's own scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents.base import Acted, Array, Batches, Cadence
+from toolkit.agents.checks import require_action_space, require_finite
+from toolkit.agents.networks.fast import path_of
+from toolkit.agents.networks.mlp import Headed
+from toolkit.agents.q_learning import buffer_part
+from toolkit.agents.twin_critics import TwinCritics, require_vectors
+from toolkit.core.clock import Clock
+from toolkit.core.flat import FlatParameters, named_parameters
+from toolkit.core.optimizers import FlatAdam
+from toolkit.core.seeding import Streams
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+
+class Phase(NamedTuple):
+    """All minibatches of a training phase, as tensors; actions are in [-1, 1]."""
+
+    observations: Tensor  # [K, B, S]
+    actions: Tensor  # [K, B, A]
+    rewards: Tensor  # [K, B]
+    discounts: Tensor  # [K, B], zero where the episode terminated
+    following: Tensor  # [K, B, S]
+    weights: Tensor | None  # [K, B]
+
+
+class ContinuousAgent:
+    """Actor, twin critics and their targets; members write `explore` and `update`."""
+
+    name = ""
+    actor_width = 1  # outputs of the actor for each element of an action
+
+    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any],
+                 n_envs: int = 1, streams: Streams | None = None, clock: Clock | None = None,
+                 device: torch.device | str = "cpu") -> None:
+        require_action_space(self.name, action_space)
+        require_bounds(self.name, action_space)
+        require_vectors(self.name, observation_space)
+        streams = streams or Streams(0)
+        self.config, self.clock, self.device = config, clock or Clock(budget=1), torch.device(device)
+        self.action_space, self.n_envs = action_space, n_envs
+        self.generator, self.noise = streams.generator("acting"), streams.generator("update noise")
+        self.size = int(np.prod(action_space.shape or (1,)))
+        self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
+        self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
+        self._make_networks(observation_space)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        self._updates = 0
+
+    def _make_networks(self, observation_space: gymnasium.Space[Any]) -> None:
+        network, batch = self.config.network, self.config.batch_size
+        body = registry.make("network", network.name, observation_space=observation_space, **network.options)
+        self.actor = Headed(body, self.actor_width * self.size).to(self.device)
+        self.critics, self.target_critics = (TwinCritics(network, observation_space, self.size).to(self.device) for _ in range(2))
+        self.encoder = self.critics.encoder
+        self.flat_actor, self.flat_critics = FlatParameters(self.actor), FlatParameters(self.critics)
+        self.flat_target = FlatParameters(self.target_critics)
+        self.flat_critics.blend_into(self.flat_target, 1.0)
+        self.actor_optimizer, self.critic_optimizer = FlatAdam(self.flat_actor), FlatAdam(self.flat_critics)
+        self._outputs = self.actor.acting()
+        self._actor_path, self._next_path = path_of(self.actor, batch), path_of(self.actor, batch)
+        self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch)
+
+    # -- acting
+
+    def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
+            deterministic: bool = False) -> Acted:
+        count = len(observations)
+        if not deterministic and self.clock.step < self.config.learning_starts:
+            return Acted(self.to_environment(self.generator.uniform(-1, 1, (count, self.size)).astype(np.float32)))
+        outputs = self._outputs(observations)  # [N, width * A]
+        return Acted(self.to_environment(self.mode(outputs) if deterministic else self.explore(outputs)))
+
+    def mode(self, outputs: Array) -> Array:
+        """The policy's own action in [-1, 1], [N, A]."""
+        raise NotImplementedError
+
+    def explore(self, outputs: Array) -> Array:
+        """An exploring action in [-1, 1], [N, A]."""
+        raise NotImplementedError
+
+    def to_environment(self, actions: Array) -> Array:
+        """From [-1, 1] [N, A] to the space's bounds and shape."""
+        low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
+        shaped = actions.reshape(-1, *low.shape)
+        scaled: Array = np.clip(low + (shaped + 1.0) * 0.5 * (high - low), low, high).astype(low.dtype)
+        return scaled
+
+    # -- updating
+
+    def _phase(self, batches: Batches) -> Phase:
+        low, high = self.action_space.low.reshape(-1), self.action_space.high.reshape(-1)  # type: ignore[attr-defined]
+        flat = batches.actions.reshape(*batches.rewards.shape, self.size)
+        actions = (2.0 * (flat - low) / (high - low) - 1.0).astype(np.float32)
+        discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
+        return Phase(
+            self._encode(batches.observations), self._tensor(actions), self._tensor(batches.rewards),
+            discounts * (~self._tensor(batches.terminated)).float(), self._encode(batches.next_observations),
+            None if batches.weights is None else self._tensor(batches.weights))
+
+    def _encode(self, observations: Array) -> Tensor:
+        """Observations [K, B, ...] as inputs [K, B, S]."""
+        tensor = self._tensor(observations)
+        return self.encoder(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
+
+    def _learn_critics(self, inputs: Tensor, goals: Tensor, weights: Tensor | None, scale: float, learning_rate: float) -> Tensor:
+        """One step on ``scale * sum over both critics of mean((q - goal)**2)``; the errors [2, B]."""
+        errors = self._critics.forward(inputs) - goals  # [2, B]
+        slope = errors * (2.0 * scale / errors.shape[1])
+        self._critics.backward(slope if weights is None else slope * weights)
+        self._step(self.flat_critics, self.critic_optimizer, learning_rate)
+        return errors
+
+    def _step(self, flat: FlatParameters, optimizer: FlatAdam, learning_rate: float) -> None:
+        require_finite(flat.clip(None), self.name, self.clock.step, self._updates)
+        optimizer.step(learning_rate)
+
+    def learning_rate(self) -> float:
+        return float(self.config.learning_rate * self.schedule(self.clock.fraction))
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _normals(self, *shape: int) -> Tensor:
+        return self._tensor(self.noise.standard_normal(shape, dtype=np.float32))
+
+    # -- saving
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"actor": self.actor, "critics": self.critics}
+
+    def parameters(self) -> dict[str, Tensor]:
+        return named_parameters(self._modules())
+
+    def initialise(self, state: dict[str, Any]) -> None:
+        """Take the networks of another run of the same agent, and nothing else of it."""
+        for name, module in self._modules().items():
+            module.load_state_dict(state[name])
+        self.flat_critics.blend_into(self.flat_target, 1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **{name: module.state_dict() for name, module in self._modules().items()},
+            "target_critics": self.target_critics.state_dict(), "actor_optimizer": self.actor_optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(), "generator": self.generator.bit_generator.state,
+            "noise": self.noise.bit_generator.state, "updates": self._updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, module in self._modules().items():
+            module.load_state_dict(state[name])
+        self.target_critics.load_state_dict(state["target_critics"])
+        self.actor_optimizer.load_state_dict(state["actor_optimizer"])
+        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
+        self._updates = state["updates"]
+
+
+def require_bounds(agent: str, space: Any) -> None:
+    """Raise UsageError for an action space without finite bounds, which [-1, 1] cannot be scaled to."""
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise UsageError(f"{agent} needs actions with finite bounds; this environment's are {space}. "
+                         "Give it bounds with a wrapper, or use ppo")
