@@ -17,11 +17,12 @@ def tone(frequency: float, seconds: float, rate: int, amplitude: float = 0.5) ->
 
 
 def speech_like(seconds: float, rate: int = 16000, seed: int = 0) -> Tensor:
-    """A harmonic voice with a gliding pitch, four syllables a second and pauses: about half of it is silence."""
+    """A harmonic voice with a gliding pitch, two syllables a second, pauses between them, and a recording's faint noise."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     pitch = 120 * (1 + 0.2 * np.sin(2 * np.pi * 0.7 * time + random.uniform(0, 6)))
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     voice = sum(np.sin(number * phase) / number for number in range(1, 25))
     syllables = np.clip(np.sin(2 * np.pi * 2 * time), 0, None) ** 0.5
-    return torch.from_numpy((0.2 * voice * syllables).astype(np.float32))
+    floor = 1e-3 * random.standard_normal(len(time))
+    return torch.from_numpy((0.2 * voice * syllables + floor).astype(np.float32))
