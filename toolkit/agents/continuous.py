@@ -30,11 +30,13 @@ from toolkit.registry import registry
 class Phase(NamedTuple):
     """All minibatches of a training phase, as tensors; actions are in [-1, 1]."""
 
-    observations: Tensor  # [K, B, S]
-    actions: Tensor  # [K, B, A]
+    observations: Tensor  # [K, B, ...] as stored, for the actor
+    inputs: Tensor  # [K, B, S], encoded, for the critics
+    pairs: Tensor  # [K, B, S + A], observations beside the actions taken
     rewards: Tensor  # [K, B]
     discounts: Tensor  # [K, B], zero where the episode terminated
-    following: Tensor  # [K, B, S]
+    following: Tensor  # [K, B, ...] the next observations as stored
+    next_inputs: Tensor  # [K, B, S]
     weights: Tensor | None  # [K, B]
 
 
@@ -107,15 +109,18 @@ class ContinuousAgent:
         flat = batches.actions.reshape(*batches.rewards.shape, self.size)
         actions = (2.0 * (flat - low) / (high - low) - 1.0).astype(np.float32)
         discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
+        observations, following = self._tensor(batches.observations), self._tensor(batches.next_observations)
+        inputs, next_inputs = self._encode(observations), self._encode(following)
         return Phase(
-            self._encode(batches.observations), self._tensor(actions), self._tensor(batches.rewards),
-            discounts * (~self._tensor(batches.terminated)).float(), self._encode(batches.next_observations),
+            observations, inputs, torch.cat([inputs, self._tensor(actions)], -1), self._tensor(batches.rewards),
+            self._tensor(~batches.terminated) * discounts, following, next_inputs,
             None if batches.weights is None else self._tensor(batches.weights))
 
-    def _encode(self, observations: Array) -> Tensor:
+    def _encode(self, observations: Tensor) -> Tensor:
         """Observations [K, B, ...] as inputs [K, B, S]."""
-        tensor = self._tensor(observations)
-        return self.encoder(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
+        if self.encoder.plain:
+            return observations
+        return self.encoder(observations.flatten(0, 1)).unflatten(0, observations.shape[:2])
 
     def _learn_critics(self, inputs: Tensor, goals: Tensor, weights: Tensor | None, scale: float, learning_rate: float) -> Tensor:
         """One step on ``scale * sum over both critics of mean((q - goal)**2)``; the errors [2, B]."""

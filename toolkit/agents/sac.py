@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,15 @@ from toolkit.core.optimizers import FlatAdam
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 TANH_EPS = 1e-6  # keeps the logarithm of 1 - tanh**2 finite
 LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Squashed(NamedTuple):
+    """Actions drawn by the policy, and what a gradient needs of them."""
+
+    actions: Tensor  # [B, A], in [-1, 1]
+    log_prob: Tensor  # [B]
+    std: Tensor  # [B, A]
+    slope: Tensor  # [B, A], 1 - actions**2: the derivative of the tanh
 
 
 class Temperature(torch.nn.Module):
@@ -59,21 +68,20 @@ class SAC(ContinuousAgent):
     def update(self, batches: Batches) -> Updated:
         phase, (count, size) = self._phase(batches), batches.rewards.shape
         learning_rate = self.learning_rate()
-        noise, next_noise = self._normals(count, size, self.size), self._normals(count, size, self.size)
+        noise = self._normals(count, 2 * size, self.size)  # for the actions now, then for the following ones
         errors = torch.empty(count, 2, size, device=self.device)
         entropy, value = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for k in range(count):
-            outputs = self._actor_path.forward(phase.observations[k])
-            actions, log_prob, std = squash(outputs, noise[k])
+            outputs = self._actor_path.forward(phase.observations[k])  # [B, 2A]
+            drawn = squash(torch.cat([outputs, self._next_path.forward(phase.following[k])]), noise[k])
             alpha = float(self.temperature.log_alpha.exp())
             if self.learns_alpha:
-                self._learn_alpha(log_prob, learning_rate)
-            goals = self._goals(phase, k, next_noise[k], alpha)
-            inputs = torch.cat([phase.observations[k], phase.actions[k]], -1)
+                self._learn_alpha(drawn.log_prob[:size], learning_rate)
+            goals = self._goals(phase, k, drawn.actions[size:], alpha * drawn.log_prob[size:])
             weights = None if phase.weights is None else phase.weights[k]
-            errors[k] = self._learn_critics(inputs, goals, weights, 0.5, learning_rate)
-            value = self._learn_actor(phase.observations[k], outputs, actions, noise[k], std, alpha, learning_rate)
-            entropy = -log_prob.mean()
+            errors[k] = self._learn_critics(phase.pairs[k], goals, weights, 0.5, learning_rate)
+            value = self._learn_actor(phase.inputs[k], outputs, drawn, noise[k, :size], alpha, learning_rate)
+            entropy = -drawn.log_prob[:size].mean()
             self.flat_critics.blend_into(self.flat_target, self.config.tau)
             self._updates += 1
         metrics = {"train/critic_loss": 0.5 * float(errors.square().sum(1).mean()), "train/q_value": float(value),
@@ -81,36 +89,37 @@ class SAC(ContinuousAgent):
                    "train/learning_rate": learning_rate, "train/n_updates": float(self._updates)}
         return Updated(metrics, errors.abs().mean(1).cpu().numpy())
 
-    def _goals(self, phase: Phase, k: int, noise: Tensor, alpha: float) -> Tensor:
-        """``r + discount * (min q' - alpha * log pi)`` [B] at fresh actions (equation 3)."""
-        actions, log_prob, _ = squash(self._next_path.forward(phase.following[k]), noise)
-        q_t = self._target.forward(torch.cat([phase.following[k], actions], -1)).amin(0)  # [B]
-        return phase.rewards[k] + phase.discounts[k] * (q_t - alpha * log_prob)
+    def _goals(self, phase: Phase, k: int, actions: Tensor, cost: Tensor) -> Tensor:
+        """``r + discount * (min q' - alpha * log pi)`` [B] at fresh actions (equation 3); ``cost`` is alpha * log pi."""
+        q_t = self._target.forward(torch.cat([phase.next_inputs[k], actions], -1)).amin(0)  # [B]
+        return torch.addcmul(phase.rewards[k], phase.discounts[k], q_t.sub_(cost))
 
     def _learn_alpha(self, log_prob: Tensor, learning_rate: float) -> None:
         """One step on ``-log_alpha * mean(log_prob + target_entropy)``."""
         self.flat_alpha.gradients.copy_(-(log_prob.mean() + self.target_entropy))
         self._step(self.flat_alpha, self.alpha_optimizer, learning_rate)
 
-    def _learn_actor(self, observations: Tensor, outputs: Tensor, actions: Tensor, noise: Tensor, std: Tensor, alpha: float,
+    def _learn_actor(self, inputs: Tensor, outputs: Tensor, drawn: Squashed, noise: Tensor, alpha: float,
                      learning_rate: float) -> Tensor:
         """One step on ``mean(alpha * log_prob - min q)`` (equation 7), reparametrised; returns mean min q.
 
         With u the action before the tanh, a = tanh(u), u = mean + std * noise:
         d log_prob / du = 2a (1 - a^2) / (1 - a^2 + eps), and log_prob falls by one with each log std.
         """
-        q = self._critics.forward(torch.cat([observations, actions], -1))  # [2, B]
-        first = q[0] <= q[1]
-        count = q.shape[1]
-        gradient = torch.stack([first, ~first]).float().div_(-count)  # d(-mean min q) / dq
+        count = len(inputs)
+        actions, std = drawn.actions[:count], drawn.std[:count]
+        q = self._critics.forward(torch.cat([inputs, actions], -1))  # [2, B]
+        value, lower = q.min(0)
+        gradient = torch.zeros_like(q).scatter_(0, lower.unsqueeze(0), -1.0 / count)  # d(-mean min q) / dq
+        slope = drawn.slope[:count]
         by_actions = self._critics.by_inputs(gradient)[:, -self.size:]  # [B, A]
-        slope = 1.0 - actions.square()
-        by_u = by_actions * slope + (alpha / count) * 2.0 * actions * slope / (slope + TANH_EPS)
-        inside = (outputs[:, self.size:] > LOG_STD_MIN) & (outputs[:, self.size:] < LOG_STD_MAX)
-        by_log_std = (by_u * noise * std - alpha / count) * inside
+        by_u = slope * (by_actions + actions.mul(2.0 * alpha / count).div_(slope + TANH_EPS))
+        by_log_std = torch.addcmul(by_u.new_full((), -alpha / count), by_u, noise * std)
+        log_std = outputs[:, self.size:]
+        by_log_std *= (log_std > LOG_STD_MIN) & (log_std < LOG_STD_MAX)
         self._actor_path.backward(torch.cat([by_u, by_log_std], -1))
         self._step(self.flat_actor, self.actor_optimizer, learning_rate)
-        return q.amin(0).mean()
+        return value.mean()
 
     # -- saving
 
@@ -125,15 +134,15 @@ class SAC(ContinuousAgent):
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
 
 
-def squash(outputs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions [B, A], their log-probabilities [B] and the standard deviations [B, A] (appendix C of the paper).
+def squash(outputs: Tensor, noise: Tensor) -> Squashed:
+    """Actions drawn from a tanh-squashed Gaussian (appendix C of the paper).
 
     ``outputs`` [B, 2A] are means and log standard deviations, ``noise`` [B, A] standard normals.
     """
     mean, log_std = outputs.chunk(2, -1)
     log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
     std = log_std.exp()
-    actions = torch.tanh(mean + std * noise)
-    log_normal = -0.5 * noise.square() - log_std - LOG_SQRT_TWO_PI
-    log_prob = (log_normal - torch.log(1.0 - actions.square() + TANH_EPS)).sum(-1)
-    return actions, log_prob, std
+    actions = torch.addcmul(mean, std, noise).tanh_()
+    slope = 1.0 - actions.square()
+    log_prob = torch.addcmul(log_std, noise, noise, value=0.5).add_((slope + TANH_EPS).log_()).sum(-1)
+    return Squashed(actions, log_prob.neg_().sub_(mean.shape[-1] * LOG_SQRT_TWO_PI), std, slope)

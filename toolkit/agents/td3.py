@@ -57,11 +57,10 @@ class TD3(ContinuousAgent):
         value = torch.zeros((), device=self.device)
         for k in range(count):
             following = torch.tanh(self._target_actor.forward(phase.following[k])).add_(smoothing[k]).clamp_(-1.0, 1.0)
-            q_t = self._target.forward(torch.cat([phase.following[k], following], -1)).amin(0)  # [B]
+            q_t = self._target.forward(torch.cat([phase.next_inputs[k], following], -1)).amin(0)  # [B]
             goals = phase.rewards[k] + phase.discounts[k] * q_t
-            inputs = torch.cat([phase.observations[k], phase.actions[k]], -1)
             weights = None if phase.weights is None else phase.weights[k]
-            errors[k] = self._learn_critics(inputs, goals, weights, 1.0, learning_rate)
+            errors[k] = self._learn_critics(phase.pairs[k], goals, weights, 1.0, learning_rate)
             self._updates += 1
             if self._updates % config.policy_delay == 0:
                 value = self._learn_actor(phase, k, learning_rate)
@@ -76,7 +75,7 @@ class TD3(ContinuousAgent):
     def _learn_actor(self, phase: Phase, k: int, learning_rate: float) -> Tensor:
         """Climb the first critic: ``d(-mean q1)/d outputs`` through the tanh; returns mean q1."""
         actions = torch.tanh(self._actor_path.forward(phase.observations[k]))  # [B, A]
-        q = self._critics.forward(torch.cat([phase.observations[k], actions], -1))  # [2, B]
+        q = self._critics.forward(torch.cat([phase.inputs[k], actions], -1))  # [2, B]
         gradient = torch.zeros_like(q)
         gradient[0] = -1.0 / q.shape[1]
         by_actions = self._critics.by_inputs(gradient)[:, -self.size:]  # [B, A]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.agents.networks.encode import Encoder, is_image, leaf_spaces
-from toolkit.agents.networks.fast import LinearPath
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
@@ -41,8 +40,8 @@ class TwinCritics(nn.Module):
 
     def path(self, batch_size: int) -> CriticsPath:
         """Forward and backward for batches of ``batch_size``: by hand where both bodies allow it."""
-        bodies = stacked_path([critic.body for critic in self.headed], batch_size, by_inputs=True)
-        return AutogradCritics(self) if bodies is None else StackedCritics(self, bodies, batch_size)
+        path = stacked_path(self.headed, batch_size, by_inputs=True)
+        return AutogradCritics(self) if path is None else StackedCritics(path)
 
 
 def require_vectors(agent: str, space: gymnasium.Space[Any]) -> None:
@@ -67,27 +66,17 @@ class CriticsPath(Protocol):
 class StackedCritics:
     """Both critics as one batched product a layer."""
 
-    def __init__(self, module: TwinCritics, bodies: StackedPath, batch_size: int) -> None:
-        features = module.headed[0].head.in_features
-        self._bodies = bodies
-        self._by_features = module.headed[0].head.weight.detach().new_empty(2, batch_size, features)  # [2, B, F]
-        self._heads = [LinearPath(critic.head, batch_size, input_gradient=self._by_features[index])
-                       for index, critic in enumerate(module.headed)]
-        self._weights = [critic.head.weight.detach() for critic in module.headed]  # each [1, F]
+    def __init__(self, path: StackedPath) -> None:
+        self._path = path
 
     def forward(self, inputs: Tensor) -> Tensor:
-        features = self._bodies.forward(inputs)  # [2, B, F]
-        return torch.stack([head.forward(features[index]).squeeze(-1) for index, head in enumerate(self._heads)])
+        return self._path.forward(inputs).squeeze(-1)  # [2, B]
 
     def backward(self, gradient: Tensor) -> None:
-        for index, head in enumerate(self._heads):
-            head.backward(gradient[index].unsqueeze(-1))
-        self._bodies.backward(self._by_features)
+        self._path.backward(gradient.unsqueeze(-1))
 
     def by_inputs(self, gradient: Tensor) -> Tensor:
-        for index, weight in enumerate(self._weights):
-            torch.mm(gradient[index].unsqueeze(-1), weight, out=self._by_features[index])
-        by_inputs = self._bodies.backward(self._by_features, parameters=False)  # [2, B, S + A]
+        by_inputs = self._path.backward(gradient.unsqueeze(-1), parameters=False)  # [2, B, S + A]
         if by_inputs is None:
             raise ValueError("the path was made without the gradient by its inputs")
         return by_inputs.sum(0)

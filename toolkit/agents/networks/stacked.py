@@ -10,14 +10,16 @@ what small networks spend their time on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.agents.networks.encode import Encoder
 from toolkit.agents.networks.fast import relu_backward, tanh_backward
-from toolkit.agents.networks.mlp import MLP
+from toolkit.agents.networks.mlp import MLP, Headed
+
+ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": Tensor.relu_, "tanh": Tensor.tanh_, "": lambda outputs: outputs}
 
 
 def stack_view(tensors: Sequence[Tensor]) -> Tensor | None:
@@ -50,13 +52,13 @@ class StackedLinear:
         rows = inputs.shape[1]
         outputs = self._outputs if rows == self._batch_size else self._outputs[:, :rows]
         torch.baddbmm(self._bias, inputs, self._weight_t, out=outputs)
-        self._current = outputs.relu_() if self._activation == "relu" else outputs.tanh_()
+        self._current = ACTIVATE[self._activation](outputs)
         return outputs
 
     def backward(self, gradient: Tensor, parameters: bool = True) -> Tensor | None:
         if self._activation == "relu":
             relu_backward(gradient, self._current, 0, grad_input=gradient)
-        else:
+        elif self._activation == "tanh":
             tanh_backward(gradient, self._current, grad_input=gradient)
         if parameters:
             torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
@@ -93,22 +95,34 @@ class StackedPath:
         return following
 
 
-def stacked_path(bodies: Sequence[nn.Module], batch_size: int, by_inputs: bool = False) -> StackedPath | None:
-    """The bodies as one path, with the gradient by its inputs where ``by_inputs``.
+def stacked_path(modules: Sequence[nn.Module], batch_size: int, by_inputs: bool = False) -> StackedPath | None:
+    """Bodies, or bodies with their heads, as one path; with the gradient by its inputs where ``by_inputs``.
 
     None unless they are MLPs of one shape, evenly spaced in one flat buffer.
     """
-    mlps = [body for body in bodies if isinstance(body, MLP)]
-    if len(mlps) < len(bodies) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
+    headed = [module for module in modules if isinstance(module, Headed)]
+    mlps = [body for body in ([module.body for module in headed] or modules) if isinstance(body, MLP)]
+    if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
         return None
+    columns: list[Sequence[nn.Linear]] = list(zip(*(mlp.linear for mlp in mlps), strict=True))
+    activations = [mlps[0].config.activation] * len(columns)
+    if headed:
+        columns, activations = [*columns, [module.head for module in headed]], [*activations, ""]
     layers = []
-    for index, of_each in enumerate(zip(*(mlp.linear for mlp in mlps), strict=True)):
-        groups = ([layer.weight for layer in of_each], [layer.bias for layer in of_each])
-        views = [stack_view([item.detach() for item in group]) for group in groups]
-        views += [stack_view([item.grad for item in group if item.grad is not None]) for group in groups]
-        weight, bias, weight_gradient, bias_gradient = views
-        if weight is None or bias is None or weight_gradient is None or bias_gradient is None:
+    for index, (column, activation) in enumerate(zip(columns, activations, strict=True)):
+        layer = stacked_linear(column, batch_size, activation, first=index == 0 and not by_inputs)
+        if layer is None:
             return None
-        layers.append(StackedLinear(weight, bias, weight_gradient, bias_gradient, batch_size, mlps[0].config.activation,
-                                    first=index == 0 and not by_inputs))
+        layers.append(layer)
     return StackedPath(mlps[0].encoder, layers, len(mlps))
+
+
+def stacked_linear(column: Sequence[nn.Linear], batch_size: int, activation: str, first: bool) -> StackedLinear | None:
+    """Layers of one shape as one; None unless they are evenly spaced in one flat buffer."""
+    groups = ([layer.weight for layer in column], [layer.bias for layer in column])
+    views = [stack_view([item.detach() for item in group]) for group in groups]
+    views += [stack_view([item.grad for item in group if item.grad is not None]) for group in groups]
+    weight, bias, weight_gradient, bias_gradient = views
+    if weight is None or bias is None or weight_gradient is None or bias_gradient is None:
+        return None
+    return StackedLinear(weight, bias, weight_gradient, bias_gradient, batch_size, activation, first)

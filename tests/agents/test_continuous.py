@@ -1,0 +1,248 @@
+"""SAC and TD3: their updates against plain PyTorch, their actions, their noise, what they refuse."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from toolkit.agents.base import Batches
+from toolkit.agents.continuous import ContinuousAgent
+from toolkit.agents.networks.mlp import MLP
+from toolkit.agents.noise import make_noise
+from toolkit.agents.sac import SAC, squash
+from toolkit.agents.td3 import TD3
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
+from toolkit.envs.packing import pack
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+SIGHT = spaces.Box(-10, 10, (3,), np.float32)
+MOVES = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
+
+
+def made(name: str, observation_space: Any = SIGHT, action_space: Any = MOVES, clock: Clock | None = None, n_envs: int = 1,
+         **options: Any) -> Any:
+    torch.manual_seed(0)
+    chosen = {"network": {"name": "mlp", "hidden_sizes": (16, 8)}, "batch_size": 32, "learning_starts": 0, **options}
+    return registry.make("agent", name, observation_space=observation_space, action_space=action_space, n_envs=n_envs,
+                         streams=Streams(0), clock=clock or Clock(1000), **chosen)
+
+
+def phase(count: int, seed: int = 0, size: int = 32) -> Batches:
+    rng = np.random.default_rng(seed)
+    shape = (count, size)
+    actions = rng.uniform(MOVES.low, MOVES.high, (*shape, 2)).astype(np.float32)
+    return Batches(rng.normal(size=(*shape, 3)).astype(np.float32), actions,
+                   rng.normal(size=shape).astype(np.float32), rng.normal(size=(*shape, 3)).astype(np.float32),
+                   rng.random(shape) < 0.3)
+
+
+def tensors(batches: Batches, k: int) -> tuple[Tensor, ...]:
+    o, a, r, n, d = (torch.from_numpy(item[k]) for item in (
+        batches.observations, batches.actions, batches.rewards, batches.next_observations, batches.terminated))
+    low, high = torch.from_numpy(MOVES.low), torch.from_numpy(MOVES.high)
+    return o, 2 * (a - low) / (high - low) - 1, r, n, d.float()
+
+
+def sequential(widths: tuple[int, ...], parameters: list[Tensor]) -> nn.Sequential:
+    """A plain ReLU network with the given weights."""
+    layers: list[nn.Module] = []
+    for i, o in itertools.pairwise(widths):
+        layers += [nn.Linear(i, o), nn.ReLU()]
+    twin = nn.Sequential(*layers[:-1])
+    for own, theirs in zip(twin.parameters(), parameters, strict=True):
+        own.data = theirs.clone()
+    return twin
+
+
+def twins(agent: ContinuousAgent, outputs: int) -> tuple[nn.Sequential, list[nn.Sequential]]:
+    """The agent's actor and critics as anyone would write them."""
+    critics = [sequential((5, 16, 8, 1), list(critic.parameters())) for critic in agent.critics.critics]
+    return sequential((3, 16, 8, outputs), list(agent.actor.parameters())), critics
+
+
+def values(critics: list[nn.Sequential], observations: Tensor, actions: Tensor) -> Tensor:
+    return torch.stack([critic(torch.cat([observations, actions], -1))[:, 0] for critic in critics])
+
+
+def blend(online: nn.Module, target: nn.Module, tau: float) -> None:
+    for own, theirs in zip(online.parameters(), target.parameters(), strict=True):
+        theirs.data = (1 - tau) * theirs.data + tau * own.data
+
+
+def assert_equal(agent: ContinuousAgent, actor: nn.Module, critics: list[nn.Sequential]) -> None:
+    own = [*agent.actor.parameters(), *agent.critics.parameters()]
+    plain = [*actor.parameters(), *(parameter for critic in critics for parameter in critic.parameters())]
+    for ours, theirs in zip(own, plain, strict=True):
+        torch.testing.assert_close(ours.detach(), theirs.detach(), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ent_coef", [None, 0.2])
+def test_sac_equals_plain_pytorch(ent_coef: float | None) -> None:
+    agent: SAC = made("sac", ent_coef=ent_coef, learning_rate=0.003, gamma=0.9, tau=0.1)
+    actor, critics = twins(agent, 4)
+    targets = copy.deepcopy(critics)
+    log_alpha = torch.tensor([0.0 if ent_coef is None else float(np.log(ent_coef))], requires_grad=True)
+    by_actor = torch.optim.Adam(actor.parameters(), lr=0.003)
+    by_critics = torch.optim.Adam([p for critic in critics for p in critic.parameters()], lr=0.003)
+    by_alpha = torch.optim.Adam([log_alpha], lr=0.003)
+    noise = copy.deepcopy(agent.noise)
+
+    def draw(observations: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = actor(observations).chunk(2, -1)
+        normal = torch.distributions.Normal(mean, log_std.clamp(-20, 2).exp())
+        before = mean + normal.stddev * normals
+        actions = torch.tanh(before)
+        return actions, (normal.log_prob(before) - torch.log(1 - actions**2 + 1e-6)).sum(-1)
+
+    for turn in range(3):
+        batches = phase(4, turn)
+        agent.update(batches)
+        normals = torch.from_numpy(noise.standard_normal((4, 64, 2), dtype=np.float32))
+        for k in range(4):
+            o, a, r, n, d = tensors(batches, k)
+            actions, log_prob = draw(o, normals[k, :32])
+            alpha = log_alpha.exp().detach()
+            if ent_coef is None:
+                by_alpha.zero_grad()
+                (-(log_alpha * (log_prob.detach() - 2.0)).mean()).backward()
+                by_alpha.step()
+            with torch.no_grad():
+                following, cost = draw(n, normals[k, 32:])
+                goal = r + 0.9 * (1 - d) * (values(targets, n, following).amin(0) - alpha * cost)
+            by_critics.zero_grad()
+            (0.5 * (values(critics, o, a) - goal).square().mean(1).sum()).backward()
+            by_critics.step()
+            by_actor.zero_grad()
+            (alpha * log_prob - values(critics, o, actions).amin(0)).mean().backward()
+            by_actor.step()
+            for critic, target in zip(critics, targets, strict=True):
+                blend(critic, target, 0.1)
+    assert_equal(agent, actor, critics)
+    torch.testing.assert_close(agent.temperature.log_alpha.detach(), log_alpha.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_td3_equals_plain_pytorch() -> None:
+    agent: TD3 = made("td3", learning_rate=0.003, gamma=0.9, tau=0.1, policy_delay=2)
+    actor, critics = twins(agent, 2)
+    targets, target_actor = copy.deepcopy(critics), copy.deepcopy(actor)
+    by_actor = torch.optim.Adam(actor.parameters(), lr=0.003)
+    by_critics = torch.optim.Adam([p for critic in critics for p in critic.parameters()], lr=0.003)
+    noise = copy.deepcopy(agent.noise)
+    updates = 0
+    for turn in range(3):
+        batches = phase(3, turn)  # an odd count: the delay goes on from phase to phase
+        agent.update(batches)
+        normals = torch.from_numpy(noise.standard_normal((3, 32, 2), dtype=np.float32))
+        for k in range(3):
+            o, a, r, n, d = tensors(batches, k)
+            with torch.no_grad():
+                following = (torch.tanh(target_actor(n)) + (0.2 * normals[k]).clamp(-0.5, 0.5)).clamp(-1, 1)
+                goal = r + 0.9 * (1 - d) * values(targets, n, following).amin(0)
+            by_critics.zero_grad()
+            (values(critics, o, a) - goal).square().mean(1).sum().backward()
+            by_critics.step()
+            updates += 1
+            if updates % 2 == 0:
+                by_actor.zero_grad()
+                (-values(critics, o, torch.tanh(actor(o)))[0].mean()).backward()
+                by_actor.step()
+                for critic, target in zip(critics, targets, strict=True):
+                    blend(critic, target, 0.1)
+                blend(actor, target_actor, 0.1)
+    assert_equal(agent, actor, critics)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+def test_autograd_gives_what_the_fast_path_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = made(name)
+    monkeypatch.setattr(MLP, "fast_path", lambda self, batch_size: None)
+    monkeypatch.setattr("toolkit.agents.twin_critics.stacked_path", lambda *arguments, **options: None)
+    slow = made(name)
+    for turn in range(2):
+        fast.update(phase(4, turn))
+        slow.update(phase(4, turn))
+    for ours, theirs in zip(fast.parameters().values(), slow.parameters().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+def test_squash_gives_the_density_of_its_actions() -> None:
+    """In one dimension the density of tanh(N(m, s)) integrates to one, and equals the change of variables."""
+    outputs, noise = torch.tensor([[0.3, -0.7]]), torch.tensor([[1.1]])
+    drawn = squash(outputs, noise)
+    before = 0.3 + np.exp(-0.7) * 1.1
+    density = np.exp(-0.5 * 1.1**2) / (np.exp(-0.7) * np.sqrt(2 * np.pi)) / (1 - np.tanh(before) ** 2)
+    assert float(drawn.actions) == pytest.approx(np.tanh(before), abs=1e-6)
+    assert float(drawn.log_prob) == pytest.approx(np.log(density), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_actions_fill_the_bounds_and_warm_up_is_uniform(name: str, count: int) -> None:
+    agent = made(name, clock=Clock(1000), n_envs=count, learning_starts=100)
+    observations = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32) * 100
+    drawn = np.concatenate([agent.act(observations).actions for _ in range(400)])
+    assert drawn.dtype == np.float32 and drawn.shape == (400 * count, 2)
+    assert (drawn >= MOVES.low).all() and (drawn <= MOVES.high).all()
+    assert drawn[:, 0].min() < -1.9 and drawn[:, 0].max() > 1.9 and abs(drawn[:, 1].mean() - 0.5) < 0.1
+    first = agent.act(observations, deterministic=True).actions
+    np.testing.assert_array_equal(first, agent.act(observations, deterministic=True).actions)
+
+
+def test_ornstein_uhlenbeck_noise_remembers_and_has_its_deviation() -> None:
+    noise, generator = make_noise("ornstein-uhlenbeck", 0.5, (1, 1)), np.random.default_rng(0)
+    drawn = np.array([noise.draw(generator)[0, 0].item() for _ in range(200_000)])
+    # Stationary variance: dt sigma^2 / (1 - (1 - theta dt)^2), about sigma^2 / (2 theta).
+    assert drawn.std() == pytest.approx(np.sqrt(0.01 * 0.25 / (1 - (1 - 0.0015) ** 2)), rel=0.15)
+    assert np.corrcoef(drawn[:-1], drawn[1:])[0, 1] == pytest.approx(1 - 0.0015, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+def test_a_loaded_agent_goes_on_as_the_saved_one(name: str) -> None:
+    options: dict[str, Any] = {"noise_type": "ornstein-uhlenbeck"} if name == "td3" else {}
+    agent, other = made(name, **options), made(name, **options)
+    observations = np.ones((1, 3), np.float32)
+    agent.update(phase(3))
+    agent.act(observations)
+    other.load_state_dict(copy.deepcopy(agent.state_dict()))
+    for one in (agent, other):
+        one.update(phase(3, 1))
+    np.testing.assert_array_equal(agent.act(observations).actions, other.act(observations).actions)
+    for ours, theirs in zip(agent.parameters().values(), other.parameters().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+@pytest.mark.parametrize(("space", "words"), [
+    (spaces.Discrete(3), "dqn"),
+    (spaces.Box(-np.inf, np.inf, (1,), np.float32), "finite bounds")])
+def test_a_space_it_cannot_use_is_named(name: str, space: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        made(name, action_space=space)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+def test_pictures_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="nature-cnn"):
+        made(name, observation_space=spaces.Box(0, 255, (3, 84, 84), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["sac", "td3"])
+def test_dict_observations_are_learned_from(name: str) -> None:
+    space = spaces.Dict({"place": spaces.Discrete(4), "speed": spaces.Box(-1, 1, (2,), np.float32)})
+    space.seed(0)
+    agent = made(name, observation_space=space)
+    rows = np.stack([pack(space, space.sample()) for _ in range(64)]).reshape(2, 32, -1)
+    before = {key: value.clone() for key, value in agent.parameters().items()}
+    agent.update(replace(phase(2), observations=rows, next_observations=rows))
+    assert all(not torch.equal(before[key], value) for key, value in agent.parameters().items())
+    assert agent.act(rows[0, :1]).actions.shape == (1, 2)
