@@ -18,6 +18,7 @@ from toolkit.agents.continuous import ContinuousAgent
 from toolkit.agents.networks.mlp import MLP
 from toolkit.agents.noise import make_noise
 from toolkit.agents.sac import SAC, squash
+from toolkit.agents.sac_sde import StateDependentSAC
 from toolkit.agents.td3 import TD3
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
@@ -67,7 +68,8 @@ def sequential(widths: tuple[int, ...], parameters: list[Tensor]) -> nn.Sequenti
 def twins(agent: ContinuousAgent, outputs: int) -> tuple[nn.Sequential, list[nn.Sequential]]:
     """The agent's actor and critics as anyone would write them."""
     critics = [sequential((5, 16, 8, 1), list(critic.parameters())) for critic in agent.critics.critics]
-    return sequential((3, 16, 8, outputs), list(agent.actor.parameters())), critics
+    weights = [*agent.actor.body.parameters(), *agent.actor.head.parameters()]
+    return sequential((3, 16, 8, outputs), weights), critics
 
 
 def values(critics: list[nn.Sequential], observations: Tensor, actions: Tensor) -> Tensor:
@@ -129,6 +131,46 @@ def test_sac_equals_plain_pytorch(ent_coef: float | None) -> None:
                 blend(critic, target, 0.1)
     assert_equal(agent, actor, critics)
     torch.testing.assert_close(agent.temperature.log_alpha.detach(), log_alpha.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_sac_with_state_dependent_exploration_equals_plain_pytorch() -> None:
+    agent: StateDependentSAC = made("sac", use_sde=True, ent_coef=0.2, learning_rate=0.003, gamma=0.9, tau=0.1, log_std_init=-1.0)
+    actor, critics = twins(agent, 2)
+    log_std = agent.actor.log_std.detach().clone().requires_grad_()
+    targets = copy.deepcopy(critics)
+    by_actor = torch.optim.Adam([*actor.parameters(), log_std], lr=0.003)
+    by_critics = torch.optim.Adam([p for critic in critics for p in critic.parameters()], lr=0.003)
+    noise = copy.deepcopy(agent.noise)
+
+    def draw(observations: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
+        features = actor[:-1](observations)
+        mean = actor[-1](features).clamp(-2, 2)
+        normal = torch.distributions.Normal(mean, (features**2 @ log_std.exp() ** 2 + 1e-6).sqrt())
+        before = mean + features @ (log_std.exp() * normals)
+        actions = torch.tanh(before)
+        return actions, (normal.log_prob(before) - torch.log(1 - actions**2 + 1e-6)).sum(-1)
+
+    for turn in range(3):
+        batches = phase(2, turn)
+        agent.update(batches)
+        normals = torch.from_numpy(noise.standard_normal((2, 8, 2), dtype=np.float32))
+        for k in range(2):
+            o, a, r, n, d = tensors(batches, k)
+            actions, log_prob = draw(o, normals[k])
+            with torch.no_grad():
+                following, cost = draw(n, normals[k])
+                goal = r + 0.9 * (1 - d) * (values(targets, n, following).amin(0) - 0.2 * cost)
+            by_critics.zero_grad()
+            (0.5 * (values(critics, o, a) - goal).square().mean(1).sum()).backward()
+            by_critics.step()
+            by_actor.zero_grad()
+            (0.2 * log_prob - values(critics, o, actions).amin(0)).mean().backward()
+            by_actor.step()
+            for critic, target in zip(critics, targets, strict=True):
+                blend(critic, target, 0.1)
+    for ours, theirs in zip([*agent.actor.body.parameters(), *agent.actor.head.parameters()], actor.parameters(), strict=True):
+        torch.testing.assert_close(ours.detach(), theirs.detach(), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(agent.actor.log_std.detach(), log_std.detach(), atol=2e-5, rtol=1e-4)
 
 
 def test_td3_equals_plain_pytorch() -> None:

@@ -27,7 +27,7 @@ def declare(registry: Declarer) -> None:
     registry.add("agent", "reinforce", "toolkit.agents.reinforce:Reinforce", config="toolkit.agents.configs:ReinforceConfig",
                  summary="Monte-Carlo policy gradient, with or without a learned baseline.",
                  accepts=("Discrete", "MultiDiscrete", "MultiBinary", "Box"), presets="toolkit.agents:presets/reinforce.toml")
-    registry.add("agent", "sac", "toolkit.agents.sac:SAC", config="toolkit.agents.configs:SACConfig",
+    registry.add("agent", "sac", "toolkit.agents.sac:make", config="toolkit.agents.configs:SACConfig",
                  summary="Soft actor-critic for continuous actions.", accepts=("Box",),
                  presets="toolkit.agents:presets/sac.toml")
     registry.add("agent", "td3", "toolkit.agents.td3:TD3", config="toolkit.agents.configs:TD3Config",

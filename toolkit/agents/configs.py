@@ -153,6 +153,8 @@ class OnPolicyConfig:
     normalize_rewards: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     orthogonal_init: bool = setting(True, "start from orthogonal weights")
     log_std_init: float = setting(0.0, "first log standard deviation of continuous actions")
+    use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE), for continuous actions")
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means one rollout", unit="steps", minimum=-1)
     share_network: bool = setting(False, "policy and value on one body")
     network: Part = part("network", "mlp", "the body of policy and value", SMALL_TANH)
 
@@ -218,6 +220,9 @@ class SACConfig(ContinuousConfig):
 
     ent_coef: float | None = setting(None, "entropy coefficient; none learns it", above=0)
     target_entropy: float | None = setting(None, "entropy that a learned coefficient aims at; none is minus the action's size")
+    use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE)")
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means train_freq", unit="steps", minimum=-1)
+    log_std_init: float = setting(-3.0, "first log standard deviation of this noise")
 
 
 @dataclass(frozen=True)

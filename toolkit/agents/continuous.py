@@ -66,7 +66,7 @@ class ContinuousAgent:
     def _make_networks(self, observation_space: gymnasium.Space[Any]) -> None:
         network, batch = self.config.network, self.config.batch_size
         body = registry.make("network", network.name, observation_space=observation_space, **network.options)
-        self.actor = Headed(body, self.actor_width * self.size).to(self.device)
+        self.actor = self._make_actor(body).to(self.device)
         self.critics, self.target_critics = (TwinCritics(network, observation_space, self.size).to(self.device) for _ in range(2))
         self.encoder = self.critics.encoder
         self.flat_actor, self.flat_critics = FlatParameters(self.actor), FlatParameters(self.critics)
@@ -76,6 +76,9 @@ class ContinuousAgent:
         self._outputs = self.actor.acting()
         self._actor_path, self._next_path = path_of(self.actor, batch), path_of(self.actor, batch)
         self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch)
+
+    def _make_actor(self, body: nn.Module) -> Headed:
+        return Headed(body, self.actor_width * self.size)
 
     # -- acting
 

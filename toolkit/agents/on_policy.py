@@ -19,7 +19,8 @@ from torch import Tensor
 from toolkit.agents import returns
 from toolkit.agents.base import Acted, Array, Cadence, Steps
 from toolkit.agents.checks import require_action_space, require_finite
-from toolkit.agents.distributions import distribution_for
+from toolkit.agents.distributions import Distribution, distribution_for
+from toolkit.agents.gsde import StateDependent
 from toolkit.agents.normalization import ObservationNormalizer, RewardNormalizer
 from toolkit.agents.policy import ActorCritic
 from toolkit.config import Part
@@ -27,6 +28,7 @@ from toolkit.core.clock import Clock
 from toolkit.core.flat import FlatParameters, named_parameters
 from toolkit.core.seeding import Streams
 from toolkit.envs.base import zeros
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 
@@ -75,7 +77,7 @@ class OnPolicyAgent:
         self.generator, self.shuffling = streams.generator("acting"), streams.generator("shuffling")
         self.cadence = Cadence(config.n_steps * n_envs, updates=1, batch_size=config.n_steps * n_envs)
         self.buffer, self.buffer_size = Part("rollout"), config.n_steps * n_envs
-        self.distribution = distribution_for(action_space)
+        self.distribution = self._distribution()
         self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
@@ -85,6 +87,16 @@ class OnPolicyAgent:
         self._log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
         self._updates = 0
         self._outputs: Any = None
+
+    def _distribution(self) -> Distribution:
+        config = self.config
+        if not config.use_sde:
+            return distribution_for(self.action_space)
+        if not isinstance(self.action_space, spaces.Box):
+            raise UsageError(f"use_sde needs Box actions; this environment's are {self.action_space}. Leave out --use-sde")
+        if config.share_network or getattr(config, "recurrent", False):
+            raise UsageError("use_sde works with separate, feed-forward networks; leave out --share-network and --recurrent")
+        return StateDependent(self.action_space.shape, config.sde_sample_freq if config.sde_sample_freq > 0 else config.n_steps)
 
     def _make_policy(self, observation_space: gymnasium.Space[Any]) -> ActorCritic:
         config = self.config
@@ -190,7 +202,7 @@ class OnPolicyAgent:
             "policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict(), "updates": self._updates,
             "generator": self.generator.bit_generator.state, "shuffling": self.shuffling.bit_generator.state,
         }
-        state.update({name: part.state_dict() for name, part in self._normalizers().items()})
+        state.update({name: part.state_dict() for name, part in self._extra_parts().items()})
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -199,11 +211,13 @@ class OnPolicyAgent:
         self._updates = state["updates"]
         self.generator.bit_generator.state = state["generator"]
         self.shuffling.bit_generator.state = state["shuffling"]
-        for name, part in self._normalizers().items():
+        for name, part in self._extra_parts().items():
             part.load_state_dict(state[name])
 
-    def _normalizers(self) -> dict[str, Any]:
-        parts = {"observation_normalizer": self.observation_normalizer, "reward_normalizer": self.reward_normalizer}
+    def _extra_parts(self) -> dict[str, Any]:
+        noise = self.distribution.noise if isinstance(self.distribution, StateDependent) else None
+        parts = {"observation_normalizer": self.observation_normalizer, "reward_normalizer": self.reward_normalizer,
+                 "exploration": noise}
         return {name: part for name, part in parts.items() if part is not None}
 
     optimizer: Any

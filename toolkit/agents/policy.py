@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from toolkit.agents.base import Array
 from toolkit.agents.distributions import Distribution
+from toolkit.agents.gsde import Exposed, StateDependent
 from toolkit.agents.networks.fast import AutogradPath, LinearPath, path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
@@ -33,9 +34,11 @@ class ActorCritic(nn.Module):
         bodies = [registry.make("network", network.name, observation_space=observation_space, **network.options)
                   for _ in range(1 if share or not critic else 2)]
         self.shared = share and critic
-        self.actor = Headed(bodies[0], distribution.outputs)
+        exposed = isinstance(distribution, StateDependent)
+        self.actor = (Exposed if exposed else Headed)(bodies[0], distribution.outputs)
         self.critic = Headed(bodies[-1], 1) if critic else None
-        self.log_std = nn.Parameter(torch.full((distribution.outputs,), log_std_init)) if distribution.has_log_std else None
+        shape = (self.actor.head.in_features, distribution.outputs) if exposed else (distribution.outputs,)
+        self.log_std = nn.Parameter(torch.full(shape, log_std_init)) if distribution.has_log_std else None
         if orthogonal:
             self._initialise_orthogonally()
 
@@ -61,7 +64,8 @@ class ActorCritic(nn.Module):
     def path(self, batch_size: int) -> PolicyPath:
         """Forward and backward for minibatches of at most ``batch_size`` steps."""
         if not self.shared:
-            bodies = None if self.critic is None else stacked_path([self.actor.body, self.critic.body], batch_size)
+            stackable = None if isinstance(self.actor, Exposed) else self.critic
+            bodies = None if stackable is None else stacked_path([self.actor.body, stackable.body], batch_size)
             return SeparatePath(self, batch_size) if bodies is None else TwinPath(self, bodies, batch_size)
         own = getattr(self.actor.body, "fast_path", None)
         body = own(batch_size) if own is not None else None

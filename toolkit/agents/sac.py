@@ -25,8 +25,9 @@ class Squashed(NamedTuple):
 
     actions: Tensor  # [B, A], in [-1, 1]
     log_prob: Tensor  # [B]
-    std: Tensor  # [B, A]
     slope: Tensor  # [B, A], 1 - actions**2: the derivative of the tanh
+    step: Tensor  # [B, A], std * noise: the derivative of the action before the tanh by the log std
+    free: Tensor  # [B, A], true where the log std is not at its limit
 
 
 class Temperature(torch.nn.Module):
@@ -68,26 +69,35 @@ class SAC(ContinuousAgent):
     def update(self, batches: Batches) -> Updated:
         phase, (count, size) = self._phase(batches), batches.rewards.shape
         learning_rate = self.learning_rate()
-        noise = self._normals(count, 2 * size, self.size)  # for the actions now, then for the following ones
+        noise = self._normals(count, *self._noise_shape(size))
         errors = torch.empty(count, 2, size, device=self.device)
         entropy, value = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for k in range(count):
-            outputs = self._actor_path.forward(phase.observations[k])  # [B, 2A]
-            drawn = squash(torch.cat([outputs, self._next_path.forward(phase.following[k])]), noise[k])
+            drawn = self._draw(phase, k, noise[k])
             alpha = float(self.temperature.log_alpha.exp())
+            log_prob = drawn.log_prob[:size].detach()
             if self.learns_alpha:
-                self._learn_alpha(drawn.log_prob[:size], learning_rate)
+                self._learn_alpha(log_prob, learning_rate)
             goals = self._goals(phase, k, drawn.actions[size:], alpha * drawn.log_prob[size:])
             weights = None if phase.weights is None else phase.weights[k]
             errors[k] = self._learn_critics(phase.pairs[k], goals, weights, 0.5, learning_rate)
-            value = self._learn_actor(phase.inputs[k], outputs, drawn, noise[k, :size], alpha, learning_rate)
-            entropy = -drawn.log_prob[:size].mean()
+            value = self._learn_actor(phase.inputs[k], drawn, alpha, learning_rate)
+            entropy = -log_prob.mean()
             self.flat_critics.blend_into(self.flat_target, self.config.tau)
             self._updates += 1
         metrics = {"train/critic_loss": 0.5 * float(errors.square().sum(1).mean()), "train/q_value": float(value),
                    "train/ent_coef": float(self.temperature.log_alpha.exp()), "train/entropy": float(entropy),
                    "train/learning_rate": learning_rate, "train/n_updates": float(self._updates)}
         return Updated(metrics, errors.abs().mean(1).cpu().numpy())
+
+    def _noise_shape(self, size: int) -> tuple[int, ...]:
+        """What one update draws: normals for the actions now, then for the following ones."""
+        return 2 * size, self.size
+
+    def _draw(self, phase: Phase, k: int, noise: Tensor) -> Squashed:
+        """Actions at the observations [B], then at those that follow [B]."""
+        outputs = self._actor_path.forward(phase.observations[k])  # [B, 2A]
+        return squash(torch.cat([outputs, self._next_path.forward(phase.following[k])]), noise)
 
     def _goals(self, phase: Phase, k: int, actions: Tensor, cost: Tensor) -> Tensor:
         """``r + discount * (min q' - alpha * log pi)`` [B] at fresh actions (equation 3); ``cost`` is alpha * log pi."""
@@ -99,27 +109,28 @@ class SAC(ContinuousAgent):
         self.flat_alpha.gradients.copy_(-(log_prob.mean() + self.target_entropy))
         self._step(self.flat_alpha, self.alpha_optimizer, learning_rate)
 
-    def _learn_actor(self, inputs: Tensor, outputs: Tensor, drawn: Squashed, noise: Tensor, alpha: float,
-                     learning_rate: float) -> Tensor:
+    def _learn_actor(self, inputs: Tensor, drawn: Squashed, alpha: float, learning_rate: float) -> Tensor:
         """One step on ``mean(alpha * log_prob - min q)`` (equation 7), reparametrised; returns mean min q.
 
         With u the action before the tanh, a = tanh(u), u = mean + std * noise:
         d log_prob / du = 2a (1 - a^2) / (1 - a^2 + eps), and log_prob falls by one with each log std.
         """
         count = len(inputs)
-        actions, std = drawn.actions[:count], drawn.std[:count]
-        q = self._critics.forward(torch.cat([inputs, actions], -1))  # [2, B]
-        value, lower = q.min(0)
-        gradient = torch.zeros_like(q).scatter_(0, lower.unsqueeze(0), -1.0 / count)  # d(-mean min q) / dq
-        slope = drawn.slope[:count]
-        by_actions = self._critics.by_inputs(gradient)[:, -self.size:]  # [B, A]
+        actions, slope = drawn.actions[:count], drawn.slope[:count]
+        value, by_actions = self._climb(inputs, actions)
         by_u = slope * (by_actions + actions.mul(2.0 * alpha / count).div_(slope + TANH_EPS))
-        by_log_std = torch.addcmul(by_u.new_full((), -alpha / count), by_u, noise * std)
-        log_std = outputs[:, self.size:]
-        by_log_std *= (log_std > LOG_STD_MIN) & (log_std < LOG_STD_MAX)
+        by_log_std = torch.addcmul(by_u.new_full((), -alpha / count), by_u, drawn.step[:count])
+        by_log_std *= drawn.free[:count]
         self._actor_path.backward(torch.cat([by_u, by_log_std], -1))
         self._step(self.flat_actor, self.actor_optimizer, learning_rate)
-        return value.mean()
+        return value
+
+    def _climb(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean of ``min q``, and the gradient of minus that by the actions [B, A]."""
+        q = self._critics.forward(torch.cat([inputs, actions], -1))  # [2, B]
+        value, lower = q.min(0)
+        gradient = torch.zeros_like(q).scatter_(0, lower.unsqueeze(0), -1.0 / len(inputs))
+        return value.mean(), self._critics.by_inputs(gradient)[:, -self.size:]
 
     # -- saving
 
@@ -140,9 +151,19 @@ def squash(outputs: Tensor, noise: Tensor) -> Squashed:
     ``outputs`` [B, 2A] are means and log standard deviations, ``noise`` [B, A] standard normals.
     """
     mean, log_std = outputs.chunk(2, -1)
+    free = (log_std > LOG_STD_MIN) & (log_std < LOG_STD_MAX)
     log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
-    std = log_std.exp()
-    actions = torch.addcmul(mean, std, noise).tanh_()
+    step = log_std.exp().mul_(noise)
+    actions = (mean + step).tanh_()
     slope = 1.0 - actions.square()
     log_prob = torch.addcmul(log_std, noise, noise, value=0.5).add_((slope + TANH_EPS).log_()).sum(-1)
-    return Squashed(actions, log_prob.neg_().sub_(mean.shape[-1] * LOG_SQRT_TWO_PI), std, slope)
+    return Squashed(actions, log_prob.neg_().sub_(mean.shape[-1] * LOG_SQRT_TWO_PI), slope, step, free)
+
+
+def make(config: SACConfig, **context: Any) -> SAC:
+    """``sac`` as its config asks for it: with plain or with state-dependent exploration."""
+    if not config.use_sde:
+        return SAC(config, **context)
+    from toolkit.agents.sac_sde import StateDependentSAC
+
+    return StateDependentSAC(config, **context)

@@ -29,6 +29,7 @@ class LinearPath:
         weight, bias = layer.weight, layer.bias
         if weight.grad is None or bias.grad is None:
             raise ValueError("a fast path needs parameters in a FlatParameters buffer")
+        self.in_features = layer.in_features
         self._weight, self._bias = weight.detach(), bias.detach()
         self._weight_t = self._weight.t()  # (I, O)
         self._weight_gradient, self._bias_gradient = weight.grad, bias.grad
