@@ -3,11 +3,12 @@
 A front end prepares the samples, extends each clip beyond its ends, turns frames into values
 (`analyse`, one frame at a time) and finishes the values (`finish`, over the frames of a clip).
 On the CPU without gradients clips are taken one by one and frames in chunks, so that the activations
-stay in the cache; otherwise the batch is computed at once. Both give the same numbers.
+stay in the cache, each by one thread; otherwise the batch is computed at once. Both give the same numbers.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,19 +17,22 @@ from torch import Tensor, nn
 from toolkit.audio.frontends.framing import MODES, extend, extend_batch, frames_of, mask_of
 from toolkit.audio.frontends.stream import FrameStream
 from toolkit.audio.spec import FrameSpec
+from toolkit.audio.threads import in_threads, one_thread
 from toolkit.errors import UsageError
 
-CHUNK = 1 << 18  # samples in the frames of one chunk: about a megabyte
+CHUNK = 1 << 19  # samples in the frames of one chunk: about two megabytes
 
 
 class Framewise(nn.Module):
     """A front end [B, T] -> [B, F, bins]; subclasses define `analyse` and may define `prepare` and `finish`.
 
     ``whole_clip`` says why a frame depends on the whole clip; it is empty where frames can be streamed.
+    ``ordered`` frames must be analysed one after another, as where they draw from one generator.
     """
 
     spec: FrameSpec
     whole_clip: str = ""
+    ordered: bool = False
 
     def __init__(self, spec: FrameSpec) -> None:
         super().__init__()
@@ -45,8 +49,11 @@ class Framewise(nn.Module):
         """Values [..., F, inner] of frames [..., F, frame_length], each frame by itself."""
         raise NotImplementedError
 
-    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Features [B, F, bins] of values [B, F, inner] with ``counts`` [B] frames, and the state of a stream."""
+    def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
+        """Features [B, F, bins] of values [B, F, inner] with ``counts`` [B] frames, and the state of a stream.
+
+        Without ``counts`` every frame is its clip's; ``values`` may then be overwritten.
+        """
         return values, None
 
     # -- the promise
@@ -58,9 +65,11 @@ class Framewise(nn.Module):
         past its frames are 0. Raises UsageError for wrong shapes, types and lengths.
         """
         clips, sizes = checked_clips(waveform, lengths)
-        counts = frame_counts(self.spec, sizes)
-        plain = clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad)
-        features = self._one_by_one(clips, sizes) if plain else self._at_once(clips, sizes, counts)
+        if clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
+            features, counts = self._one_by_one(clips, sizes)
+        else:
+            counts = frame_counts(self.spec, sizes)
+            features = self._at_once(clips, sizes, counts)
         return features if waveform.dim() == 2 else features[0], counts
 
     def stream(self) -> FrameStream:
@@ -69,30 +78,46 @@ class Framewise(nn.Module):
             raise UsageError(f"this front end cannot stream: {self.whole_clip}")
         return FrameStream(self)
 
-    def _one_by_one(self, clips: Tensor, sizes: Tensor) -> Tensor:
-        """The features, one clip after another; clips without gradients."""
+    def _one_by_one(self, clips: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """The features and frames of each clip, one after another; clips without gradients."""
+        lengths = sizes.tolist()
+        counts = [self.spec.frames(length) for length in lengths]
+        if counts and counts == [self.spec.frames(clips.shape[1])] and counts[0]:
+            return self._clip(clips[:, :lengths[0]], counts[0]), torch.tensor(counts)
         features = clips.new_zeros(len(clips), self.spec.frames(clips.shape[1]), self.spec.bins)
-        for index, size in enumerate(sizes.tolist()):
-            frames = self.spec.frames(size)
-            if frames:
-                one = sizes[index:index + 1]
-                samples = self.prepare(clips[index:index + 1, :size], one)[0]
-                samples = extend(samples, self.spec.left, self.spec.right(size), self.mode)
-                values = self.values_of(samples, frames)
-                features[index, :frames] = self.finish(values[None], frame_counts(self.spec, one))[0][0]
+
+        def fill(index: int) -> None:
+            features[index, :counts[index]] = self._clip(clips[index:index + 1, :lengths[index]], counts[index])[0]
+
+        in_threads([partial(fill, index) for index, count in enumerate(counts) if count], self.ordered)
+        return features, torch.tensor(counts, dtype=torch.int64)
+
+    def _clip(self, clip: Tensor, count: int) -> Tensor:
+        """The features [1, count, bins] of one clip [1, T]."""
+        samples = clip.shape[1]
+        with one_thread():
+            prepared = self.prepare(clip, torch.tensor([samples]))[0]
+            extended = extend(prepared, self.spec.left, self.spec.right(samples), self.mode)
+        values = self.values_of(extended, count)
+        with one_thread():
+            features: Tensor = self.finish(values[None], None)[0]
         return features
 
     def values_of(self, samples: Tensor, frames: int) -> Tensor:
         """The first ``frames`` frames' values [frames, inner] of extended samples, in chunks."""
         views = frames_of(samples, self.spec.frame_length, self.spec.hop_length)[:frames]
         chunk = max(8, CHUNK // self.spec.frame_length)
-        if frames <= chunk or samples.requires_grad:
-            return self.analyse(views)
-        first = self.analyse(views[:chunk])
+        with one_thread():
+            first = self.analyse(views[:chunk])
+        if frames <= chunk:
+            return first
         values = first.new_empty(frames, *first.shape[1:])
         values[:chunk] = first
-        for begin in range(chunk, frames, chunk):
+
+        def fill(begin: int) -> None:
             values[begin:begin + chunk] = self.analyse(views[begin:begin + chunk])
+
+        in_threads([partial(fill, begin) for begin in range(chunk, frames, chunk)], self.ordered)
         return values
 
     def _at_once(self, clips: Tensor, sizes: Tensor, counts: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class Kaldi(Framewise):
 
         self.bank = filters.check_filters(bank, config.n_mels, config.empty_filters)
         self.product = BandedProduct(self.bank.repeat(2, axis=0) if power == 2.0 else self.bank)
+        self.ordered = config.dither > 0
         self.noise = torch.Generator().manual_seed(config.dither_seed)
 
     def mels(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:

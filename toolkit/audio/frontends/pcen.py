@@ -36,7 +36,7 @@ class PCEN(Bands):
     def analyse(self, frames: Tensor) -> Tensor:
         return self.bands(frames) * self.settings.amplitude
 
-    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
         config = self.settings
         smooth, state = self.smoothed(values, state)
         loudness = torch.exp(-config.gain * (math.log(config.epsilon) + torch.log1p(smooth / config.epsilon)))

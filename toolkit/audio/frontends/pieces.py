@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GROUP_COST = 700  # multiplications a row that starting one more product is worth
+GROUP_COST = 700  # multiplications a row that starting one more product is worth, with many rows
+FEW_ROWS = 256  # up to which starting a product costs more than most of them would save
+FEW_GROUP_COST = 6000
 SIMD = 8  # a product narrower than this costs as much as one this wide
 
 
@@ -47,19 +49,21 @@ class BandedProduct:
 
     def __init__(self, matrix: np.ndarray) -> None:
         self.matrix = matrix
-        self.groups = plan_groups(*bands_of(matrix))
-        arrays = {str(index): matrix[low:high, first:last] for index, (first, last, low, high) in enumerate(self.groups)}
+        self.groups = plan_groups(*bands_of(matrix), GROUP_COST)
+        self.few_groups = plan_groups(*bands_of(matrix), FEW_GROUP_COST)
+        arrays = {f"{first}:{last}": matrix[low:high, first:last] for first, last, low, high in (*self.groups, *self.few_groups)}
         self._constants = Constants(whole=matrix, **arrays)
 
     def __call__(self, values: Tensor) -> Tensor:
-        if values.is_cuda or len(self.groups) == 1:
+        groups = self.few_groups if values.dim() == 2 and len(values) <= FEW_ROWS else self.groups
+        if len(groups) == 1 or values.device.type != "cpu":
             return values @ self._constants.get("whole", values)
         if values.requires_grad or values.dim() != 2:
-            return torch.cat([values[..., low:high] @ self._constants.get(str(index), values)
-                              for index, (_, _, low, high) in enumerate(self.groups)], dim=-1)
+            return torch.cat([values[..., low:high] @ self._constants.get(f"{first}:{last}", values)
+                              for first, last, low, high in groups], dim=-1)
         product = values.new_empty(values.shape[0], self.matrix.shape[1])
-        for index, (first, last, low, high) in enumerate(self.groups):
-            torch.mm(values[:, low:high], self._constants.get(str(index), values), out=product[:, first:last])
+        for first, last, low, high in groups:
+            torch.mm(values[:, low:high], self._constants.get(f"{first}:{last}", values), out=product[:, first:last])
         return product
 
 
@@ -71,7 +75,7 @@ def bands_of(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def plan_groups(low: np.ndarray, high: np.ndarray) -> list[tuple[int, int, int, int]]:
+def plan_groups(low: np.ndarray, high: np.ndarray, group_cost: int) -> list[tuple[int, int, int, int]]:
     """Groups (first column, end column, first row, end row) of least total cost, by dynamic programming."""
     columns = len(low)
     step = max(1, columns // 64)
@@ -82,7 +86,7 @@ def plan_groups(low: np.ndarray, high: np.ndarray) -> list[tuple[int, int, int, 
         for start in range(end - 1, -1, -1):
             bottom = min(bottom, float(low[marks[start]:marks[start + 1]].min()))
             top = max(top, float(high[marks[start]:marks[start + 1]].max()))
-            cost = best[start][0] + (top - bottom) * max(SIMD, marks[end] - marks[start]) + GROUP_COST
+            cost = best[start][0] + (top - bottom) * max(SIMD, marks[end] - marks[start]) + group_cost
             if cost < best[end][0]:
                 best[end] = (cost, start)
     groups = []

@@ -96,7 +96,7 @@ class LogMel(Bands):
     def analyse(self, frames: Tensor) -> Tensor:
         return self.scale(self.bands(frames))
 
-    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
         values = cut_below_peak(values, counts, self.cut)
         shift, scale = self.affine
         values = (values + shift) * scale if shift or scale != 1.0 else values
@@ -111,7 +111,7 @@ class MFCC(LogMel):
         super().__init__(config, "cepstra", config.n_mfcc, (("lifter", config.lifter),))
         self.cepstra = Constants(matrix=cepstral_matrix(config.n_mels, config.n_mfcc, config.lifter))
 
-    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
         values, _ = super().finish(values, counts)
         return values @ self.cepstra.get("matrix", values), None
 
@@ -138,7 +138,7 @@ class LFCC(Bands):
     def analyse(self, frames: Tensor) -> Tensor:
         return self.scale(self.bands(frames))
 
-    def finish(self, values: Tensor, counts: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
         values = cut_below_peak(values, counts, self.cut)
         return values @ self.cepstra.get("matrix", values), None
 
@@ -214,18 +214,22 @@ def cepstral_matrix(bands: int, count: int, lifter: float) -> Any:
 # -- over the frames of a clip
 
 
-def cut_below_peak(values: Tensor, counts: Tensor, cut: float | None) -> Tensor:
+def cut_below_peak(values: Tensor, counts: Tensor | None, cut: float | None) -> Tensor:
     """Raise values [B, F, bands] to at least each clip's largest minus ``cut``."""
     if cut is None or values.shape[1] == 0:
         return values
+    if counts is None:
+        return torch.maximum(values, values.amax(dim=(1, 2), keepdim=True) - cut)
     inside = mask_of(counts, values.shape[1])[..., None]
     peak = torch.where(inside, values, values.new_full((), -float("inf"))).amax(dim=(1, 2), keepdim=True)
     # A clip without frames has no peak; its values are masked later, and must stay finite for the gradient.
     return torch.maximum(values, torch.where(peak.isfinite(), peak - cut, torch.zeros_like(peak)))
 
 
-def normalized(values: Tensor, counts: Tensor) -> Tensor:
+def normalized(values: Tensor, counts: Tensor | None) -> Tensor:
     """Each band to zero mean and unit deviation (over n - 1) of the clip's frames, as NeMo computes it."""
+    if counts is None:
+        counts = torch.full((len(values),), values.shape[1])
     inside = mask_of(counts, values.shape[1])[..., None]
     valid = torch.where(inside, values, values.new_zeros(()))
     number = counts[:, None, None].clamp(min=1)
