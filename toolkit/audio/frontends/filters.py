@@ -112,13 +112,26 @@ def check_filters(build: Callable[[int], np.ndarray], bands: int, policy: str, n
     empty = np.flatnonzero(~bank.any(axis=0))
     if not len(empty):
         return bank
-    works = next((count for count in range(bands - 1, 0, -1) if build(count).any(axis=0).all()), 0)
+    works = largest_that_works(build, bands)
     said = (f"{name}: {bands} bands leave {len(empty)} empty (the first is band {empty[0]}): they are narrower than the "
             f"spectrum's resolution. The largest {name} that works here is {works}; a larger n_fft allows more.")
     if policy == "refuse":
         raise ConfigError(said)
     warnings.warn(said, stacklevel=3)
     return bank
+
+
+def largest_that_works(build: Callable[[int], np.ndarray], bands: int) -> int:
+    """The largest count below ``bands`` whose bank has no empty filter; 0 when none has.
+
+    Found by halving, then by trying the counts just above, as a few of those may work by the way bins fall.
+    """
+    works, fails = 0, bands
+    while fails - works > 1:
+        middle = (works + fails) // 2
+        works, fails = (middle, fails) if build(middle).any(axis=0).all() else (works, middle)
+    nearby = range(min(bands - 1, works + max(8, works // 4)), works, -1)
+    return next((count for count in nearby if build(count).any(axis=0).all()), works)
 
 
 # -- cepstra

@@ -1,0 +1,211 @@
+"""Sound files: every format out and in, parts, streams, and a message for everything that can be wrong."""
+
+from __future__ import annotations
+
+import io as memory
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from signals import noise, tone
+
+from toolkit import audio
+from toolkit.audio import io
+from toolkit.errors import UsageError
+
+RATE = 16000
+LOSSLESS = [("wav", "PCM_16", 2 ** -15), ("wav", "PCM_24", 2 ** -23), ("wav", "PCM_32", 2 ** -24), ("wav", "PCM_U8", 2 ** -6),
+            ("wav", "FLOAT", 0), ("wav", "DOUBLE", 0), ("flac", "PCM_16", 2 ** -15), ("flac", "PCM_24", 2 ** -23),
+            ("aiff", "PCM_16", 2 ** -15), ("w64", "FLOAT", 0), ("caf", "PCM_16", 2 ** -15), ("au", "FLOAT", 0)]
+
+
+@pytest.mark.parametrize(("suffix", "subtype", "error"), LOSSLESS)
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_lossless_formats_return_what_was_saved(tmp_path: Path, suffix: str, subtype: str, error: float, channels: int) -> None:
+    clip = noise(channels * 900).view(channels, 900).clamp(-0.9, 0.9)
+    audio.save(tmp_path / f"a.{suffix}", clip, RATE, subtype=subtype)
+    loaded, rate = audio.load(tmp_path / f"a.{suffix}")
+    assert rate == RATE and loaded.dtype == torch.float32 and loaded.shape == (channels, 900)
+    torch.testing.assert_close(loaded, clip, atol=error, rtol=0)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mp3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_lossy_formats_return_about_what_was_saved(tmp_path: Path, suffix: str, channels: int) -> None:
+    clip = tone(440.0, 1.0, RATE).repeat(channels, 1)
+    audio.save(tmp_path / f"a.{suffix}", clip, RATE)
+    loaded, rate = audio.load(tmp_path / f"a.{suffix}", sample_rate=RATE)
+    assert rate == RATE and loaded.shape[0] == channels and abs(loaded.shape[1] - RATE) < 2400
+    spectrum = torch.fft.rfft(loaded[0, 4000:12000]).abs()
+    assert int(spectrum.argmax()) == 220
+    assert io.info(tmp_path / f"a.{suffix}").subtype == {"ogg": "VORBIS", "opus": "OPUS", "mp3": "MPEG_LAYER_III"}[suffix]
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.float64])
+def test_integers_are_full_scale(tmp_path: Path, dtype: torch.dtype) -> None:
+    scale = {torch.int16: 2 ** 15, torch.int32: 2 ** 31, torch.float64: 1}[dtype]
+    audio.save(tmp_path / "a.wav", (torch.tensor([0.5, -0.25]) * scale).to(dtype), RATE, subtype="PCM_24")
+    assert audio.load(tmp_path / "a.wav")[0].tolist() == [[0.5, -0.25]]
+
+
+def test_parts_of_a_file_and_bytes_in_memory(tmp_path: Path) -> None:
+    clip = noise(4 * RATE)
+    audio.save(tmp_path / "a.flac", clip, RATE)
+    whole = audio.load(tmp_path / "a.flac")[0]
+    part = audio.load(tmp_path / "a.flac", offset=1.5, duration=0.25)[0]
+    assert torch.equal(part, whole[:, 24000:28000])
+    data = (tmp_path / "a.flac").read_bytes()
+    assert torch.equal(audio.load(data)[0], whole)
+    assert torch.equal(audio.load(memory.BytesIO(data))[0], whole)
+    facts = io.info(data)
+    assert (facts.sample_rate, facts.channels, facts.frames, facts.duration, facts.format) == (RATE, 1, 4 * RATE, 4.0, "FLAC")
+
+
+def test_mono_and_rate_are_soundfiles_and_soxrs(tmp_path: Path) -> None:
+    stereo = noise(2 * 44100).view(2, 44100)
+    audio.save(tmp_path / "a.wav", stereo, 44100, subtype="FLOAT")
+    loaded, rate = audio.load(tmp_path / "a.wav", sample_rate=RATE, mono=True)
+    expected = soxr.resample(stereo.mean(dim=0).numpy(), 44100, RATE)
+    assert rate == RATE
+    np.testing.assert_allclose(loaded[0].numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [None, 16000, 22050])
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 7.0])
+def test_blocks_joined_are_the_whole(tmp_path: Path, rate: int | None, seconds: float) -> None:
+    audio.save(tmp_path / "a.wav", noise(2 * 44100).view(2, 44100), 44100, subtype="FLOAT")
+    joined = np.concatenate(list(io.blocks(tmp_path / "a.wav", rate, True, seconds=seconds)), axis=1)
+    np.testing.assert_allclose(joined, io.read(tmp_path / "a.wav", rate, True)[0], atol=2e-4)
+
+
+# -- what can be wrong
+
+
+def wav(frames: int = 100, **changes: int) -> bytes:
+    data = b"\0\0" * frames
+    size = changes.get("size", len(data))
+    return (b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+            + b"data" + struct.pack("<I", size) + data)
+
+
+def broken_flac() -> bytes:
+    buffer = memory.BytesIO()
+    soundfile.write(buffer, noise(30000).numpy(), RATE, format="FLAC")
+    return buffer.getvalue()[: len(buffer.getvalue()) // 2]
+
+
+def with_nan() -> bytes:
+    buffer = memory.BytesIO()
+    samples = noise(RATE).numpy().copy()
+    samples[8000] = np.nan
+    soundfile.write(buffer, samples, RATE, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+BAD = {"empty": (b"", "it is empty (0 bytes)"), "text": (b"hello, this is text\n" * 10, "it is not audio: it holds text"),
+       "random": (bytes(range(7, 250)) * 9, "it is not audio that can be read"),
+       "aac": (b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(200), "it holds AAC"),
+       "adts": (b"\xff\xf1\x50\x80" + bytes(99), "it holds AAC"),
+       "webm": (b"\x1aE\xdf\xa3" + bytes(99), "WebM"), "zero length": (wav(0), "it holds no samples"),
+       "header lies": (wav(100, size=90000), "its header promises 90000 bytes of samples, but 200 follow"),
+       "cut header": (wav()[:20], "begins as WAV but is damaged or truncated"),
+       "truncated": (broken_flac(), "a.wav: it is"), "nan": (with_nan(), "1 samples are NaN or infinite, the first at 0.500 s")}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_every_failure_names_the_file_and_the_cause(tmp_path: Path, kind: str) -> None:
+    data, message = BAD[kind]
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(io.AudioError) as caught:
+        io.load(tmp_path / "a.wav")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.wav'}: ") and message in str(caught.value)
+    with pytest.raises(io.AudioError):
+        list(io.blocks(tmp_path / "a.wav", RATE))
+
+
+def test_missing_files_folders_and_offsets(tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", noise(RATE), RATE)
+    with pytest.raises(io.AudioError, match="there is no such file"):
+        io.load(tmp_path / "b.wav")
+    with pytest.raises(io.AudioError, match="it is a folder"):
+        io.load(tmp_path)
+    with pytest.raises(io.AudioError, match="offset 2 s is past its end at 1 s"):
+        io.load(tmp_path / "a.wav", offset=2.0)
+    with pytest.raises(UsageError, match="duration above 0"):
+        io.load(tmp_path / "a.wav", duration=0.0)
+    with pytest.raises(UsageError, match="sample_rate: got 0"):
+        io.load(tmp_path / "a.wav", sample_rate=0)
+    with pytest.raises(UsageError, match="quality: got 'BEST', allowed: HQ"):
+        io.load(tmp_path / "a.wav", sample_rate=8000, quality="BEST")
+
+
+def test_saving_refuses_what_cannot_be_written_and_leaves_nothing(tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", noise(99), RATE)
+    with pytest.raises(UsageError, match="exists"):
+        audio.save(tmp_path / "a.wav", noise(99), RATE)
+    audio.save(tmp_path / "a.wav", noise(50), RATE, overwrite=True)
+    for name, clip, options, message in (
+            ("b.m4a", noise(9), {}, "suffix '.m4a' names no format"), ("b.wav", noise(9) / 0, {}, "nothing was written"),
+            ("b.flac", noise(9), {"subtype": "DOUBLE"}, "does not exist in FLAC. Allowed: PCM"),
+            ("b.opus", noise(900), {}, "Opus takes 8000"), ("b.wav", torch.zeros(0), {}, "at least one sample")):
+        with pytest.raises((io.AudioError, UsageError), match=message):
+            audio.save(tmp_path / name, clip, 44100 if name == "b.opus" else RATE, **options)
+    assert os.listdir(tmp_path) == ["a.wav"]
+
+
+STREAM = """
+import resource, sys, threading, time
+import torch, soxr, soundfile
+from toolkit.audio import io
+from toolkit.registry import registry
+torch.set_num_threads(1)
+def resident():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+frontend = registry.make('frontend', 'log-mel')
+frontend(torch.zeros(400))
+before, most, frames = resident(), 0, 0
+stream = frontend.stream()
+for block in io.blocks(sys.argv[1], 16000, True, seconds=float(sys.argv[2])):
+    frames += len(stream.push(torch.from_numpy(block[0])))
+    most = max(most, resident())
+frames += len(stream.finish())
+print(frames, (most - before) / 1e6)
+"""
+
+
+def streamed(path: Path, seconds: float) -> tuple[int, float]:
+    """(frames, megabytes above what the process held before) of log-mel over a file in blocks."""
+    done = subprocess.run([sys.executable, "-c", STREAM, str(path), str(seconds)], capture_output=True, text=True, check=True)
+    frames, megabytes = done.stdout.split()
+    return int(frames), float(megabytes)
+
+
+def repeat(path: Path, block: np.ndarray, rate: int, times: int) -> None:
+    with soundfile.SoundFile(path, "w", rate, block.shape[1], "PCM_16") as file:
+        for _ in range(times):
+            file.write(block)
+
+
+def test_minutes_of_sound_stream_in_constant_memory(tmp_path: Path) -> None:
+    block = noise(2 * 30 * 44100).view(-1, 2).numpy()
+    repeat(tmp_path / "long.wav", block, 44100, 6)
+    frames, megabytes = streamed(tmp_path / "long.wav", 10.0)
+    assert frames == 1 + 180 * 100
+    assert megabytes < 60
+
+
+@pytest.mark.slow
+def test_an_hour_streams_in_under_60_megabytes(tmp_path: Path) -> None:
+    block = noise(60 * 16000).view(-1, 1).numpy()
+    repeat(tmp_path / "hour.wav", block, 16000, 60)
+    frames, megabytes = streamed(tmp_path / "hour.wav", 10.0)
+    assert frames == 1 + 3600 * 100
+    assert megabytes < 60

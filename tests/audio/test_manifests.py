@@ -1,0 +1,122 @@
+"""Manifests: round trips, folders, and the row that is wrong; batches by seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from signals import noise
+
+from toolkit import audio
+from toolkit.audio import manifests
+from toolkit.audio.batching import batches_by_seconds, buckets
+from toolkit.audio.manifests import Clip, ManifestError
+from toolkit.errors import UsageError
+
+
+def tree(folder: Path) -> Path:
+    for label in ("no", "yes"):
+        (folder / label).mkdir(parents=True)
+        for index in range(2):
+            audio.save(folder / label / f"{index}.wav", noise(1600 * (index + 1)), 16000)
+    (folder / "yes" / "0.txt").write_text("yes please\n")
+    (folder / "yes" / "bad.wav").write_bytes(b"")
+    (folder / "yes" / "notes.md").write_text("no sound")
+    return folder
+
+
+@pytest.mark.parametrize("form", [".jsonl", ".csv"])
+def test_a_folder_becomes_a_manifest_and_comes_back(tmp_path: Path, form: str) -> None:
+    clips, problems = manifests.scan(tree(tmp_path / "data"))
+    assert [(clip.label, clip.duration) for clip in clips] == [("no", 0.1), ("no", 0.2), ("yes", 0.1), ("yes", 0.2)]
+    assert clips[2].text == "yes please"
+    assert len(problems) == 1 and "bad.wav: it is empty" in problems[0]
+    target = tmp_path / f"all{form}"
+    manifests.write(target, clips)
+    assert manifests.read(target, check_files=True) == clips
+    assert str(tmp_path) not in target.read_text()  # paths are relative, so that the folder can move
+    with pytest.raises(UsageError, match="exists"):
+        manifests.write(target, clips)
+
+
+def test_columns_of_ones_own_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"path": "x.wav", "snr": 5, "speaker": 7, "duration": 2}\n\n')
+    clip, = manifests.read(tmp_path / "a.jsonl")
+    assert (clip.more, clip.speaker, clip.duration, clip.path) == ({"snr": 5}, "7", 2.0, str(tmp_path / "x.wav"))
+
+
+def test_a_clip_loads_its_stretch(tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", noise(16000), 16000)
+    waveform, rate = Clip(str(tmp_path / "a.wav"), 0.5, 0.25).load(8000)
+    assert waveform.shape == (1, 2000) and rate == 8000
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('{"path": "a.wav"}\n{"path": ""}\n', "row 2: path: got ''"), ('{"pth": "a.wav"}\n', "row 1: path: got None.*mean 'pth'"),
+    ('{"path": "a.wav", "start": -1}\n', "row 1: start: got -1"),
+    ('{"path": "a.wav", "duration": "long"}\n', "duration: got 'long'"),
+    ('{"path": "a.wav", "duration": 0}\n', "duration: got 0"), ('{"path": "a.wav", "start": NaN}\n', "start: got nan"),
+    ('{"path": "a.wav", "text": ["x"]}\n', "text: got"), ("[1]\n", "row 1: a row is an object"), ("{\n", "row 1: it is not JSON"),
+    ("\n", "it holds no rows")])
+def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        manifests.read(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("file,label\na.wav,x\n", "row 1: the header has no column 'path'"), ("path,label\na.wav\n", "row 2: it has not 2 cells"),
+    ("path,start\na.wav,0\nb.wav,x\n", "row 3: start: got 'x'")])
+def test_a_wrong_csv_row_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        manifests.read(tmp_path / "a.csv")
+
+
+def test_files_are_checked_when_asked(tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", noise(16000), 16000)
+    rows = [{"path": "a.wav", "duration": 1.0}, {"path": "a.wav", "start": 0.9, "duration": 0.2}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ManifestError, match="row 2: .*a.wav: the stretch from 0.9 s to 1.1 s reaches past its end at 1 s"):
+        manifests.read(tmp_path / "a.jsonl", check_files=True)
+    with pytest.raises(ManifestError, match="there is no such file"):
+        manifests.read(tmp_path / "b.jsonl")
+    with pytest.raises(UsageError, match="ends in .jsonl or .csv"):
+        manifests.read(tmp_path / "a.xml")
+
+
+# -- batches
+
+
+durations = st.lists(st.floats(0.1, 30.0), min_size=1, max_size=80)
+
+
+@given(durations, st.floats(1.0, 60.0), st.integers(1, 8), st.none() | st.integers(0, 3))
+def test_every_clip_is_in_one_batch_that_fits(seconds: list[float], limit: float, most: int, seed: int | None) -> None:
+    batches = batches_by_seconds(seconds, limit, max_clips=most, n_buckets=5, seed=seed)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(seconds)))
+    for batch in batches:
+        assert len(batch) <= most
+        assert len(batch) == 1 or max(seconds[index] for index in batch) * len(batch) <= limit
+    assert batches == batches_by_seconds(seconds, limit, max_clips=most, n_buckets=5, seed=seed)
+
+
+def test_epochs_differ_and_come_back() -> None:
+    seconds = [1.0 + index / 50 for index in range(50)]
+    first, second = (batches_by_seconds(seconds, 10.0, seed=1, epoch=epoch) for epoch in (0, 1))
+    assert first != second and first == batches_by_seconds(seconds, 10.0, seed=1, epoch=0)
+
+
+@given(durations, st.integers(1, 10))
+def test_buckets_rise_and_end_at_the_longest(seconds: list[float], count: int) -> None:
+    bounds = buckets(seconds, count)
+    assert bounds == sorted(set(bounds)) and len(bounds) <= count and bounds[-1] == max(seconds)
+
+
+def test_buckets_hold_like_totals() -> None:
+    assert buckets([1, 1, 1, 1, 2, 2, 4], 3) == [1, 2, 4]
+    with pytest.raises(UsageError):
+        buckets([], 1)
