@@ -13,9 +13,42 @@ if TYPE_CHECKING:
     from toolkit.audio.io import load as load
     from toolkit.audio.io import save as save
     from toolkit.audio.spec import FrameSpec as FrameSpec
+    from toolkit.audio.transforms.pipeline import Pipeline as Pipeline
 
-_HOMES = dict.fromkeys(("load", "save", "info", "blocks"), "toolkit.audio.io") | {"FrameSpec": "toolkit.audio.spec"}
+_HOMES = {**dict.fromkeys(("load", "save", "info", "blocks"), "toolkit.audio.io"), "FrameSpec": "toolkit.audio.spec",
+          "Pipeline": "toolkit.audio.transforms.pipeline"}
+_ALONE = {"one by one": "a clip is mixed with others of its batch"}
 _LOG = {"stream": "the cut is relative to the clip's loudest value"}
+
+
+# name, where its code is, its config, its summary
+TRANSFORMS = (
+    ("gain", "level:Gain", "GainConfig", "Louder or quieter by decibels."),
+    ("normalize", "level:Normalize", "NormalizeConfig", "Each clip to one peak, root mean square or loudness (BS.1770-4)."),
+    ("clipping", "level:Clipping", "ClippingConfig", "Overdriven recording, hard or soft."),
+    ("trim", "silence:Trim", "TrimConfig", "Silence at both ends left out."),
+    ("vad", "silence:VAD", "VADConfig", "Voice activity detection: what is not speech removed or muted."),
+    ("pre-emphasis", "bands:PreEmphasis", "PreEmphasisConfig", "High frequencies raised by a first difference."),
+    ("low-pass", "bands:LowPass", "CutoffConfig", "Butterworth low-pass filter."),
+    ("high-pass", "bands:HighPass", "CutoffConfig", "Butterworth high-pass filter."),
+    ("band-pass", "bands:BandPass", "BandConfig", "Butterworth band-pass filter; a telephone by default."),
+    ("band-stop", "bands:BandStop", "BandConfig", "Butterworth band-stop filter."),
+    ("noise", "noise:Noise", "NoiseConfig", "Noise of any colour, or recordings of it, at an exact signal-to-noise ratio."),
+    ("mix", "noise:Mix", "MixConfig", "Another clip of the batch on top at an exact ratio."),
+    ("reverb", "room:Reverb", "ReverbConfig", "Room impulse responses, generated or recorded."),
+    ("speed", "time:Speed", "SpeedConfig", "Faster and higher or slower and lower, by resampling."),
+    ("stretch", "time:Stretch", "StretchConfig", "Faster or slower at the same pitch (phase vocoder)."),
+    ("pitch", "time:Pitch", "PitchConfig", "Higher or lower at the same length."),
+    ("crop", "time:Crop", "CropConfig", "Cut or padded to one length."),
+    ("shift", "time:Shift", "ShiftConfig", "Earlier or later within the same length."),
+    ("codec", "codec:Codec", "CodecConfig", "Round trip through MP3, Vorbis, Opus, mu-law, A-law, GSM or ADPCM."),
+    ("spectral-gate", "denoise:SpectralGate", "SpectralGateConfig", "Denoising by spectral gating, stationary or adaptive."),
+    ("wiener", "denoise:Wiener", "WienerConfig", "Denoising by a Wiener filter, stationary or adaptive."),
+    ("time-mask", "masks:TimeMask", "TimeMaskConfig", "Stretches of frames hidden (features)."),
+    ("frequency-mask", "masks:FrequencyMask", "FrequencyMaskConfig", "Bands of bins hidden (features)."),
+    ("time-warp", "masks:TimeWarp", "TimeWarpConfig", "A moment of the clip moved in time (features)."),
+    ("spec-augment", "masks:SpecAugment", "SpecAugmentConfig", "SpecAugment: time warp, frequency and time masks (features)."),
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -28,6 +61,9 @@ def declare(registry: Declarer) -> None:
     """The room's components."""
     declare_frontends(registry)
     declare_presets(registry)
+    for name, target, config, summary in TRANSFORMS:
+        registry.add("transform", name, f"toolkit.audio.transforms.{target}", summary=summary,
+                     config=f"toolkit.audio.transforms.configs:{config}", cannot=_ALONE if name == "mix" else None)
 
 
 def declare_frontends(registry: Declarer) -> None:

@@ -1,1 +1,1 @@
-"""Transforms: from waveforms to waveforms."""
+"""Transforms: from waveforms to waveforms, and from features to features."""

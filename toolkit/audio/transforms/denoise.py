@@ -1,0 +1,129 @@
+"""Denoising without training: spectral gating and the Wiener filter.
+
+Both estimate the noise's power in each frequency from the clip itself (once for the clip, or around each moment
+where it is adaptive), weaken each frequency by a gain between a floor and 1, and put the frames together again.
+The estimate is the lesser of two that err upwards: a low quantile of the power over time, which speech in a
+frequency held for long raises, and the mean of the quietest frames, which noise in bursts raises.
+
+Sources: Boll (1979) for the gate; Ephraim and Malah (1984) for the decision-directed estimate, and Plapous,
+Marro and Scalart (2006) for its second step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit.audio.transforms import configs
+from toolkit.audio.transforms.base import Transform
+
+FRAME_SECONDS = 0.032
+OVERLAP = 4  # frames over each sample
+QUANTILE = 0.1  # of the power over time: noise, as long as a frequency is silent in a tenth of the frames
+QUIETEST = 0.05  # share of the frames that are taken for pauses
+FEWEST = 3  # frames
+# The quantile of an exponentially distributed power is this share of its mean.
+QUANTILE_SHARE = -math.log(1 - QUANTILE)
+ESTIMATES_PER_WINDOW = 6  # of the adaptive noise; between them it is interpolated
+ACROSS = 9  # bins over which the noise is averaged
+TINY = 1e-14
+
+
+class Denoise(Transform):
+    """What both share: spectra, the noise's power, the gain's floor. Computed in double precision."""
+
+    def __init__(self, config: configs.DenoiseConfig) -> None:
+        super().__init__(config)
+        self.n_fft = max(16, 1 << round(math.log2(FRAME_SECONDS * config.sample_rate)))
+        self.hop = self.n_fft // OVERLAP
+        self.floor = 10 ** (-config.reduction / 20)
+
+    def gains(self, power: Tensor, noise: Tensor) -> Tensor:
+        """Gains [bins, F] on amplitudes, for the power of the clip and that of the noise [bins, F]."""
+        raise NotImplementedError
+
+    def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        window = torch.hann_window(self.n_fft, dtype=torch.float64, device=clip.device)
+        mode = "reflect" if len(clip) > self.n_fft // 2 else "constant"
+        spectrum = torch.stft(clip.double(), self.n_fft, self.hop, window=window, pad_mode=mode, return_complex=True)
+        power = spectrum.abs().square()  # [bins, F]
+        gains = self.gains(power, self.noise(power)).clamp(self.floor, 1.0)
+        return torch.istft(spectrum * gains, self.n_fft, self.hop, window=window, length=len(clip)).to(clip.dtype)
+
+    def noise(self, power: Tensor) -> Tensor:
+        """The power of the noise [bins, F]."""
+        frames = power.shape[1]
+        span = round(self.config.window * self.config.sample_rate / self.hop)
+        if not self.config.adaptive or frames <= span:
+            return least_power(power).expand_as(power)
+        step = max(1, span // ESTIMATES_PER_WINDOW)
+        starts = [*range(0, frames - span, step), frames - span]
+        estimates = torch.cat([least_power(power[:, start:start + span]) for start in starts], dim=1)
+        return interpolated(estimates, torch.tensor(starts, dtype=power.dtype) + span / 2, frames)
+
+
+class SpectralGate(Denoise):
+    """A gate for each frequency, open where the power around it stands out from the noise."""
+
+    def gains(self, power: Tensor, noise: Tensor) -> Tensor:
+        around = averaged(power, 3, 5)
+        level = 10 * torch.log10(around / noise + TINY)
+        gate = torch.sigmoid((level - self.config.threshold) / (self.config.slope / 4))
+        return self.floor + (1 - self.floor) * averaged(gate, 3, 3)
+
+
+class Wiener(Denoise):
+    """The gain xi / (1 + xi), xi being the ratio of speech to noise."""
+
+    def gains(self, power: Tensor, noise: Tensor) -> Tensor:
+        posterior = power / noise  # [bins, F]
+        present = (posterior - 1).clamp(min=0)
+        smoothing = self.config.smoothing
+        before = posterior.new_zeros(len(posterior))
+        gains = torch.empty_like(posterior.T)  # [F, bins]
+        for frame, (now, fresh) in enumerate(zip(posterior.T.contiguous(), present.T.contiguous())):
+            prior = (smoothing * before + (1 - smoothing) * fresh).clamp_(min=self.floor)
+            gain = prior / (1 + prior)
+            # The second step takes the delay of one frame out of the first one's estimate.
+            prior = gain.square_().mul_(now)
+            gains[frame] = prior / (1 + prior)
+            before = prior
+        return gains.T
+
+
+# -- estimates
+
+
+def least_power(power: Tensor) -> Tensor:
+    """The noise's power [bins, 1], from power [bins, F] of which it is the least."""
+    low = torch.quantile(power, QUANTILE, dim=1, keepdim=True) / QUANTILE_SHARE
+    frames = power.shape[1]
+    quietest = power.sum(dim=0).topk(min(frames, max(FEWEST, int(QUIETEST * frames))), largest=False).indices
+    pauses = power[:, quietest].mean(dim=1, keepdim=True)
+    width = min(ACROSS, 2 * (len(power) // 2) - 1)
+    return torch.minimum(smoothed(low.T, width), smoothed(pauses.T, width)).T.clamp(min=TINY)
+
+
+def smoothed(values: Tensor, width: int) -> Tensor:
+    """The mean over ``width`` (odd) neighbours along the last dimension, the ends repeated."""
+    if width <= 1:
+        return values
+    padded = F.pad(values[None], (width // 2, width // 2), mode="replicate")
+    return F.avg_pool1d(padded, width, 1)[0]
+
+
+def averaged(values: Tensor, bins: int, frames: int) -> Tensor:
+    """The mean over neighbouring bins and frames of values [bins, F]."""
+    return smoothed(smoothed(values, frames).T, bins).T
+
+
+def interpolated(estimates: Tensor, centres: Tensor, frames: int) -> Tensor:
+    """Estimates [bins, n] at frames ``centres`` [n] as values [bins, frames], the ends repeated."""
+    position = torch.arange(frames, dtype=estimates.dtype).clamp(float(centres[0]), float(centres[-1]))
+    after = torch.searchsorted(centres, position).clamp(1, len(centres) - 1)
+    share = (position - centres[after - 1]) / (centres[after] - centres[after - 1])
+    share, after = share.to(estimates.device), after.to(estimates.device)
+    return torch.lerp(estimates[:, after - 1], estimates[:, after], share)
