@@ -156,7 +156,7 @@ def test_returns_and_lengths_are_those_of_the_episodes(way: Any) -> None:
 @pytest.mark.parametrize("vectorization", ["in-process", "native", "sync", "async"])
 def test_the_factorys_vectors_give_whole_cartpole_transitions(vectorization: str) -> None:
     """Real environments: in each kept transition the position moves by 0.02 times the velocity."""
-    envs = factory.make(EnvSpec("CartPole-v1"), 3, [1, 2, 3], vectorization)
+    envs = factory.make(EnvSpec("CartPole-v1"), [1, 2, 3], vectorization)
     clock = Clock(400)
     collector = Collector(envs, Always(), clock)  # type: ignore[arg-type]
     steps, episodes = collector.collect(200)

@@ -15,8 +15,9 @@ import pytest
 from small_runs import RESUMABLE, Die, command, copy_of, finished, flags, outcome, rows, steps_of, tree
 
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
-WAYS = [{"n_envs": 1}, {"n_envs": 3}, {"n_envs": 8, "vectorization": "native"}, {"n_envs": 8, "vectorization": "in-process"}]
-WAY_NAMES = ["one", "three", "native", "in-process"]
+WAYS = [{"n_envs": 1}, {"n_envs": 3}, {"n_envs": 5, "workers": 2},
+        {"n_envs": 8, "vectorization": "native"}, {"n_envs": 8, "vectorization": "in-process"}]
+WAY_NAMES = ["one", "three", "workers", "native", "in-process"]
 
 
 def resumed_after(die: Die, folder: Path, agent: str = "dqn", **settings: Any) -> dict[str, Any]:

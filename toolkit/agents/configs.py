@@ -153,6 +153,7 @@ class OnPolicyConfig:
     normalize_rewards: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     orthogonal_init: bool = setting(True, "start from orthogonal weights")
     log_std_init: float = setting(0.0, "first log standard deviation of continuous actions")
+    action_masking: bool = setting(False, "choose only actions that the environment's info['action_mask'] allows")
     use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE), for continuous actions")
     sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means one rollout", unit="steps", minimum=-1)
     share_network: bool = setting(False, "policy and value on one body")

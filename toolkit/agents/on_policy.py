@@ -78,6 +78,10 @@ class OnPolicyAgent:
         self.cadence = Cadence(config.n_steps * n_envs, updates=1, batch_size=config.n_steps * n_envs)
         self.buffer, self.buffer_size = Part("rollout"), config.n_steps * n_envs
         self.distribution = self._distribution()
+        self.masked = config.action_masking
+        if self.masked and not isinstance(action_space, (spaces.Discrete, spaces.MultiDiscrete)):
+            raise UsageError(f"action_masking needs Discrete or MultiDiscrete actions; this environment's are {action_space}. "
+                             "Leave out --action-masking")
         self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)

@@ -13,7 +13,7 @@ observation is in ``observations`` itself, and the row that follows is marked no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -28,10 +28,28 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """An environment id (``[module:][namespace/]Name-vN``) and the options for its constructor."""
+    """An environment id (``[module:][namespace/]Name-vN``), the options for its constructor, and its wrappers.
+
+    max_episode_steps  cuts episodes; None keeps the environment's own limit
+    frame_stack        how many of the last observations are seen at once, [frame_stack, ...]
+    atari              the preprocessing of Atari games: "" for none, "training", or "evaluation" (whole
+                       games, true scores)
+    """
 
     id: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+    frame_stack: int = 1
+    atari: str = ""
+
+    def for_evaluation(self) -> EnvSpec:
+        """The same environment as its score is measured on."""
+        return replace(self, atari="evaluation") if self.atari else self
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether more than the bare environment is asked for."""
+        return self.max_episode_steps is not None or self.frame_stack > 1 or bool(self.atari)
 
 
 class Final(NamedTuple):
@@ -50,14 +68,20 @@ class Stepped(NamedTuple):
     truncated: NDArray[np.bool_]  # [N], never together with terminated
     valid: NDArray[np.bool_] | None  # [N]; None means that all are
     final: Final | None
+    lost: NDArray[np.int64] | None = None  # [k] copies whose episode broke off with their worker; not valid
 
 
 class VectorEnv(Protocol):
-    """N copies of one environment, stepped together. Spaces are those of one copy."""
+    """N copies of one environment, stepped together. Spaces are those of one copy.
+
+    ``masks`` [N, actions] says which actions the observations to act on allow, where the environment
+    gives that (``info["action_mask"]``); else it is None. It is overwritten by the next step.
+    """
 
     n_envs: int
     observation_space: gymnasium.Space[Any]
     action_space: gymnasium.Space[Any]
+    masks: NDArray[np.bool_] | None
 
     def reset(self) -> Array:
         """Start every copy from its seed; the observations [N, ...]."""

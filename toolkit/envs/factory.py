@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium
 
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import STATE_ATTRIBUTES, GymnasiumVector
 from toolkit.envs.in_process import InProcess
+from toolkit.envs.native import NATIVE
+from toolkit.envs.wrappers import wrap
 from toolkit.errors import MissingExtra, UsageError, nearest
 
-VECTORIZATIONS = ("auto", "in-process", "native", "sync", "async")
 NATIVE_FROM = 4  # copies from which an environment vectorised by hand beats the loop
 
 # Packages whose environments gymnasium learns about only when they are imported: namespace -> module.
@@ -61,7 +63,12 @@ def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
     found = find(spec.id)
     with explained(spec, found):
         # The checker costs a third of a step on small environments; `toolkit check` runs it instead.
-        return gymnasium.make(found, disable_env_checker=True, **{**spec.options, **options})
+        chosen = {**spec.options, **options}
+        if spec.max_episode_steps is not None:
+            chosen["max_episode_steps"] = spec.max_episode_steps
+        if spec.atari:
+            chosen["frameskip"] = 1  # the preprocessing skips frames itself, and takes the maximum of the last two
+        return wrap(gymnasium.make(found, disable_env_checker=True, **chosen), spec)
 
 
 @contextmanager
@@ -89,24 +96,87 @@ def _install_command(found: gymnasium.envs.registration.EnvSpec, module: str | N
     return f"pip install {module or entry.split('.')[0].split(':')[0]}"
 
 
-def make(spec: EnvSpec, n_envs: int, seeds: Sequence[int], vectorization: str = "auto") -> VectorEnv:
-    """``n_envs`` copies of an environment, copy i seeded with ``seeds[i]``.
+def make(spec: EnvSpec, seeds: Sequence[int], vectorization: str = "auto", workers: int = 0,
+         worker_timeout: float = 60.0) -> VectorEnv:
+    """``len(seeds)`` copies of an environment, copy i seeded with ``seeds[i]``.
 
-    ``vectorization`` is ``in-process`` (a loop), ``native`` (vectorised by hand, where gymnasium
-    has that), ``sync`` or ``async`` (gymnasium's classes); ``auto`` takes the fastest exact one.
+    ``vectorization`` is one of `VECTORIZATIONS`; ``auto`` takes the fastest exact one. With
+    ``workers`` the copies are shared out to that many processes.
     """
     found = find(spec.id)
-    native = str(found.vector_entry_point) in STATE_ATTRIBUTES
     if vectorization == "auto":
-        vectorization = "native" if native and n_envs >= NATIVE_FROM and not found.additional_wrappers else "in-process"
-    if vectorization == "in-process":
-        return InProcess(lambda: make_one(spec), seeds)
-    if vectorization == "native":
-        if found.vector_entry_point is None:
-            raise UsageError(f"environment {spec.id!r} is not vectorised by hand; allowed: in-process, sync, async")
-        with explained(spec, found):
-            envs = gymnasium.make_vec(found, num_envs=n_envs, vectorization_mode="vector_entry_point", **spec.options)
-        return GymnasiumVector(envs, seeds)
-    make_one(spec).close()  # a wrong id or a missing package is named here, not inside a worker
-    envs = gymnasium.make_vec(found, num_envs=n_envs, vectorization_mode=vectorization, **spec.options)
-    return GymnasiumVector(envs, seeds)
+        by_hand = is_native(found, spec) and len(seeds) >= NATIVE_FROM
+        vectorization = "workers" if workers else "native" if by_hand else "in-process"
+    if vectorization != "workers" and workers:
+        raise UsageError(f"--workers {workers} and --vectorization {vectorization} exclude each other; leave one out")
+    return MAKERS[vectorization](Wanted(spec, found, list(seeds), max(1, workers), worker_timeout))
+
+
+class Wanted(NamedTuple):
+    """What a vector environment is made of."""
+
+    spec: EnvSpec
+    found: gymnasium.envs.registration.EnvSpec
+    seeds: list[int]
+    workers: int
+    worker_timeout: float
+
+
+def is_native(found: gymnasium.envs.registration.EnvSpec, spec: EnvSpec) -> bool:
+    """Whether the bare environment is vectorised by hand, and nothing more than a time limit is asked for."""
+    if found.additional_wrappers or spec.frame_stack > 1 or spec.atari:
+        return False
+    by_gymnasium = str(found.vector_entry_point) in STATE_ATTRIBUTES and spec.max_episode_steps is None
+    return by_gymnasium or str(found.entry_point) in NATIVE
+
+
+def in_process(wanted: Wanted) -> VectorEnv:
+    return InProcess(lambda: make_one(wanted.spec), wanted.seeds)
+
+
+def native(wanted: Wanted) -> VectorEnv:
+    spec, found = wanted.spec, wanted.found
+    if not is_native(found, spec):
+        raise UsageError(f"environment {spec.id!r} is not vectorised by hand (or not with these wrappers); "
+                         "allowed: in-process, workers, sync, async")
+    with explained(spec, found):
+        own = NATIVE.get(str(found.entry_point))
+        if own is not None:
+            module, _, name = own.partition(":")
+            limit = spec.max_episode_steps or found.max_episode_steps
+            made: Callable[..., VectorEnv] = getattr(importlib.import_module(module), name)
+            return made(wanted.seeds, limit, **{**found.kwargs, **spec.options})
+        theirs = gymnasium.make_vec(found, num_envs=len(wanted.seeds), vectorization_mode="vector_entry_point", **spec.options)
+    return GymnasiumVector(theirs, wanted.seeds)
+
+
+def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:
+    """A maker of gymnasium's sync or async vector class."""
+
+    def make_vector(wanted: Wanted) -> VectorEnv:
+        make_one(wanted.spec).close()  # a wrong id or a missing package is named here, not inside a worker
+        makers = [partial(make_one, wanted.spec)] * len(wanted.seeds)
+        if kind == "sync":
+            return GymnasiumVector(gymnasium.vector.SyncVectorEnv(makers), wanted.seeds)
+        return GymnasiumVector(gymnasium.vector.AsyncVectorEnv(makers), wanted.seeds)
+
+    return make_vector
+
+
+def in_workers(wanted: Wanted) -> VectorEnv:
+    from toolkit.envs.workers import WorkerEnvs
+
+    return WorkerEnvs(wanted.spec, wanted.seeds, wanted.workers, wanted.worker_timeout, make_one)
+
+
+def by_envpool(wanted: Wanted) -> VectorEnv:
+    from toolkit.envs.envpool import EnvPool
+
+    return EnvPool(wanted.spec, wanted.seeds)
+
+
+MAKERS: dict[str, Callable[[Wanted], VectorEnv]] = {
+    "in-process": in_process, "native": native, "workers": in_workers, "sync": by_gymnasium("sync"),
+    "async": by_gymnasium("async"), "envpool": by_envpool,
+}
+VECTORIZATIONS = ("auto", *MAKERS)

@@ -19,6 +19,14 @@ STATE_ATTRIBUTES = {
 }
 
 
+def masks_of(infos: dict[str, Any]) -> Array | None:
+    """The action masks [N, actions] that a vector environment's infos give; None where there are none."""
+    masks = infos.get("action_mask")
+    if masks is None:
+        return None
+    return np.stack([np.asarray(mask, bool) for mask in masks]) if masks.dtype == object else np.asarray(masks, bool)
+
+
 class GymnasiumVector:
     """Adapts ``gymnasium.vector.VectorEnv``; reads its autoreset mode from its metadata."""
 
@@ -31,13 +39,15 @@ class GymnasiumVector:
         self._seeds = list(seeds)
         self._ended = np.zeros(self.n_envs, dtype=bool)
         self._observations: Array = np.zeros(0)
+        self.masks: Array | None = None
 
     def reset(self) -> Array:
         own = self._state_attributes() is not None
         self._ended = np.zeros(self.n_envs, dtype=bool)
         # Environments vectorised by hand share one generator; the others take a seed a copy.
         seed: Any = self._seeds[0] if own else self._seeds
-        self._observations = self.envs.reset(seed=seed)[0]
+        self._observations, infos = self.envs.reset(seed=seed)
+        self.masks = masks_of(infos)
         return self._observations
 
     def step(self, actions: Array) -> Stepped:
@@ -53,9 +63,10 @@ class GymnasiumVector:
                 finals = np.stack([infos["final_obs"][index] for index in indices])
             else:
                 finals = observations[indices].copy()
-                observations = self.envs.reset(options={"reset_mask": ended})[0]
+                observations, infos = self.envs.reset(options={"reset_mask": ended})
             final = Final(indices, finals)
         self._ended, self._observations = ended, observations
+        self.masks = masks_of(infos)
         return Stepped(observations, rewards, terminated, truncated, valid, final)
 
     def _state_attributes(self) -> tuple[str, ...] | None:

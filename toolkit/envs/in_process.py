@@ -21,7 +21,8 @@ from toolkit.envs.base import Array, Final, Stepped, zeros
 class InProcess:
     """``n_envs`` environments made by ``make``, one seed each; an ended copy is reset at once."""
 
-    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], seeds: Sequence[int]) -> None:
+    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], seeds: Sequence[int],
+                 note: Callable[[int], None] | None = None) -> None:
         self.envs = [make() for _ in seeds]
         self.n_envs = len(self.envs)
         self.observation_space = self.envs[0].observation_space
@@ -35,12 +36,22 @@ class InProcess:
         self._rewards = np.zeros(self.n_envs)
         self._terminated = np.zeros(self.n_envs, dtype=bool)
         self._truncated = np.zeros(self.n_envs, dtype=bool)
+        self.masks: Array | None = None
+        self._note = note  # is told which copy is touched next
+
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Other seeds for the next `reset`."""
+        self._seeds = list(seeds)
 
     def reset(self) -> Array:
         for index, env in enumerate(self.envs):
+            if self._note is not None:
+                self._note(index)
             self._starts[index] = {"seed": self._seeds[index]}
             self._actions[index] = []
-            self._observations[index] = self._stored(env.reset(seed=self._seeds[index])[0])
+            observation, info = env.reset(seed=self._seeds[index])
+            self._observations[index] = self._stored(observation)
+            self._note_mask(index, info)
         return self._observations
 
     def step(self, actions: Array) -> Stepped:
@@ -50,8 +61,10 @@ class InProcess:
         plain = actions.tolist() if self._scalar_actions else actions
         for index, env in enumerate(self.envs):
             action = plain[index]
+            if self._note is not None:
+                self._note(index)
             self._actions[index].append(action)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            observation, reward, terminated, truncated, info = env.step(action)
             if self._packed:
                 observation = packing.pack(self.observation_space, observation)
             rewards[index] = reward
@@ -61,6 +74,8 @@ class InProcess:
                 ended.append(index)
                 finals.append(observation)
                 observation = self._begin(index)
+            elif self.masks is not None:
+                self._note_mask(index, info)
             observations[index] = observation
         final = None
         if ended:
@@ -71,7 +86,18 @@ class InProcess:
         env = self.envs[index]
         self._starts[index] = {"generator": env.unwrapped.np_random.bit_generator.state}
         self._actions[index] = []
-        return self._stored(env.reset()[0])
+        observation, info = env.reset()
+        self._note_mask(index, info)
+        return self._stored(observation)
+
+    def _note_mask(self, index: int, info: dict[str, Any]) -> None:
+        """Keep which actions copy ``index`` allows next, where its environment says so."""
+        mask = info.get("action_mask")
+        if mask is None:
+            return
+        if self.masks is None:
+            self.masks = np.ones((self.n_envs, len(mask)), dtype=bool)
+        self.masks[index] = mask
 
     def _stored(self, observation: Any) -> Any:
         """An observation as it is stored: packed where it is a Dict or Tuple."""
@@ -104,16 +130,17 @@ class InProcess:
         env, start = self.envs[index], copy["start"]
         actions = copy["actions"].tolist() if self._scalar_actions else list(copy["actions"])
         if "seed" in start:
-            observation = env.reset(seed=start["seed"])[0]
+            observation, info = env.reset(seed=start["seed"])
         else:
             env.unwrapped.np_random.bit_generator.state = start["generator"]
-            observation = env.reset()[0]
+            observation, info = env.reset()
         own = getattr(env.unwrapped, "set_state", None)
         if "own" in copy and callable(own):
             observation = own(copy["own"])
         else:
             for action in actions:
-                observation = env.step(action)[0]
+                observation, _, _, _, info = env.step(action)
+        self._note_mask(index, info)
         self._starts[index], self._actions[index] = start, actions
         return self._stored(observation)
 

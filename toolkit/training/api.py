@@ -75,7 +75,7 @@ class Run:
         """Evaluate the policy with deterministic actions; the result is also kept in ``evaluations/``."""
         facts = self.facts
         config = setup.plan_of(facts)
-        spec = EnvSpec(env or config.subject, {} if env and env != config.subject else config.env_options)
+        spec = setup.env_spec(config, env).for_evaluation()
         if env:
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed

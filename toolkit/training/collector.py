@@ -12,6 +12,8 @@ from toolkit.agents.base import Agent, Array, Steps
 from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
+from toolkit.envs.workers import WorkersFailed
+from toolkit.errors import UsageError
 
 
 class Episode(NamedTuple):
@@ -34,6 +36,8 @@ class Collector:
         self._lengths = np.zeros(envs.n_envs, np.int64)
         self._observations: Array | None = None
         self._state: Array | None = None  # recurrent state to act with next
+        self._masked = bool(getattr(agent, "masked", False))
+        self.failure: WorkersFailed | None = None  # why collecting stopped before its time
 
     def collect(self, rows: int) -> tuple[Steps, list[Episode]]:
         """Take ``rows`` steps of every environment, or fewer when the budget ends before.
@@ -43,6 +47,9 @@ class Collector:
         n_envs = self.envs.n_envs
         if self._observations is None:
             self._observations = self.envs.reset()
+        if self._masked and self.envs.masks is None:
+            raise UsageError("action_masking is on, but this environment gives no info['action_mask']; "
+                             "leave out --action-masking")
         observations = zeros(self.envs.observation_space, rows + 1, n_envs)
         actions = zeros(self.envs.action_space, rows, n_envs)
         rewards = np.zeros((rows, n_envs))
@@ -50,14 +57,19 @@ class Collector:
         valid = np.ones((rows, n_envs), bool)
         finals: list[tuple[int, Final]] = []
         extras: dict[str, Array] = {}
+        lost = np.zeros((rows, n_envs), bool)
         observations[0] = self._observations
         acting = stepping = 0.0
         taken, clock = 0, self.clock
         while taken < rows and clock.step < clock.budget:
             begin = perf_counter()
-            acted = self.agent.act(observations[taken], self._state)
+            acted = self.agent.act(observations[taken], self._state, self.envs.masks if self._masked else None)
             middle = perf_counter()
-            stepped = self.envs.step(acted.actions)
+            try:
+                stepped = self.envs.step(acted.actions)
+            except WorkersFailed as failure:
+                self._give_up(failure)
+                break
             end = perf_counter()
             acting += middle - begin
             stepping += end - middle
@@ -72,6 +84,11 @@ class Collector:
                 extras[name][taken] = value
             if acted.state is not None:
                 self._state = fresh_where_ended(acted.state, stepped)
+            if stepped.lost is not None:
+                lost[taken, stepped.lost] = True
+                if taken:
+                    finals.append((taken - 1, break_off(stepped.lost, observations[taken], truncated[taken - 1],
+                                                        terminated[taken - 1], valid[taken - 1])))
             if stepped.final is not None:
                 finals.append((taken, stepped.final))
             if stepped.valid is not None:
@@ -89,7 +106,15 @@ class Collector:
             observations[:taken + 1], actions[:taken], rewards[:taken], terminated[:taken], truncated[:taken],
             valid[:taken], *self._side_table(finals), {name: value[:taken] for name, value in extras.items()},
         )
-        return steps, self._episodes(steps)
+        return steps, self._episodes(steps, lost[:taken])
+
+    def _give_up(self, failure: WorkersFailed) -> None:
+        """Note that no more can be collected, and forget the broken episodes."""
+        self.failure = failure
+        self._returns[failure.copies] = self._lengths[failure.copies] = 0
+        if self._state is not None:
+            self._state = self._state.copy()
+            self._state[failure.copies] = 0
 
     def _within_budget(self, valid: Array) -> int:
         """Mark the steps of one row that exceed the budget; the number left."""
@@ -106,8 +131,8 @@ class Collector:
         return rows, np.concatenate([final.indices for _, final in finals]), np.concatenate(
             [final.observations for _, final in finals])
 
-    def _episodes(self, steps: Steps) -> list[Episode]:
-        """Finished episodes in the order they ended; unfinished ones are carried over."""
+    def _episodes(self, steps: Steps, lost: Array) -> list[Episode]:
+        """Finished episodes in the order they ended; unfinished ones are carried over, lost ones dropped."""
         begin = np.zeros(self.envs.n_envs, np.int64)
         totals = np.cumsum(np.where(steps.valid, steps.rewards, 0.0), axis=0)
         if len(totals) and not math.isfinite(totals[-1].sum()):
@@ -116,9 +141,11 @@ class Collector:
         before, counted = np.zeros(self.envs.n_envs), begin.copy()
         episodes = []
         ended = (steps.terminated | steps.truncated) & steps.valid
-        for row, copy in zip(*np.nonzero(ended), strict=True):
-            episodes.append(Episode(float(self._returns[copy] + totals[row, copy] - before[copy]),
-                                    int(self._lengths[copy] + counts[row, copy] - counted[copy])))
+        ended[:-1] &= ~lost[1:]  # those were broken off, not finished
+        for row, copy in zip(*np.nonzero(ended | lost), strict=True):
+            if not lost[row, copy]:
+                episodes.append(Episode(float(self._returns[copy] + totals[row, copy] - before[copy]),
+                                        int(self._lengths[copy] + counts[row, copy] - counted[copy])))
             self._returns[copy] = self._lengths[copy] = 0
             before[copy], counted[copy] = totals[row, copy], counts[row, copy]
         if len(totals):
@@ -147,6 +174,16 @@ class Collector:
         self._state = state["recurrent"]
         if state["begun"]:
             self._observations = self.envs.set_state(state["envs"]).copy()
+
+
+def break_off(lost: Array, observations: Array, truncated: Array, terminated: Array, valid: Array) -> Final:
+    """End the episodes of copies that were lost in the step after: mark their last steps [N] as truncated.
+
+    What they saw last becomes their true last observation, from which learning may bootstrap.
+    """
+    open_ones = lost[(valid & ~terminated & ~truncated)[lost]]
+    truncated[open_ones] = True
+    return Final(open_ones, observations[open_ones].copy())
 
 
 def fresh_where_ended(state: Array, stepped: Stepped) -> Array:

@@ -31,6 +31,12 @@ class OnlineConfig:
     env: str | None = setting(None, "environment id, e.g. CartPole-v1")
     n_envs: int = setting(1, "copies of the environment", unit="copies", minimum=1)
     vectorization: str = setting("auto", "how the copies are stepped; auto takes the fastest exact one",
-                                 choices=("auto", "in-process", "native", "sync", "async"))
+                                 choices=("auto", "in-process", "native", "workers", "sync", "async", "envpool"))
+    workers: int = setting(0, "processes that step the copies; 0 steps them in this one", unit="processes", minimum=0)
+    worker_timeout: float = setting(60.0, "a worker without an answer for so long is replaced", unit="s", above=0)
+    max_episode_steps: int | None = setting(None, "cut episodes after so many steps; none keeps the environment's limit",
+                                            unit="steps", minimum=1)
+    frame_stack: int = setting(1, "how many of the last observations are seen at once", unit="observations", minimum=1)
+    atari: bool = setting(False, "grey 84 x 84 pictures, every fourth frame, random starts; for ALE environments")
     evaluation_episodes: int = setting(10, "episodes of an evaluation during the run", unit="episodes", minimum=1)
     final_episodes: int = setting(100, "episodes of the evaluation at the end", unit="episodes", minimum=1)

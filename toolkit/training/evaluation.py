@@ -45,7 +45,7 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
     copies = min(episodes, MAX_COPIES)
     streams = Streams(seed)
     seeds = [streams.seed("evaluation", index) for index in range(copies)]
-    envs = factory.make(spec, copies, seeds)
+    envs = factory.make(spec, seeds)
     try:
         quotas = np.array([(episodes + index) // copies for index in range(copies)])
         returns, lengths = play(agent, envs, quotas, should_stop)
@@ -69,10 +69,11 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
     left = quotas.copy()
     observations = envs.reset()
     state: Array | None = None
+    masked = bool(getattr(agent, "masked", False))
     while left.any():
         if should_stop():
             raise EvaluationStopped
-        acted = agent.act(observations, state, deterministic=True)
+        acted = agent.act(observations, state, envs.masks if masked else None, deterministic=True)
         stepped = envs.step(acted.actions)
         state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
         valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid

@@ -158,11 +158,12 @@ def make_task(plan: Plan) -> Task:
 
 def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     values = plan.config.values
-    spec = EnvSpec(values["env"], plan.env_options)
+    spec = env_spec(plan)
     clock = Clock(values["steps"])
     n_envs = values["n_envs"]
     device = devices.select(values["device"])
-    envs = factory.make(spec, n_envs, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"])
+    envs = factory.make(spec, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"],
+                        values["workers"], values["worker_timeout"])
     try:
         agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
         part = agent.buffer
@@ -172,8 +173,17 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     except BaseException:
         envs.close()
         raise
-    evaluator = AgentEvaluator(spec, evaluation_seed(values["seed"]), values["evaluation_episodes"], values["final_episodes"])
+    evaluator = AgentEvaluator(spec.for_evaluation(), evaluation_seed(values["seed"]), values["evaluation_episodes"],
+                               values["final_episodes"])
     return OnlineTask(agent, envs, buffer, clock, evaluator)
+
+
+def env_spec(plan: Plan, env: str | None = None) -> EnvSpec:
+    """The environment that ``plan`` trains on, or another one (``env``) seen through the same wrappers."""
+    values = plan.config.values
+    options = plan.env_options if env in (None, plan.subject) else {}
+    return EnvSpec(env or plan.subject, options, values.get("max_episode_steps"), values.get("frame_stack", 1),
+                   "training" if values.get("atari") else "")
 
 
 def make_agent(name: str, config: Resolved, observation_space: Any, action_space: Any, n_envs: int, streams: Streams,

@@ -13,6 +13,7 @@ from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
 from toolkit.envs.base import EnvSpec, VectorEnv
+from toolkit.errors import ToolkitError
 from toolkit.training.collector import Collector, Episode
 from toolkit.training.evaluation import Evaluation, evaluate_agent
 
@@ -50,6 +51,10 @@ class Task(Protocol):
     def close(self) -> None: ...
 
 
+class Broken(ToolkitError):
+    """A task that cannot go on although its state is sound: the trainer saves it and stops."""
+
+
 class OnlineTask:
     """Collect, store, update, at the cadence that the agent declares."""
 
@@ -69,6 +74,8 @@ class OnlineTask:
     def advance(self) -> Report:
         before = self.clock.step
         steps, episodes = self.collector.collect(self._rows)
+        if self.collector.failure is not None:
+            raise Broken(str(self.collector.failure)) from self.collector.failure
         begin = perf_counter()
         self.buffer.add(steps)
         self._own_seconds["storing"] += perf_counter() - begin
@@ -77,6 +84,9 @@ class OnlineTask:
         metrics: Mapping[str, float] = {}
         if self.clock.step > cadence.warm_up and len(self.buffer) and updates:
             metrics = self._learn(updates)
+        lost = getattr(self.envs, "lost_episodes", 0)
+        if lost:
+            metrics = {**metrics, "rollout/lost_episodes": lost}
         return Report(self.clock.step - before, metrics, episodes)
 
     def _learn(self, updates: int) -> Mapping[str, float]:

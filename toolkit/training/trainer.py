@@ -30,10 +30,11 @@ from toolkit.training.interrupts import Interrupted, Interrupts
 from toolkit.training.progress import Progress
 from toolkit.training.recorder import Recorder
 from toolkit.training.run_directory import RunDirectory
-from toolkit.training.tasks import Report, Task
+from toolkit.training.tasks import Broken, Report, Task
 
 # Counters and schedules are recorded as they are now, everything else as the mean since the last record.
-AS_IT_IS = ("train/n_updates", "train/learning_rate", "train/clip_range", "rollout/exploration_rate")
+AS_IT_IS = ("train/n_updates", "train/learning_rate", "train/clip_range", "rollout/exploration_rate",
+           "rollout/lost_episodes")
 EPISODE_WINDOW = 100  # finished episodes that rollout/ep_rew_mean averages, as in Stable-Baselines3
 
 
@@ -106,7 +107,7 @@ class Trainer:
                 self._fire(task)
                 self._stop_if_asked(task)
                 begin = time.perf_counter()
-                report = task.advance()
+                report = self._advance(task)
                 self.train_seconds += time.perf_counter() - begin
                 self._absorb(task, report)
             return self._finish(task)
@@ -137,6 +138,15 @@ class Trainer:
             else:
                 total[0], total[1] = total[0] + value, total[1] + 1
         self.progress.update(task.clock, self.speed(task), task.seconds, self._means)
+
+    def _advance(self, task: Task) -> Report:
+        try:
+            return task.advance()
+        except Broken as error:
+            if self.saved_at != task.clock.step:
+                self.save(task)
+            raise ToolkitError(f"{error}. A checkpoint of step {task.clock.step} is saved. "
+                               f"Continue: toolkit resume {shlex.quote(str(self.directory.path))}") from error
 
     def _stop_if_asked(self, task: Task) -> None:
         signum = self.interrupts.pending

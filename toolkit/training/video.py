@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.envs import factory
-from toolkit.envs.base import EnvSpec
 from toolkit.errors import MissingExtra, UsageError
+from toolkit.training import setup
 
 if TYPE_CHECKING:
     from toolkit.training.api import Run
@@ -26,7 +26,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None) -
     target = Path(path)
     if target.suffix not in FORMATS:
         raise UsageError(f"--video {path}: allowed suffixes are {', '.join(FORMATS)}")
-    spec = EnvSpec(env or run.facts["subject"])
+    spec = setup.env_spec(setup.plan_of(run.facts), env).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
         frames = frames_of(run, environment, seed)

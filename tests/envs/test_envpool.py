@@ -1,0 +1,42 @@
+"""EnvPool's copies give whole transitions; without the package the error says how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec
+from toolkit.errors import MissingExtra, UsageError
+
+INSTALLED = importlib.util.find_spec("envpool") is not None
+
+
+@pytest.mark.skipif(INSTALLED, reason="EnvPool is installed")
+def test_without_the_package_the_command_is_named() -> None:
+    with pytest.raises(MissingExtra, match="pip install envpool"):
+        factory.make(EnvSpec("CartPole-v1"), [1, 2], "envpool")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="EnvPool is not installed")
+def test_rows_after_an_episodes_end_are_not_valid() -> None:
+    envs = factory.make(EnvSpec("CartPole-v1"), [1, 2, 3], "envpool")
+    before, ended = envs.reset().copy(), np.zeros(3, bool)
+    for _ in range(100):
+        stepped = envs.step(np.zeros(3, np.int64))
+        valid = np.ones(3, bool) if stepped.valid is None else stepped.valid
+        np.testing.assert_array_equal(valid, ~ended)
+        # The position moves by 0.02 times the velocity, but for a reset.
+        np.testing.assert_allclose(stepped.observations[valid, 0], (before[:, 0] + 0.02 * before[:, 1])[valid], atol=1e-5)
+        before, ended = stepped.observations.copy(), stepped.terminated | stepped.truncated
+    envs.close()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="EnvPool is not installed")
+def test_what_it_does_not_have_is_named() -> None:
+    with pytest.raises(UsageError, match="EnvPool stacks frames itself"):
+        factory.make(EnvSpec("CartPole-v1", frame_stack=2), [1], "envpool")
+    with pytest.raises(UsageError, match=r"no environment 'CliffWalking-v1'|no environment"):
+        factory.make(EnvSpec("CliffWalking-v1"), [1], "envpool")

@@ -1,0 +1,94 @@
+"""The environments stepped as arrays equal gymnasium's, step for step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec
+from toolkit.envs.native import NATIVE
+from toolkit.envs.native.base import ArrayEnv
+from toolkit.errors import UsageError
+
+IDS = ["Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
+SEEDS = [3, 4, 5, 6, 7, 8]
+
+
+def opened(env_id: str, seeds: list[int] = SEEDS, **options: Any) -> Any:
+    return factory.make(EnvSpec(env_id, **options), seeds, "native")
+
+
+def actions(space: gymnasium.Space[Any], rng: np.random.Generator, state: Any, count: int) -> Any:
+    """Random actions that get somewhere: half of them push the way the copy moves; beyond the bounds now and then."""
+    speed = state[-1] if len(state) == 4 else state[1]
+    along = rng.random(count) < 0.7
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return np.where(along, 1 + np.sign(speed), rng.integers(0, 3, count)).astype(np.int64)
+    push = np.where(along, np.sign(speed), rng.uniform(-1.5, 1.5, count)) * space.high[0]  # type: ignore[attr-defined]
+    return push.astype(np.float32)[:, None]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_thousands_of_steps_are_equal(env_id: str) -> None:
+    ours = opened(env_id)
+    theirs = [gymnasium.make(env_id) for _ in SEEDS]
+    assert isinstance(ours, ArrayEnv)
+    assert ours.observation_space == theirs[0].observation_space and ours.action_space == theirs[0].action_space
+    starts = np.stack([env.reset(seed=seed)[0] for env, seed in zip(theirs, SEEDS, strict=True)])
+    np.testing.assert_array_equal(ours.reset(), starts)
+    rng, episodes = np.random.default_rng(0), {"terminated": 0, "truncated": 0}
+    for _ in range(2500):
+        chosen = actions(ours.action_space, rng, ours.state, len(SEEDS))
+        stepped = ours.step(chosen)
+        for copy, env in enumerate(theirs):
+            observation, reward, terminated, truncated, _ = env.step(chosen[copy])
+            assert (terminated, truncated and not terminated) == (stepped.terminated[copy], stepped.truncated[copy])
+            assert stepped.rewards[copy] == pytest.approx(float(reward), abs=1e-8)
+            if terminated or truncated:
+                episodes["terminated" if terminated else "truncated"] += 1
+                index = stepped.final.indices.tolist().index(copy)
+                np.testing.assert_array_equal(stepped.final.observations[index], observation)
+                observation = env.reset()[0]
+            np.testing.assert_array_equal(stepped.observations[copy], observation)
+    assert sum(episodes.values()) > 20 and (env_id == "Pendulum-v1" or episodes["terminated"] > 5)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_state_is_continued_to_the_bit(env_id: str) -> None:
+    first, second = opened(env_id), opened(env_id)
+    first.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        stepped = first.step(actions(first.action_space, rng, first.state, len(SEEDS)))
+    np.testing.assert_array_equal(second.set_state(first.get_state()), stepped.observations)
+    for _ in range(600):
+        chosen = actions(first.action_space, rng, first.state, len(SEEDS))
+        one, other = first.step(chosen), second.step(chosen)
+        np.testing.assert_array_equal(one.observations, other.observations)
+        np.testing.assert_array_equal(one.truncated, other.truncated)
+
+
+@pytest.mark.parametrize("env_id", [*IDS, "CartPole-v1"])
+def test_gymnasium_still_registers_what_they_stand_for(env_id: str) -> None:
+    spec = gymnasium.spec(env_id)
+    assert str(spec.entry_point) in NATIVE or env_id == "CartPole-v1"
+    assert isinstance(opened(env_id, SEEDS), ArrayEnv) == (env_id != "CartPole-v1")
+
+
+def test_options_and_a_time_limit_are_honoured() -> None:
+    envs = opened("Pendulum-v1", options={"g": 0.0}, max_episode_steps=7)
+    envs.reset()
+    for step in range(7):
+        stepped = envs.step(np.zeros((len(SEEDS), 1), np.float32))
+        assert stepped.truncated.all() == (step == 6)
+    with pytest.raises(UsageError, match=r"Pendulum-v1.*does not accept.*gravity"):
+        opened("Pendulum-v1", options={"gravity": 1.0})
+
+
+def test_an_environment_without_one_says_so() -> None:
+    with pytest.raises(UsageError, match="not vectorised by hand"):
+        opened("Taxi-v4")

@@ -1,0 +1,97 @@
+"""What an environment's spec asks for is what the agent sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec
+from toolkit.errors import MissingExtra
+
+
+def test_a_frame_stack_holds_the_last_observations_in_order() -> None:
+    plain, stacked = factory.make_one(EnvSpec("Pendulum-v1")), factory.make_one(EnvSpec("Pendulum-v1", frame_stack=3))
+    assert stacked.observation_space.shape == (3, 3)
+    seen = [plain.reset(seed=1)[0]]
+    np.testing.assert_array_equal(stacked.reset(seed=1)[0][-1], seen[0])
+    for torque in (0.5, -1.0, 2.0):
+        action = np.array([torque], np.float32)
+        seen.append(plain.step(action)[0])
+        last = stacked.step(action)[0]
+    np.testing.assert_array_equal(last, np.stack(seen[-3:]))
+
+
+@pytest.mark.parametrize("vectorization", ["in-process", "native", "sync"])
+def test_a_time_limit_truncates(vectorization: str) -> None:
+    envs = factory.make(EnvSpec("MountainCar-v0", max_episode_steps=5), [1, 2], vectorization)
+    envs.reset()
+    over = [envs.step(np.array([1, 1])).truncated.all() for _ in range(5)]
+    assert over == [False] * 4 + [True]
+    envs.close()
+
+
+@pytest.mark.parametrize("frame_stack", [1, 4])
+def test_atari_pictures(frame_stack: int) -> None:
+    """Needs ale-py and OpenCV; without them the error says what to install."""
+    spec = EnvSpec("ALE/Pong-v5", frame_stack=frame_stack, atari="training")
+    try:
+        env = factory.make_one(spec)
+    except MissingExtra as error:
+        assert "pip install" in str(error)
+        return
+    observation = env.reset(seed=0)[0]
+    shape = (84, 84) if frame_stack == 1 else (4, 84, 84)
+    assert np.asarray(observation).shape == shape and env.observation_space.dtype == np.uint8
+    rewards = {env.step(env.action_space.sample())[1] for _ in range(50)}
+    assert rewards <= {-1.0, 0.0, 1.0}
+
+
+class Half(gymnasium.Env[Any, Any]):
+    """Four actions of which only the even ones are allowed at even steps, the odd ones at odd steps."""
+
+    observation_space = gymnasium.spaces.Box(0, 100, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(4)
+    step_number = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.step_number = 0
+        return self._seen()
+
+    def _seen(self) -> Any:
+        mask = np.array([self.step_number % 2 == action % 2 for action in range(4)], np.int8)
+        return np.array([self.step_number], np.float32), {"action_mask": mask}
+
+    def step(self, action: Any) -> Any:
+        if action % 2 != self.step_number % 2:
+            raise ValueError(f"action {action} is not allowed now")
+        self.step_number += 1
+        observation, info = self._seen()
+        return observation, 1.0, self.step_number == 7, False, info
+
+
+gymnasium.register("toolkit-tests/Half-v0", Half)
+
+
+@pytest.mark.parametrize("agent", ["ppo", "actor-critic", "reinforce"])
+@pytest.mark.parametrize("vectorization", ["in-process", "sync"])
+def test_masked_agents_never_choose_what_is_forbidden(agent: str, vectorization: str, tmp_path: Any) -> None:
+    import toolkit
+
+    run = toolkit.train(agent, env="toolkit-tests/Half-v0", preset="none", steps=600, n_envs=3, n_steps=20, action_masking=True,
+                        vectorization=vectorization, final_episodes=4, out=str(tmp_path / "run"))
+    assert run.evaluation["returns"] == [7.0] * 4
+
+
+def test_masking_without_masks_is_refused(tmp_path: Any) -> None:
+    import toolkit
+    from toolkit.errors import UsageError
+
+    with pytest.raises(UsageError, match=r"no info\['action_mask'\]"):
+        toolkit.train("ppo", env="CartPole-v1", preset="none", steps=600, action_masking=True, out=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match="Discrete or MultiDiscrete"):
+        toolkit.train("ppo", env="Pendulum-v1", preset="none", steps=600, action_masking=True, out=str(tmp_path / "other"))

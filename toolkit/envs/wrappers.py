@@ -1,0 +1,42 @@
+"""The wrappers that an `EnvSpec` asks for, in their order; gymnasium's own, with the field's usual settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from toolkit.envs.base import EnvSpec
+from toolkit.errors import MissingExtra
+
+Env = gymnasium.Env[Any, Any]
+ATARI_SCREEN, ATARI_SKIP, ATARI_NOOPS = 84, 4, 30  # Mnih et al., 2015, extended data table 1
+
+
+def wrap(env: Env, spec: EnvSpec) -> Env:
+    """``env`` as ``spec`` wants it seen."""
+    if spec.atari:
+        env = atari(env, spec.atari == "training")
+    if spec.frame_stack > 1:
+        env = gymnasium.wrappers.FrameStackObservation(env, spec.frame_stack)
+    return env
+
+
+def atari(env: Env, training: bool) -> Env:
+    """Grey pictures of 84 x 84, every fourth frame, random starts (Mnih et al., 2015).
+
+    While training, a lost life ends the episode and rewards are cut to their sign. The environment
+    must be made with ``frameskip=1``; `factory.make_one` sees to that.
+    Raises MissingExtra without OpenCV.
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"Atari preprocessing needs OpenCV ({error}). "
+                           "Install it: pip install opencv-python-headless") from error
+    env = gymnasium.wrappers.AtariPreprocessing(env, ATARI_NOOPS, ATARI_SKIP, ATARI_SCREEN, terminal_on_life_loss=training)
+    return gymnasium.wrappers.TransformReward(env, sign) if training else env
+
+
+def sign(reward: Any) -> float:
+    return float(reward > 0) - float(reward < 0)
