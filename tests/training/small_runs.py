@@ -109,9 +109,10 @@ def _arm(die: Die) -> None:
 
 def _points() -> dict[str, tuple[Any, str, bool]]:
     """Where a process may die: object, attribute, and whether the step counts instead of the calls."""
-    from toolkit.training import checkpoints, evaluation, tasks, trainer
+    from toolkit.training import checkpoints, evaluation, supervised, tasks, trainer
 
-    return {"step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
+    return {"supervised step": (supervised.SupervisedTask, "advance", True),
+            "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "play": (evaluation, "play", False), "evaluate": (tasks.OnlineTask, "evaluate", True),
             "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),
             "rename": (os, "rename", False), "link": (checkpoints.Checkpoints, "link", False),

@@ -15,7 +15,7 @@ from toolkit.config import FALSE, TRUE, Part, Setting
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
-from toolkit.training.resolve import ENV_PREFIX, all_settings
+from toolkit.training.resolve import ENV_PREFIX, all_settings, with_data_file
 
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
@@ -112,7 +112,7 @@ def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
         word, equals, value = token.partition("=")
         if word.startswith("--") and setting_name(word) in parts:
             chosen[setting_name(word)] = value if equals else following
-    return all_settings(entry, chosen)
+    return all_settings(entry, with_data_file(chosen, entry))
 
 
 def setting_name(word: str) -> str:
@@ -138,6 +138,7 @@ def write_settings(entry: Entry, flags: Mapping[str, str], formatter: click.Help
     own = {item.name for item in entry.settings}
     sections: dict[str, list[tuple[str, str]]] = {f"Settings of {entry.name}": []}
     common: list[tuple[str, str]] = []
+    flags = with_data_file(flags, entry)
     known = all_settings(entry, {name: value for name, value in flags.items() if "." not in name})
     for name, item in known.items():
         row = (flag_text(name, item), help_text(item))

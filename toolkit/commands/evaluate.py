@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from toolkit.commands import _output as output
+from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
 
 
@@ -14,22 +17,48 @@ from toolkit.training.run_directory import find_run
 @click.option("--env", metavar="ID", help="Another environment than the run's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the evaluation; without it the run's own.")
 @click.option("--video", metavar="FILE", help="Film the first episode: .gif or .mp4.")
+@click.option("--data", metavar="NAME_OR_FILE", help="For a task's run: other data than the run's held-out split.")
+@click.option("--plots", metavar="DIR", help="For a task's run: confusion matrix and ROC curves as PNG, into this folder.")
 @output.json_option
-def evaluate_command(run: str, episodes: int, env: str | None, seed: int | None, video: str | None, as_json: bool) -> None:
-    """Evaluate RUN (a run folder, one of its checkpoints, or latest) with deterministic actions.
+def evaluate_command(run: str, episodes: int, env: str | None, seed: int | None, video: str | None, data: str | None,
+                     plots: str | None, as_json: bool) -> None:
+    """Evaluate RUN (a run folder, one of its checkpoints, or latest): an agent with deterministic actions, a task's
+    model on held-out data.
 
     The result is printed and kept in RUN/evaluations; none is ever overwritten.
     """
-    find_run(run)
+    directory, _ = find_run(run)
+    kind = directory.read()["kind"]
+    others: dict[str, object] = {"--data": data, "--plots": plots}
+    if kind == "task":
+        others = {"--env": env, "--seed": seed, "--video": video}
+    for flag, value in others.items():
+        if value is not None:
+            raise UsageError(f"{flag} does not go with {run}, the run of {'an' if kind == 'agent' else 'a'} {kind}")
     from toolkit.training.api import load
+    from toolkit.training.supervised_run import TaskRun
 
     loaded = load(run)
+    if isinstance(loaded, TaskRun):
+        evaluation = loaded.evaluate(data)
+        if plots:
+            from toolkit.training.supervised_plots import draw
+
+            for path in draw(evaluation, plots):
+                output.talk(f"wrote {path}")
+        show(dict(evaluation.summary), as_json)
+        return
     summary = dict(loaded.evaluate(episodes, env, seed).summary)
     if video:
         from toolkit.training.video import film
 
         film(loaded, video, env, seed)
         output.talk(f"wrote {video}")
+    show(summary, as_json)
+
+
+def show(summary: dict[str, Any], as_json: bool) -> None:
+    """Print what an evaluation found."""
     if as_json:
         output.emit(summary)
     else:

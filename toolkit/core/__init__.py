@@ -1,11 +1,93 @@
-"""Tensor pieces: seeding, devices, flat parameters, optimizers, schedules, saveable state."""
+"""Tensor pieces: ops, layers, losses, optimizers, schedules, metrics; tables; seeding, devices, state."""
 
 from toolkit.registry import Declarer
+
+SKLEARN = {"sklearn": "pip install scikit-learn"}
 
 
 def declare(registry: Declarer) -> None:
     """The room's components."""
-    registry.add("scheduler", "constant", "toolkit.core.schedules:constant",
-                 summary="Keeps the value where it starts.")
-    registry.add("scheduler", "linear", "toolkit.core.schedules:linear",
+    declare_training(registry)
+    declare_tables(registry)
+
+
+def declare_training(registry: Declarer) -> None:
+    """What every task is trained with."""
+    configs, schedules, metrics = "toolkit.core.configs", "toolkit.core.schedules", "toolkit.core.metrics"
+    registry.add("scheduler", "constant", f"{schedules}:constant", summary="Keeps the value where it starts.")
+    registry.add("scheduler", "linear", f"{schedules}:linear",
                  summary="Falls in a straight line from the value to zero at the end of the budget.")
+    registry.add("scheduler", "warmup", f"{schedules}:warmup", config=f"{configs}:WarmupConfig",
+                 summary="Rises from zero in a straight line, then stays.")
+    registry.add("scheduler", "warmup-linear", f"{schedules}:warmup_linear", config=f"{configs}:WarmupConfig",
+                 summary="Rises from zero, then falls to zero, both in straight lines.")
+    registry.add("scheduler", "cosine", f"{schedules}:cosine", config=f"{configs}:CosineConfig",
+                 summary="Rises from zero, then falls along half a cosine.")
+    registry.add("scheduler", "step", f"{schedules}:step", config=f"{configs}:StepConfig",
+                 summary="Falls by a factor at even distances.")
+    registry.add("scheduler", "one-cycle", f"{schedules}:one_cycle", config=f"{configs}:OneCycleConfig",
+                 summary="Up and down once, along cosines, to almost nothing.")
+    registry.add("scheduler", "plateau", f"{schedules}:plateau", config=f"{configs}:PlateauConfig",
+                 summary="Falls by a factor when evaluations stop getting better; for tasks on data.")
+    optimizers = "toolkit.core.torch_optimizers"
+    registry.add("optimizer", "sgd", f"{optimizers}:sgd", config=f"{configs}:SGDConfig",
+                 summary="Stochastic gradient descent with momentum.")
+    registry.add("optimizer", "adam", f"{optimizers}:adam", config=f"{configs}:AdamConfig",
+                 summary="Steps of the mean gradient over the root of the mean square.")
+    registry.add("optimizer", "adamw", f"{optimizers}:adamw", config=f"{configs}:AdamWConfig",
+                 summary="Adam with decoupled weight decay on matrices.")
+    registry.add("optimizer", "rmsprop", f"{optimizers}:rmsprop", config=f"{configs}:RMSpropConfig",
+                 summary="Gradients over the root of their running mean square.")
+    losses = "toolkit.core.losses"
+    registry.add("loss", "cross-entropy", f"{losses}:CrossEntropy", config=f"{configs}:CrossEntropyConfig",
+                 summary="Negative log-probability of the right class.")
+    registry.add("loss", "focal", f"{losses}:Focal", config=f"{configs}:FocalConfig",
+                 summary="Cross-entropy in which easy examples count less.")
+    registry.add("loss", "mse", f"{losses}:MSE", summary="Mean squared error.")
+    registry.add("loss", "huber", f"{losses}:Huber", config=f"{configs}:HuberConfig",
+                 summary="Squared error near zero, absolute error further out.")
+    registry.add("loss", "ctc", f"{losses}:CTC", config=f"{configs}:CTCConfig",
+                 summary="All alignments of a short target with a long input.")
+    for name, summary in METRICS.items():
+        registry.add("metric", name, f"{metrics}:{name}", summary=summary)
+
+
+METRICS = {
+    "accuracy": "Share of predictions that are right.",
+    "precision": "Of what was predicted as a class, the share that is; mean over classes.",
+    "recall": "Of what is a class, the share that was found; mean over classes.",
+    "f1": "Harmonic mean of precision and recall; mean over classes.",
+    "auc": "Chance that an example of a class outscores one of another.",
+    "confusion": "Counts of each target class against each predicted one.",
+    "perplexity": "How many equally likely tokens the model is as unsure as.",
+    "mse": "Mean squared error.",
+    "mae": "Mean absolute error.",
+    "r2": "Share of the target's variance that is explained.",
+}
+
+
+def declare_tables(registry: Declarer) -> None:
+    """Files, bundled tables, and the tasks on them."""
+    configs, files, tables = "toolkit.core.configs", "toolkit.core.data.files", "toolkit.core.data.sklearn_tables"
+    registry.add("task", "tabular-classification", "toolkit.core.tabular:TabularClassification",
+                 config=f"{configs}:TabularClassificationConfig", presets="toolkit.core:presets/tabular.toml",
+                 summary="Predict a column of classes from the other columns.")
+    registry.add("task", "tabular-regression", "toolkit.core.tabular:TabularRegression",
+                 config=f"{configs}:TabularRegressionConfig", summary="Predict a column of numbers from the other columns.")
+    registry.add("model", "mlp", "toolkit.core.models.mlp:MLPModel", config=f"{configs}:MLPModelConfig",
+                 summary="Fully connected layers from columns to outputs.")
+    registry.add("dataset", "csv", f"{files}:CSVDataset", config=f"{configs}:CSVConfig", accepts=(".csv", ".tsv"),
+                 summary="Rows of a CSV or TSV file with a header.")
+    registry.add("dataset", "jsonl", f"{files}:JSONLinesDataset", config=f"{configs}:FileConfig",
+                 accepts=(".jsonl", ".ndjson"), summary="One JSON object a line.")
+    registry.add("dataset", "parquet", f"{files}:ParquetDataset", config=f"{configs}:FileConfig", accepts=(".parquet",),
+                 extras={"pyarrow": "pip install pyarrow"}, summary="Rows of a Parquet file.")
+    registry.add("dataset", "text", f"{files}:TextDataset", config=f"{configs}:TextFileConfig", accepts=(".txt", ".md"),
+                 summary="Plain text: the file, its paragraphs or its lines.")
+    registry.add("dataset", "iris", f"{tables}:Iris", extras=SKLEARN, summary="150 flowers of three kinds; four lengths.")
+    registry.add("dataset", "wine", f"{tables}:Wine", extras=SKLEARN, summary="178 wines of three growers; 13 analyses.")
+    registry.add("dataset", "digits", f"{tables}:Digits", extras=SKLEARN, summary="1,797 handwritten digits of 8 x 8 points.")
+    registry.add("dataset", "breast-cancer", f"{tables}:BreastCancer", extras=SKLEARN,
+                 summary="569 tumours, malignant or benign; 30 measurements.")
+    registry.add("dataset", "diabetes", f"{tables}:Diabetes", extras=SKLEARN,
+                 summary="442 patients; the progression of their disease after a year (a number).")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,28 +19,15 @@ from toolkit.training import setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
 from toolkit.training.resolve import plan, read_file
 from toolkit.training.run_directory import RunDirectory, find_run
+from toolkit.training.supervised_run import RunFolder, TaskRun
 
 
-class Run:
-    """A run on the disk: its policy, its evaluation, and the facts about it."""
+class Run(RunFolder):
+    """The run of an agent: its policy and how it plays."""
 
     def __init__(self, directory: RunDirectory, step: int | None = None) -> None:
-        self.directory, self.step = directory, step
+        super().__init__(directory, step)
         self._agent: Agent | None = None
-
-    @property
-    def path(self) -> Path:
-        return self.directory.path
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The content of ``run.json``."""
-        return self.directory.read()
-
-    @property
-    def evaluation(self) -> Mapping[str, Any]:
-        """The evaluation at the end of the run: ``{"mean_return", "std_return", "episodes", "returns"}``."""
-        return dict(self.facts.get("evaluation", {}))
 
     @property
     def agent(self) -> Agent:
@@ -110,16 +96,21 @@ def alike(one: gymnasium.Space[Any], other: gymnasium.Space[Any]) -> bool:
 
 
 def train(name: str, *, config: str | None = None, preset: str | None = None, out: str | None = None,
-          init_from: str | None = None, **settings: Any) -> Run:
+          init_from: str | None = None, **settings: Any) -> Run | TaskRun:
     """Train as ``toolkit run NAME`` does. ``settings`` are its flags: ``env="CartPole-v1", steps=50_000``.
 
     Settings of parts are given as a dictionary: ``network={"name": "mlp", "hidden_sizes": (64, 64)}``.
     """
     entry = registry.get(("agent", "task"), name)
     resolved = plan(entry, flatten(settings), read_file(config) if config else None, preset)
-    return Run(setup.start(resolved, out, init_from).directory)
+    return opened(setup.start(resolved, out, init_from).directory)
 
 
-def load(run: str | Path) -> Run:
+def load(run: str | Path) -> Run | TaskRun:
     """A run by its folder, a checkpoint's folder, or ``latest``. Loading executes nothing from it."""
-    return Run(*find_run(str(run)))
+    return opened(*find_run(str(run)))
+
+
+def opened(directory: RunDirectory, step: int | None = None) -> Run | TaskRun:
+    """The run of an agent or of a task."""
+    return TaskRun(directory, step) if directory.read().get("kind") == "task" else Run(directory, step)

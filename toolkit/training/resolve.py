@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class Plan:
 
     @property
     def subject(self) -> str:
-        """The environment id, or the name of the data."""
-        return str(self.config.values.get("env") or self.config.values.get("data") or "")
+        """The environment id, or the name of the data, a file's without its folder and ending."""
+        path = self.config.values.get("data.path")
+        return Path(path).stem if path else str(self.config.values.get("env") or self.config.values.get("data") or "")
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -41,8 +42,35 @@ class Plan:
 
 def base_settings(entry: Entry) -> list[Setting]:
     """The knobs that belong to NAME's run without any part: the run's, then the component's own."""
-    online = settings_of(OnlineConfig) if entry.kind == "agent" else ()
-    return [*settings_of(RunConfig), *online, *entry.settings]
+    if entry.kind == "agent":
+        return [*settings_of(RunConfig), *settings_of(OnlineConfig), *entry.settings]
+    # The budget of a task on data is in epochs unless it is given in steps.
+    run = [replace(item, default=None, optional=True) if item.name == "steps" else item for item in settings_of(RunConfig)]
+    return [*run, *entry.settings]
+
+
+def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry = registry) -> dict[str, Any]:
+    """``data = "reviews.csv"`` as the data set that reads such files, and its path: ``data = "csv", data.path = ...``.
+
+    A name with a dot or a slash is a path. The data sets are those that the task ``accepts``, or all.
+    Raises UsageError when there is no such file, or none reads its kind.
+    """
+    text = settings.get("data")
+    if not isinstance(text, str) or entry.kind != "task" or not ("/" in text or "." in text) or "data.path" in settings:
+        return dict(settings)
+    path = Path(text).expanduser()
+    readers = [item for item in source.entries("dataset") if not entry.accepts or item.name in entry.accepts]
+    if text in (item.id for item in readers):
+        return dict(settings)
+    if not path.exists():
+        raise UsageError(f"--data {text}: there is no such file. Data sets by name: toolkit list dataset")
+    ending = "/" if path.is_dir() else path.suffix.lower()
+    for item in readers:
+        if ending in item.accepts:
+            return {**settings, "data": item.name, "data.path": str(path.resolve())}
+    known = sorted({ending for item in readers for ending in item.accepts})
+    raise UsageError(f"--data {text}: no data set of {entry.name} reads {ending or 'files without an ending'}. "
+                     f"Allowed: {', '.join(known)}.")
 
 
 def all_settings(entry: Entry, values: Mapping[str, Any], source: Registry = registry) -> dict[str, Setting]:
@@ -67,8 +95,6 @@ def _expand(settings: Any, prefix: str, values: Mapping[str, Any], known: dict[s
 
 def _with_options(settings: tuple[Setting, ...], part: Part) -> list[Setting]:
     """The settings of a part, with the options that its declaration gives as their defaults."""
-    from dataclasses import replace
-
     return [replace(item, default=part.options[item.name]) if item.name in part.options else item for item in settings]
 
 
@@ -79,7 +105,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     Raises ConfigError for unknown names and values that are not allowed, UnknownComponent for parts.
     """
     flags = {name if name.startswith(ENV_PREFIX) else name.replace("-", "_"): value for name, value in flags.items()}
-    file = file or {}
+    flags, file = with_data_file(flags, entry, source), with_data_file(file or {}, entry, source)
     subject = str(flags.get("env") or flags.get("data") or file.get("env") or file.get("data") or "")
     used, table = choose(entry, subject, preset)
     layers: list[tuple[str, Mapping[str, Any]]] = [("preset", table), ("file", file), ("flag", flags)]
@@ -100,13 +126,21 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
             lookup(known, name)
     if entry.kind == "agent" and not resolved.values["env"]:
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
+    if entry.kind == "task":
+        check_data(entry, resolved)
     return Plan(entry, resolved, used)
+
+
+def check_data(entry: Entry, resolved: Resolved) -> None:
+    """Raise UsageError without data, or with two budgets."""
+    if "data" in resolved.values and not resolved.values["data"]:
+        raise UsageError(f"{entry.name} needs data: toolkit run {entry.name} --data NAME_OR_FILE (names: toolkit list dataset)")
+    if resolved.origins["steps"] == resolved.origins.get("epochs") == "flag":
+        raise UsageError("--steps and --epochs are both given; allowed: one of them")
 
 
 def read(item: Setting, name: str, value: Any) -> Any:
     """``value`` checked, or parsed when it is text for something else; messages carry the dotted name."""
-    from dataclasses import replace
-
     named = replace(item, name=name)
     if isinstance(value, str) and (item.many or item.type != "str"):
         return named.parse(value)

@@ -25,6 +25,7 @@ from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
 from toolkit.training.resolve import Plan, options_of
 from toolkit.training.run_directory import RunDirectory, library_versions, machine
+from toolkit.training.supervised import Learner, SupervisedTask, make_supervised
 from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
 from toolkit.training.trainer import Intervals, Outcome, Trainer
 
@@ -51,7 +52,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
                 initialise_from(task, init_from)
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
-            trainer = make_trainer(directory, plan)
+            trainer = make_trainer(directory, plan, task.unit)
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()
@@ -81,8 +82,10 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
     with denormals_flushed():
         task = make_task(plan)
         try:
-            trainer = make_trainer(directory, plan)
+            trainer = make_trainer(directory, plan, task.unit)
             trainer.restore(task, states, end)
+            if steps is not None:
+                task.clock.budget = steps  # also where an evaluation had stopped the run early
             checkpoints.set_aside(after=begin)
             directory.write({**reopened(facts, end is not None), "config": plan.config.json()})
             return Session(directory, run(trainer, task), begin, begin)
@@ -153,7 +156,36 @@ def make_task(plan: Plan) -> Task:
     torch.set_num_threads(values["threads"])
     streams = Streams(values["seed"])
     torch.manual_seed(streams.seed("torch"))
-    return make_online_task(plan, streams)
+    return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams)
+
+
+def make_data_task(plan: Plan, streams: Streams) -> Task:
+    """A task on a data set; a budget in epochs is written into the plan as steps."""
+    values = plan.config.values
+    options = options_of(plan.entry, plan.config)
+    part = options["data"]
+    clock = Clock(values["steps"] or 0)
+    task = make_supervised(plan.entry.id, options, registry.make("dataset", part.name, **part.options), clock, streams,
+                           devices.select(values["device"]))
+    number = values.get("folds", 0)
+    if number:
+        add_folds(task, plan, options, number)
+    if values["steps"] is None:
+        clock.budget = max(1, round(values["epochs"] * task.loader.units_per_epoch))
+        plan.config.set("steps", clock.budget, "epochs")
+    return task
+
+
+def add_folds(task: SupervisedTask, plan: Plan, options: Mapping[str, Any], number: int) -> None:
+    """Cross-validate at the end of the run as well, each fold for as many epochs as the run."""
+    from toolkit.training.supervised_folds import cross_validate
+
+    if number < 2:
+        raise UsageError(f"--folds {number}: allowed are 0 for none, or at least 2")
+    values, part = plan.config.values, options["data"]
+    task.after_training = lambda should_stop: cross_validate(
+        lambda: registry.make("task", plan.entry.id, **options), registry.make("dataset", part.name, **part.options), number,
+        task.clock.budget / task.loader.units_per_epoch, values["seed"], task.device, should_stop)
 
 
 def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
@@ -194,7 +226,7 @@ def make_agent(name: str, config: Resolved, observation_space: Any, action_space
     return agent
 
 
-def make_trainer(directory: RunDirectory, plan: Plan) -> Trainer:
+def make_trainer(directory: RunDirectory, plan: Plan, unit: str) -> Trainer:
     values = plan.config.values
     steps = values["steps"]
 
@@ -204,7 +236,7 @@ def make_trainer(directory: RunDirectory, plan: Plan) -> Trainer:
     intervals = Intervals(every("record_every", RECORDS), every("evaluate_every", EVALUATIONS),
                           every("checkpoint_every", CHECKPOINTS), values["checkpoint_seconds"])
     title = f"{plan.entry.name} on {plan.subject}, seed {values['seed']}"
-    return Trainer(directory, make_recorder(directory.path), intervals, make_progress(title, OnlineTask.unit))
+    return Trainer(directory, make_recorder(directory.path), intervals, make_progress(title, unit))
 
 
 def describe(plan: Plan, task: Task) -> dict[str, Any]:
@@ -259,6 +291,18 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
     return agent
 
 
+def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
+    """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
+    plan = plan_of(directory.read())
+    if plan.entry.kind != "task":
+        raise UsageError(f"{directory.path} is a run of the agent {plan.entry.name!r}, which has no model of data. "
+                         f"Judge it: toolkit evaluate {directory.path}")
+    states = directory.checkpoints.load(newest(directory) if step is None else step)
+    torch.set_num_threads(plan.config.values["threads"])
+    device = devices.select("cpu" if not torch.cuda.is_available() else plan.config.values["device"])
+    return Learner.load(plan.entry.id, options_of(plan.entry, plan.config), states, device)
+
+
 def newest(directory: RunDirectory) -> int:
     """The final checkpoint, or the last one of an unfinished run."""
     final = directory.checkpoints.linked("final")
@@ -276,15 +320,15 @@ def initialise_from(task: Task, run_text: str) -> None:
 
     directory, step = find_run(run_text)
     states = directory.checkpoints.load(newest(directory) if step is None else step)
-    state = states["agent"]
-    if not isinstance(task, OnlineTask):
-        raise UsageError("--init-from is for agents")
-    initialise = getattr(task.agent, "initialise", None)
-    if initialise is None:
-        raise UsageError(f"--init-from: {type(task.agent).__name__} cannot start from another run")
+    learner: Any = task.agent if isinstance(task, OnlineTask) else task
+    state = states.get("agent") if isinstance(task, OnlineTask) else states
+    initialise = getattr(learner, "initialise", None)
+    if initialise is None or state is None:
+        raise UsageError(f"--init-from: {type(learner).__name__} cannot start from the run {run_text}")
     try:
         initialise(state)
     except (KeyError, RuntimeError) as error:
         first = str(error).strip().split("\n")[-1].strip()
-        raise UsageError(f"--init-from {run_text}: its parameters do not fit this agent ({first}). "
-                         "Use the same agent, network and spaces") from error
+        raise UsageError(f"--init-from {run_text}: its parameters do not fit this {'agent' if isinstance(task, OnlineTask) else 'task'} "
+                         f"({first}). Use the same {'agent, network and spaces' if isinstance(task, OnlineTask) else 'model and data'}"
+                         ) from error

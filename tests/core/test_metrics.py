@@ -1,0 +1,83 @@
+"""Metrics beside scikit-learn's, and laws they keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.core import metrics
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+sklearn = pytest.importorskip("sklearn.metrics")
+classes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+@given(classes)
+@settings(max_examples=60, deadline=None)
+def test_class_metrics_equal_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    predicted, wanted = np.array(pairs).T
+    options = {"average": "macro", "zero_division": 0}
+    assert metrics.accuracy(predicted, wanted) == pytest.approx(sklearn.accuracy_score(wanted, predicted))
+    assert metrics.f1(predicted, wanted) == pytest.approx(sklearn.f1_score(wanted, predicted, **options))
+    assert metrics.precision(predicted, wanted) == pytest.approx(sklearn.precision_score(wanted, predicted, **options))
+    assert metrics.recall(predicted, wanted) == pytest.approx(sklearn.recall_score(wanted, predicted, **options))
+    assert (metrics.confusion(predicted, wanted, 4) == sklearn.confusion_matrix(wanted, predicted, labels=range(4))).all()
+
+
+def test_auc_equals_scikit_learns_with_ties_and_many_classes() -> None:
+    generator = np.random.default_rng(0)
+    scores, wanted = generator.integers(0, 5, 80) / 5, generator.integers(0, 2, 80)
+    assert metrics.auc(scores, wanted) == pytest.approx(sklearn.roc_auc_score(wanted, scores))
+    shares = generator.dirichlet(np.ones(3), 90)
+    wanted = generator.integers(0, 3, 90)
+    assert metrics.auc(shares, wanted) == pytest.approx(sklearn.roc_auc_score(wanted, shares, multi_class="ovr"))
+    pairs = np.stack([1 - scores, scores], 1)
+    assert metrics.auc(pairs, generator.integers(0, 2, 80)) != 0.5
+    with pytest.raises(UsageError, match="two classes"):
+        metrics.auc([0.1, 0.2], [1, 1])
+
+
+def test_numbers_equal_scikit_learns() -> None:
+    generator = np.random.default_rng(1)
+    wanted = generator.normal(size=50)
+    predicted = wanted + generator.normal(size=50)
+    for ours, theirs in ((metrics.mse, sklearn.mean_squared_error), (metrics.mae, sklearn.mean_absolute_error),
+                         (metrics.r2, sklearn.r2_score)):
+        assert ours(predicted, wanted) == pytest.approx(theirs(wanted, predicted))
+
+
+def test_roc_goes_from_corner_to_corner_and_its_area_is_the_auc() -> None:
+    generator = np.random.default_rng(2)
+    scores, wanted = generator.normal(size=60), generator.integers(0, 2, 60)
+    false, true = metrics.roc(scores, wanted)
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(true, false) == pytest.approx(metrics.auc(scores, wanted))
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_wilsons_interval_holds_the_share(right: int, more: int) -> None:
+    low, high = metrics.wilson(right, right + more)
+    assert 0 <= low <= right / (right + more) <= high <= 1
+
+
+def test_the_bootstrap_narrows_with_more_data() -> None:
+    generator = np.random.default_rng(3)
+    widths = []
+    for count in (20, 2000):
+        wanted = generator.integers(0, 2, count)
+        low, high = metrics.bootstrap(metrics.accuracy, generator.integers(0, 2, count), wanted)
+        assert low < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in registry.entries("metric", plugins=False) if entry.name != "auc"])
+def test_nothing_and_unequal_shapes_are_refused(name: str) -> None:
+    metric = registry.make("metric", name)
+    with pytest.raises(UsageError, match="as many predictions as targets"):
+        metric([], [])
+    with pytest.raises(UsageError, match="shapes"):
+        metric([1, 0], [1])

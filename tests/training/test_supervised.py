@@ -1,0 +1,171 @@
+"""Tasks on data, by the command line: they learn, resume to the bit, stop early, and say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from small_runs import Die, command, copy_of, outcome
+
+from toolkit.registry import registry
+
+pytest.importorskip("sklearn")
+TABLES = ["tabular-classification", "tabular-regression"]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A table with gaps, words and numbers; the class follows from them, and so does the number."""
+    generator = random.Random(0)
+    lines = ["age,town,income,note,risk,score"]
+    for _ in range(160):
+        age, town = generator.randint(18, 80), generator.choice(["Bonn", "Köln", "Ulm"])
+        risk = "high" if age > 50 or town == "Ulm" else "low"
+        shown = "" if generator.random() < 0.1 else str(age)
+        lines.append(f"{shown},{town},{generator.gauss(3, 1):.2f},same,{risk},{age / 10 + len(town):.1f}")
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run_words(task: str, path: Path, *more: str) -> list[str]:
+    target, other = ("risk", "score") if task == "tabular-classification" else ("score", "risk")
+    return ["run", task, "--data", str(path), "--target", target, "--ignore", other, "--epochs", "12", "--batch-size", "16",
+            "--model.dropout", "0.1", *more]
+
+
+def test_a_users_table_is_learned_and_the_run_names_it(people: Path, tmp_path: Path) -> None:
+    done = command(*run_words(TABLES[0], people, "--epochs", "60", "--json"), cwd=tmp_path).json
+    assert done["evaluation"]["accuracy"] >= 0.8
+    assert done["steps"] == 60 * 128  # 160 rows less a fifth held out
+    assert Path(done["run"]).name.startswith("tabular-classification-people-s0-")
+    facts = json.loads((Path(done["run"]) / "run.json").read_text())
+    assert facts["config"]["steps"] == {"value": 7680, "origin": "epochs"} and facts["unit"] == "examples"
+    again = command("evaluate", "latest", "--json", cwd=tmp_path).json
+    assert again == done["evaluation"]
+
+
+@pytest.mark.parametrize(("task", "die", "extra"), [
+    (TABLES[0], Die("supervised step", 700), ()), (TABLES[0], Die("part", 8), ("--scheduler", "plateau")),
+    (TABLES[1], Die("supervised step", 500), ("--prefetch", "2", "--accumulate", "2"))], ids=["step", "save", "prefetch"])
+def test_a_killed_run_goes_on_to_the_bit(people: Path, tmp_path: Path, task: str, die: Die, extra: tuple[str, ...]) -> None:
+    words = run_words(task, people, "--checkpoint-every", "300", *extra)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert command(*words, "--out", str(whole), cwd=tmp_path).code == 0
+    assert command(*words, "--out", str(broken), cwd=tmp_path, die=die).code == -9
+    assert command("resume", str(broken), cwd=tmp_path).code == 0
+    assert outcome(broken) == outcome(whole)
+
+
+def test_early_stopping_ends_the_run_and_can_be_extended(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--epochs", "400", "--patience", "2", "--evaluate-every", "640", "--out", "run",
+                      "--json")
+    done = command(*words, cwd=tmp_path).json
+    assert done["steps"] < 400 * 128
+    more = command("resume", "run", "--steps", str(done["steps"] + 128), "--json", cwd=tmp_path).json
+    assert more["steps"] == done["steps"] + 128
+
+
+def test_changed_data_is_refused_on_resume(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--out", "run")
+    assert command(*words, cwd=tmp_path).code == 0
+    people.write_text(people.read_text() + "30,Ulm,2.0,same,high,3.0\n" * 10)
+    done = command("resume", "run", "--steps", "9999", cwd=tmp_path)
+    assert done.code == 2 and "the data has changed since the run began: it had 128 training examples" in done.err
+
+
+def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "first"), cwd=tmp_path).code == 0
+    done = command(*run_words(TABLES[0], people, "--epochs", "0.1", "--learning-rate", "1e-9", "--init-from", "first", "--json"),
+                   cwd=tmp_path).json
+    first = command("evaluate", "first", "--json", cwd=tmp_path).json
+    assert done["evaluation"]["accuracy"] == first["accuracy"]
+    wrong = command(*run_words(TABLES[0], people, "--init-from", "first", "--model.hidden-sizes", "9"), cwd=tmp_path)
+    assert wrong.code == 2 and "do not fit" in wrong.err
+
+
+def test_folds_give_intervals_and_a_p_value(people: Path, tmp_path: Path) -> None:
+    found = command(*run_words(TABLES[0], people, "--folds", "4", "--epochs", "30", "--json"), cwd=tmp_path).json["evaluation"]
+    assert found["accuracy/cv_low"] < found["accuracy/cv"] < found["accuracy/cv_high"]
+    assert found["folds"] == 4 and found["p_value/cv"] < 0.05 and found["baseline/cv"] < found["accuracy/cv"]
+
+
+def test_pictures_and_other_data(people: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
+    done = command("evaluate", "run", "--data", str(people), "--plots", "pictures", "--json", cwd=tmp_path)
+    assert 0.5 < done.json["accuracy"] <= 1
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"confusion-test.png", "roc-test.png"}
+    assert len(list((tmp_path / "run" / "evaluations").iterdir())) > 1
+
+
+def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -> None:
+    head, *rows = people.read_text().splitlines()
+    words = ["train"] * 100 + ["dev"] * 30 + ["test"] * 30
+    people.write_text("\n".join([head + ",split", *(f"{row},{word}" for row, word in zip(rows, words, strict=True))]))
+    found = command(*run_words(TABLES[0], people, "--json"), cwd=tmp_path).json
+    assert found["steps"] == 1200 and {"accuracy", "accuracy/validation"} <= set(found["evaluation"])
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ((), "tabular-classification needs data: toolkit run tabular-classification --data NAME_OR_FILE"),
+    (("--data", "none.csv"), "--data none.csv: there is no such file"),
+    (("--data", "iri"), "unknown dataset 'iri'. Did you mean 'iris'"),
+    (("--data", "iris", "--steps", "3", "--epochs", "2"), "--steps and --epochs are both given"),
+    (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
+    (("--data", "iris", "--batch-sise", "3"), "Did you mean '--batch-size'"),
+    (("--data", "iris", "--model", "mpl"), "unknown model 'mpl'. Did you mean 'mlp'"),
+    (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or at least 2"),
+    (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
+    (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
+    (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
+    (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no usable 'b': rows 2"),
+    (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])
+def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
+    (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
+    (tmp_path / "x.xls").write_text("")
+    done = command("run", TABLES[0], *words, cwd=tmp_path)
+    assert done.code == 2 and message in done.err and "Traceback" not in done.err
+
+
+def test_an_agents_and_a_tasks_flags_do_not_mix(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
+    done = command("evaluate", "run", "--env", "CartPole-v1", cwd=tmp_path)
+    assert done.code == 2 and "--env does not go with run, the run of a task" in done.err
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".tsv"])
+def test_other_files_give_the_same_rows(people: Path, tmp_path: Path, suffix: str) -> None:
+    reader = registry.get("dataset", {".tsv": "csv"}.get(suffix, suffix[1:]))
+    rows = registry.make("dataset", "csv", path=str(people)).splits()["train"]
+    path = people.with_suffix(suffix)
+    if suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif suffix == ".tsv":
+        path.write_text("\n".join("\t".join(row) for row in [list(rows[0]), *(row.values() for row in rows)]))
+    else:
+        pytest.importorskip("pyarrow")
+        from pyarrow import Table, parquet
+
+        parquet.write_table(Table.from_pylist(rows), path)
+    assert suffix in reader.accepts
+    assert registry.make("dataset", reader.name, path=str(path)).splits()["train"] == rows
+
+
+def test_a_copy_of_a_run_answers_without_its_data(people: Path, tmp_path: Path) -> None:
+    from toolkit.training.api import load
+    from toolkit.training.supervised_run import TaskRun
+
+    assert command(*run_words(TABLES[1], people, "--out", "first", "--epochs", "150"), cwd=tmp_path).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    run = load(copy_of(tmp_path / "first", tmp_path / "elsewhere"))
+    people.unlink()
+    assert isinstance(run, TaskRun)
+    row = {"age": "40", "town": "Ulm", "income": "3", "note": "same"}
+    near = run.predict(row)["value"]
+    assert abs(near - 7.0) < 1.5
+    both = run.predict([row, {**row, "town": "unheard of"}])
+    assert round(both[0]["value"], 4) == round(near, 4) != round(both[1]["value"], 4)

@@ -1,0 +1,1 @@
+"""Data sets: files by their endings, and scikit-learn's bundled tables."""

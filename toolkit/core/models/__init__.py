@@ -1,0 +1,1 @@
+"""Models that no room of their own claims."""

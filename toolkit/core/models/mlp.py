@@ -1,0 +1,42 @@
+"""Fully connected layers from columns to outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.core.configs import MLPModelConfig
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU,
+                                           "leaky-relu": nn.LeakyReLU}
+
+
+class MLPModel(nn.Module):
+    """``outputs = W_n(... act(norm(W_1 x)))``: inputs [B, inputs] to outputs [B, outputs]."""
+
+    def __init__(self, config: MLPModelConfig, inputs: int, outputs: int, spec: Any = None) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = inputs
+        for size in config.hidden_sizes:
+            layers.append(nn.Linear(width, size))
+            if config.norm != "none":
+                layers.append(nn.LayerNorm(size) if config.norm == "layer" else nn.BatchNorm1d(size))
+            layers.append(ACTIVATIONS[config.activation]())
+            layers += [nn.Dropout(config.dropout)] if config.dropout else []
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, outputs))
+        self.layers.apply(initialise)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return self.layers(inputs), lengths
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights as He et al. (2015) for rectifiers, biases 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        with torch.no_grad():
+            module.bias.zero_()

@@ -1,0 +1,175 @@
+"""What a task on a data set is about, apart from how it is trained.
+
+Problem   examples to batches, batches to a loss, outputs to scores and answers
+Encoded   all examples of a split in a form that batches are cut from quickly
+Batch     what the model takes and the loss compares
+Tally     running totals of one evaluation
+Judged    what an evaluation found
+
+A problem knows no optimizer, clock, checkpoint or run: `toolkit.training.supervised` drives it. It
+is made with its config alone; `fit` then learns from the training examples what the model's shape
+depends on (classes, vocabulary, scaling), which `facts` gives as values that a checkpoint can keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.core.base import Example
+from toolkit.core.configs import TaskConfig
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+Config = TypeVar("Config", bound=TaskConfig)
+Array = np.ndarray[Any, Any]
+Encoded = Any
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded.
+
+    inputs [B, ...]; lengths [B] or None when all are whole; targets as the problem's loss takes them;
+    target_lengths [B] or None; indices say which examples of the split they are.
+    """
+
+    inputs: Tensor
+    lengths: Tensor | None = None
+    targets: Tensor | None = None
+    target_lengths: Tensor | None = None
+    indices: Sequence[int] | Array = ()
+
+    def to(self, device: torch.device) -> Batch:
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=True)
+
+        if device.type == "cpu":
+            return self
+        return Batch(self.inputs.to(device, non_blocking=True), move(self.lengths), move(self.targets),
+                     move(self.target_lengths), self.indices)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``score`` (higher is better) decides which checkpoint is the best; ``metrics`` go by plain names."""
+
+    score: float
+    metrics: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Tally(Protocol):
+    """Running totals of one evaluation."""
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None: ...
+
+    def result(self) -> Judged: ...
+
+
+class Problem(Generic[Config]):
+    """The base of every task on a data set; a task overrides what differs.
+
+    ``frontend`` turns raw inputs into features on the device; `augment` changes training batches
+    before it, with a generator that depends on seed and position alone. Both are absent by default.
+    """
+
+    unit = "examples"
+    frontend: nn.Module | None = None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loss_function: nn.Module = registry.make("loss", config.loss.name, **config.loss.options)
+        self.target_name: str | None = None  # what the data set calls its target; set before `fit`
+
+    # -- before training
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        """Raise UsageError when examples cannot be learned from, with counts and row numbers."""
+
+    def groups(self, examples: Sequence[Example]) -> Array | None:
+        """A label [N] for each example that both sides of a hold-out should have their share of; None is none."""
+        return None
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Learn from the training examples what the model's shape depends on."""
+
+    def facts(self) -> dict[str, Any]:
+        """What `fit` learned, as tensors, arrays and JSON values."""
+        return {}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """The inverse of `facts`."""
+
+    def build(self) -> nn.Module:
+        """The model, freshly initialised from torch's default generator; after `fit` or `restore`."""
+        raise NotImplementedError
+
+    def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
+        """What the optimizer gets."""
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def schedule(self, model: nn.Module, fraction: float) -> None:
+        """Called before each step with the share of the budget that is done: gradual unfreezing, for one."""
+
+    # -- batches
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> Encoded:
+        """All examples in a form that `collate` cuts batches from; without ``targets`` for predictions."""
+        raise NotImplementedError
+
+    def sizes(self, encoded: Encoded) -> Array:
+        """How long each example is [N]: buckets and ``batch_length`` go by it."""
+        return np.ones(len(encoded), np.int64)
+
+    def units(self, encoded: Encoded) -> Array:
+        """How many of the task's units each example counts [N]."""
+        return np.ones(len(encoded), np.int64)
+
+    def collate(self, encoded: Encoded, indices: Array) -> Batch:
+        """The examples ``indices`` as one batch on the CPU."""
+        raise NotImplementedError
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A training batch, changed at random."""
+        return batch
+
+    def features(self, batch: Batch) -> Batch:
+        """The batch as the model takes it."""
+        if self.frontend is None:
+            return batch
+        inputs, lengths = self.frontend(batch.inputs, batch.lengths)
+        return replace(batch, inputs=inputs, lengths=lengths)
+
+    # -- outputs
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        """The scalar to be made small."""
+        result: Tensor = self.loss_function(outputs, batch.targets, lengths, batch.target_lengths)
+        return result
+
+    def tally(self) -> Tally:
+        """Fresh totals for one evaluation."""
+        raise NotImplementedError
+
+    def as_example(self, value: Any) -> Example:
+        """What a person asks about (a text, a row, a path) as an example without target."""
+        if not isinstance(value, Mapping):
+            raise UsageError(f"predict: got {value!r}; allowed: rows with named columns")
+        return value
+
+    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
+        """One answer an example, as JSON values."""
+        raise NotImplementedError
+
+
+def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Batch]:
+    """Front end and model: outputs, their lengths, and the batch with its features."""
+    ready = problem.features(batch)
+    outputs, lengths = model(ready.inputs, ready.lengths)
+    return outputs, lengths, ready

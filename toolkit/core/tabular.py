@@ -1,0 +1,303 @@
+"""Tables: columns to numbers, and the tasks that predict one column from the others.
+
+Column    how one column becomes numbers, learned from the training rows
+Encoder   all columns, and the matrix of a table
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.core.base import Example
+from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
+from toolkit.core.problem import Array, Batch, Problem, Tally
+from toolkit.core.tallies import ClassTally, NumberTally
+from toolkit.errors import UsageError, did_you_mean
+from toolkit.registry import registry
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+
+
+def is_missing(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
+
+
+def number(value: Any) -> float | None:
+    """``value`` as a finite number, or None."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A numeric column is scaled to mean 0 and deviation 1, its gaps filled with the mean and, where the
+    training rows had any, marked in a column of their own. Others get one number a category (one-hot),
+    a gap being a category too; a category not seen in training is all zeros.
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+    gaps: bool = False
+    categories: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return len(self.categories) or 1 + self.gaps
+
+    def encode(self, values: Sequence[Any]) -> Array:
+        """Numbers [N, width]."""
+        if self.categories:
+            places = {name: index for index, name in enumerate(self.categories)}
+            matrix = np.zeros((len(values), len(self.categories)), np.float32)
+            for row, value in enumerate(values):
+                place = places.get(category(value))
+                if place is not None:
+                    matrix[row, place] = 1.0
+            return matrix
+        filled = [self.mean if is_missing(value) else number(value) for value in values]
+        wrong = next((row for row, value in enumerate(filled) if value is None), None)
+        if wrong is not None:
+            raise UsageError(f"column {self.name!r} was a number in training; row {wrong + 1} holds {values[wrong]!r}")
+        scaled = ((np.asarray(filled, np.float64) - self.mean) / self.scale).astype(np.float32)[:, None]
+        marks = np.array([[is_missing(value)] for value in values], np.float32).reshape(-1, 1)
+        return np.hstack([scaled, marks]) if self.gaps else scaled
+
+
+def category(value: Any) -> str:
+    return "" if is_missing(value) else str(value).strip()
+
+
+def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
+    """How ``values`` become numbers; None for a column that says nothing: empty, or always the same."""
+    present = [value for value in values if not is_missing(value)]
+    gaps = len(present) < len(values)
+    if not present:
+        return None
+    if not all(isinstance(value, str) or np.ndim(value) == 0 for value in present):
+        raise UsageError(f"column {name!r} holds {type(present[0]).__name__} values; allowed: numbers and words. "
+                         f"Leave it out: --ignore {name}")
+    numbers = [number(value) for value in present]
+    if all(value is not None for value in numbers):
+        array = np.array(numbers, np.float64)
+        mean, scale = float(array.mean()), float(array.std())
+        return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
+    counts = Counter(category(value) for value in values)
+    chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
+    return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None
+
+
+class Table(NamedTuple):
+    """An encoded split: inputs [N, F] and targets [N], which are None when only answers are wanted."""
+
+    inputs: Tensor
+    targets: Tensor | None
+
+    def size(self) -> int:
+        return self.inputs.shape[0]
+
+
+class TabularProblem(Problem[Any]):
+    """What classification and regression of tables share: columns in, `mlp` or another model over them."""
+
+    config: TabularConfig
+
+    def __init__(self, config: TabularConfig) -> None:
+        super().__init__(config)
+        self.columns: list[Column] = []
+
+    @property
+    def target(self) -> str:
+        name = self.config.target or self.target_name
+        if name is None:
+            raise UsageError("which column is to be predicted? Name it: --target COLUMN")
+        return name
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        names = list(splits["train"][0])
+        if self.target not in names:
+            raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
+                             f"Allowed for --target: {', '.join(names)}.")
+        for split, rows in splits.items():
+            empty = [row for row, example in enumerate(rows, 1) if self._bad(example[self.target])]
+            if empty:
+                shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+                raise UsageError(f"{len(empty)} of {len(rows)} rows ({split}) hold no usable {self.target!r}: rows {shown}. "
+                                 "Take them out or fill them in")
+
+    def _bad(self, value: Any) -> bool:
+        return is_missing(value)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        left_out = {self.target, *self.config.ignore}
+        names = [name for name in examples[0] if name not in left_out]
+        found = [fit_column(name, [row.get(name) for row in examples], self.config.max_categories) for name in names]
+        self.columns = [column for column in found if column is not None]
+        if not self.columns:
+            raise UsageError(f"no column beside {self.target!r} holds anything that differs between rows")
+        self.fit_target([row[self.target] for row in examples])
+
+    def fit_target(self, values: Sequence[Any]) -> None:
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        return {"target": self.target, "columns": [asdict(column) for column in self.columns]}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.target_name = facts["target"]
+        self.columns = [Column(**{**row, "categories": tuple(row["categories"])}) for row in facts["columns"]]
+
+    def build(self) -> nn.Module:
+        part = self.config.model
+        model: nn.Module = registry.make("model", part.name, inputs=sum(column.width for column in self.columns),
+                                         outputs=self.outputs, spec=None, **part.options)
+        return model
+
+    @property
+    def outputs(self) -> int:
+        raise NotImplementedError
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> Table:
+        absent = [column.name for column in self.columns if column.name not in examples[0]]
+        if absent:
+            raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
+        inputs = np.hstack([column.encode([row.get(column.name) for row in examples]) for column in self.columns])
+        wanted = self.encode_target([row[self.target] for row in examples]) if targets else None
+        return Table(torch.from_numpy(inputs), wanted)
+
+    def encode_target(self, values: Sequence[Any]) -> Tensor:
+        raise NotImplementedError
+
+    def sizes(self, encoded: Table) -> Array:
+        return np.ones(encoded.size(), np.int64)
+
+    units = sizes
+
+    def collate(self, encoded: Table, indices: Array) -> Batch:
+        chosen = torch.from_numpy(indices)
+        targets = None if encoded.targets is None else encoded.targets[chosen]
+        return Batch(encoded.inputs[chosen], None, targets, None, indices)
+
+
+class TabularClassification(TabularProblem):
+    """Which class a row belongs to."""
+
+    config: TabularClassificationConfig
+
+    def __init__(self, config: TabularClassificationConfig) -> None:
+        super().__init__(config)
+        self.classes: list[str] = []
+        self.weights: Tensor | None = None
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def fit_target(self, values: Sequence[Any]) -> None:
+        counts = Counter(str(value).strip() for value in values)
+        self.classes = sorted(counts)
+        if len(self.classes) < 2:
+            raise UsageError(f"all rows have the same {self.target!r} ({self.classes[0]}); there is nothing to learn")
+        if len(self.classes) > max(50, len(values) // 2):
+            raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(values)} rows. To predict a "
+                             "number: toolkit run tabular-regression")
+        if self.config.class_weights == "balanced":
+            self.weights = torch.tensor([len(values) / (len(counts) * counts[name]) for name in self.classes])
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "classes": self.classes}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        super().restore(facts)
+        self.classes = list(facts["classes"])
+
+    def encode_target(self, values: Sequence[Any]) -> Tensor:
+        places = {name: index for index, name in enumerate(self.classes)}
+        words = [str(value).strip() for value in values]
+        unknown = sorted({word for word in words if word not in places})
+        if unknown:
+            raise UsageError(f"{self.target!r} holds {unknown[0]!r}, which is not among the classes trained on: "
+                             f"{', '.join(self.classes[:20])}")
+        return torch.tensor([places[word] for word in words])
+
+    def groups(self, examples: Sequence[Example]) -> Array:
+        return np.array([str(row[self.target]).strip() for row in examples])
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        weights = None if self.weights is None else self.weights.to(outputs.device)
+        result: Tensor = self.loss_function(outputs, batch.targets, class_weights=weights)
+        return result
+
+    def tally(self) -> Tally:
+        return ClassTally(self.classes)
+
+    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
+        return class_answers(outputs, self.classes)
+
+
+def class_answers(outputs: Tensor, classes: Sequence[str]) -> list[Any]:
+    """The likeliest class of each row of logits [B, C], and all probabilities."""
+    shares = outputs.float().softmax(-1).tolist()
+    return [{"label": classes[int(np.argmax(row))], "probability": max(row),
+             "probabilities": dict(zip(classes, row, strict=True))} for row in shares]
+
+
+class TabularRegression(TabularProblem):
+    """A number for each row; the model learns it with mean 0 and deviation 1."""
+
+    config: TabularRegressionConfig
+    outputs = 1
+
+    def __init__(self, config: TabularRegressionConfig) -> None:
+        super().__init__(config)
+        self.mean, self.scale = 0.0, 1.0
+
+    def _bad(self, value: Any) -> bool:
+        return is_missing(value) or number(value) is None
+
+    def fit_target(self, values: Sequence[Any]) -> None:
+        array = np.array([number(value) for value in values], np.float64)
+        self.mean, self.scale = float(array.mean()), float(array.std())
+        if not self.scale:
+            raise UsageError(f"all rows have the same {self.target!r}; there is nothing to learn")
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "mean": self.mean, "scale": self.scale}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        super().restore(facts)
+        self.mean, self.scale = facts["mean"], facts["scale"]
+
+    def encode_target(self, values: Sequence[Any]) -> Tensor:
+        numbers = torch.tensor([number(value) for value in values], dtype=torch.float64)
+        return ((numbers - self.mean) / self.scale).float()
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        result: Tensor = self.loss_function(outputs[:, 0], batch.targets)
+        return result
+
+    def tally(self) -> Tally:
+        return RegressionTally(self.mean, self.scale)
+
+    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
+        return [{"value": value * self.scale + self.mean} for value in outputs[:, 0].double().tolist()]
+
+
+class RegressionTally(NumberTally):
+    """`NumberTally` of the model's one output."""
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        super().add(outputs[:, 0], lengths, batch)

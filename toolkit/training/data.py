@@ -1,0 +1,123 @@
+"""From a data set to batches: splits, and a loader that a resumed run puts back exactly.
+
+Splits   encoded examples: what is trained on, what is held out, what else is judged at the end
+Loader   training batches in an order that seed and epoch alone decide; its state is two numbers
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from toolkit.core.base import Dataset, Example
+from toolkit.core.batching import epoch_batches, hold_out
+from toolkit.core.configs import TaskConfig
+from toolkit.core.problem import Array, Batch, Encoded, Problem
+from toolkit.core.seeding import Streams
+from toolkit.errors import UsageError
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+def divide(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Example]]:
+    """The splits of ``dataset``, always with ``validation``: a share of ``train`` is held out where it has none.
+
+    Raises UsageError for data that the problem cannot learn from.
+    """
+    config = problem.config
+    problem.target_name = dataset.target
+    splits = dict(dataset.splits())
+    problem.check(splits)
+    if VALIDATION not in splits:
+        train = splits[TRAIN]
+        if len(train) < 2:
+            raise UsageError(f"the data has {len(train)} example to train on; at least 2 are needed, one to be held out")
+        kept, held = hold_out(len(train), config.holdout, config.split_seed, problem.groups(train))
+        splits[TRAIN] = [train[int(index)] for index in kept]
+        splits[VALIDATION] = [train[int(index)] for index in held]
+    return splits
+
+
+class Loaded(NamedTuple):
+    """One training batch, how many units it counts, and its place: epoch and number in the epoch."""
+
+    batch: Batch
+    units: int
+    epoch: int
+    number: int
+
+
+class Loader:
+    """Training batches without end, epoch after epoch; see `toolkit.core.batching` for their order."""
+
+    def __init__(self, problem: Problem[Any], encoded: Encoded, config: TaskConfig, streams: Streams) -> None:
+        self.problem, self.encoded, self.config, self.streams = problem, encoded, config, streams
+        self.sizes, self.units = problem.sizes(encoded), problem.units(encoded)
+        self.epoch, self.done = 0, 0  # the place of the next batch to be handed out
+        self._order: dict[int, list[Array]] = {}
+        self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
+        self._pool = ThreadPoolExecutor(1, "batches") if config.prefetch else None
+
+    @property
+    def units_per_epoch(self) -> int:
+        return int(self.units.sum())
+
+    def next(self) -> Loaded:
+        """The next batch."""
+        epoch, number = self.epoch, self.done
+        indices = self.order(epoch)[number]
+        batch = self._take(epoch, number) if self._pool else self.problem.collate(self.encoded, indices)
+        self.epoch, self.done = self._after(epoch, number)
+        return Loaded(batch, int(self.units[indices].sum()), epoch, number)
+
+    def _take(self, epoch: int, number: int) -> Batch:
+        """The batch from the thread that makes them ahead; the queue is filled up again."""
+        assert self._pool is not None
+        if not self._ahead:
+            self._submit(epoch, number)
+        batch = self._ahead.popleft()[2].result()
+        last = (epoch, number)
+        if self._ahead:
+            last = self._ahead[-1][:2]
+        while len(self._ahead) < self.config.prefetch:
+            last = self._after(*last)
+            self._submit(*last)
+        return batch
+
+    def _submit(self, epoch: int, number: int) -> None:
+        assert self._pool is not None
+        indices = self.order(epoch)[number]
+        self._ahead.append((epoch, number, self._pool.submit(self.problem.collate, self.encoded, indices)))
+
+    def order(self, epoch: int) -> list[Array]:
+        """The batches of an epoch, as indices of examples."""
+        if epoch not in self._order:
+            self._order = {key: value for key, value in self._order.items() if key >= epoch - 1}
+            self._order[epoch] = epoch_batches(
+                self.sizes, self.config.batch_size, self.streams.generator("shuffling", epoch),
+                bucket=self.config.bucket, batch_length=self.config.batch_length)
+        return self._order[epoch]
+
+    def _after(self, epoch: int, number: int) -> tuple[int, int]:
+        return (epoch, number + 1) if number + 1 < len(self.order(epoch)) else (epoch + 1, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "done": self.done, "examples": len(self.sizes), "units": self.units_per_epoch,
+                "sizes": int(np.dot(self.sizes, np.arange(1, len(self.sizes) + 1)) % (1 << 53))}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        mine = self.state_dict()
+        if any(mine[name] != state[name] for name in ("examples", "units", "sizes")):
+            raise UsageError(f"the data has changed since the run began: it had {state['examples']:,} training examples "
+                             f"({state['units']:,} units) and has {mine['examples']:,} ({mine['units']:,}) now. A run "
+                             "resumes on the same data; start a new one, from this one's parameters with --init-from")
+        self.epoch, self.done = state["epoch"], state["done"]
+        self._ahead.clear()
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)

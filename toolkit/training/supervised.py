@@ -1,0 +1,291 @@
+"""SupervisedTask: data set -> batches -> front end -> model -> loss -> optimizer, as one unit of work.
+
+Task      what `toolkit run` trains; it drives a `toolkit.core.problem.Problem`
+Learner   problem and model of a finished run: answers, and judges other data
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.agents.checks import NonFinite
+from toolkit.core.base import Dataset, Example
+from toolkit.core.batching import plain_batches
+from toolkit.core.clock import Clock
+from toolkit.core.problem import Encoded, Judged, Problem, run_model
+from toolkit.core.seeding import Streams, TorchGenerator
+from toolkit.core.state import Saveable
+from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.registry import registry
+from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
+from toolkit.training.evaluation import Evaluation, EvaluationStopped
+from toolkit.training.tasks import Report
+
+Stop = Callable[[], bool]
+
+
+class SupervisedTask:
+    """Batches, gradients and steps of one problem on one data set."""
+
+    def __init__(self, problem: Problem[Any], model: nn.Module, splits: Mapping[str, Encoded], clock: Clock,
+                 streams: Streams, device: torch.device) -> None:
+        self.problem, self.model, self.clock, self.streams, self.device = problem, model.to(device), clock, streams, device
+        self.config = problem.config
+        self.unit = problem.unit
+        if problem.frontend is not None:
+            problem.frontend.to(device)
+        self.splits = splits
+        self.loader = Loader(problem, splits[TRAIN], self.config, streams)
+        part = self.config.optimizer
+        self.trained = list(problem.parameter_groups(model))
+        self.optimizer: torch.optim.Optimizer = registry.make(
+            "optimizer", part.name, parameters=self.trained, learning_rate=self.config.learning_rate, **part.options)
+        part = self.config.scheduler
+        self.schedule = registry.make("scheduler", part.name, **part.options)
+        self._asks_scores = "scores" in inspect.signature(self.schedule).parameters
+        self.scores: list[float] = []  # of the evaluations during the run, in order
+        self.after_training: Callable[[Stop], Mapping[str, float]] | None = None  # more to judge at the end: folds
+        self._seconds = {"data": 0.0, "training": 0.0}
+        self.model.train()
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        return self._seconds
+
+    # -- one step
+
+    def advance(self) -> Report:
+        """One optimizer step, over ``accumulate`` batches."""
+        if not self.clock.remaining:
+            return Report(0, {})  # stopped early by the evaluation just before
+        rate = self.config.learning_rate * self._factor()
+        set_learning_rate(self.optimizer, rate)
+        self.problem.schedule(self.model, self.clock.fraction)
+        total, units = 0.0, 0
+        for _ in range(self.config.accumulate):
+            loss, count = self._backward()
+            total, units = total + loss / self.config.accumulate, units + count
+        norm = self._step()
+        self.clock.step += units
+        return Report(units, {"train/loss": total, "train/grad_norm": norm, "train/learning_rate": rate})
+
+    def _factor(self) -> float:
+        fraction = self.clock.fraction
+        return float(self.schedule(fraction, scores=self.scores) if self._asks_scores else self.schedule(fraction))
+
+    def _backward(self) -> tuple[float, int]:
+        """Gradients of one batch are added; its loss, and the units it counts."""
+        begin = perf_counter()
+        loaded = self.loader.next()
+        batch = loaded.batch.to(self.device)
+        place = loaded.epoch * 1_000_003 + loaded.number
+        batch = self.problem.augment(batch, torch.Generator().manual_seed(self.streams.seed("augmentation", place)))
+        ready = perf_counter()
+        self._seconds["data"] += ready - begin
+        with autocast(self.config.precision, self.device):
+            outputs, lengths, batch = run_model(self.problem, self.model, batch)
+            loss = self.problem.loss(outputs, lengths, batch)
+        value = float(loss.detach())
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NonFinite(f"the loss is {value} at step {self.clock.step} (epoch {loaded.epoch}, batch {loaded.number}); "
+                            "nothing was learned from this batch. Try a smaller --learning-rate")
+        (loss / self.config.accumulate).backward()
+        self._seconds["training"] += perf_counter() - ready
+        return value, loaded.units
+
+    def _step(self) -> float:
+        """Clip, step, forget the gradients; returns the norm before clipping."""
+        begin = perf_counter()
+        limit = self.config.max_grad_norm
+        norm = float(nn.utils.clip_grad_norm_(self.trained, limit if limit is not None else float("inf")))
+        if norm != norm or norm == float("inf"):
+            raise NonFinite(f"the gradient is {norm} at step {self.clock.step}; the parameters are as before it. "
+                            "Try a smaller --learning-rate")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._seconds["training"] += perf_counter() - begin
+        return norm
+
+    # -- evaluation
+
+    def evaluate(self, final: bool, should_stop: Stop = bool) -> Evaluation:
+        """Judge the held-out split; at the end ``test``, where the data has it, and all others beside it.
+
+        The score is always ``validation``'s, so that ``best`` compares like with like.
+        """
+        others = [name for name in self.splits if name not in (TRAIN, VALIDATION)] if final else []
+        judged = {name: judge(self.problem, self.model, self.splits[name], self.device, should_stop)
+                  for name in (VALIDATION, *others)}
+        main = TEST if TEST in judged else VALIDATION
+        more = self.after_training(should_stop) if final and self.after_training else {}
+        if not final:
+            self._consider_stopping(judged[VALIDATION].score)
+        summary = {**summary_of(judged, main), **more}
+        return Evaluation(
+            score=judged[VALIDATION].score, summary=summary,
+            metrics={f"eval/{name}": value for name, value in summary.items() if isinstance(value, (int, float))},
+            details={"split": main, "splits": {name: dict(item.details) for name, item in judged.items()}})
+
+    def _consider_stopping(self, score: float) -> None:
+        self.scores.append(score)
+        best = self.scores.index(max(self.scores))
+        if self.config.patience is not None and len(self.scores) - 1 - best >= self.config.patience:
+            self.clock.budget = self.clock.step
+
+    # -- state
+
+    def parts(self) -> Mapping[str, Saveable]:
+        return {"model": ModuleState(self.model), "problem": ProblemFacts(self.problem), "loader": self.loader,
+                "optimizer": OptimizerState(self.optimizer), "progress": Progress(self), "torch": TorchGenerator()}
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        return {name: value.detach() for name, value in self.model.named_parameters()}
+
+    def initialise(self, states: Mapping[str, Any]) -> None:
+        """Take over the parameters of another run. Raises RuntimeError or KeyError when they do not fit."""
+        self.model.load_state_dict(states["model"])
+
+    def close(self) -> None:
+        self.loader.close()
+
+
+class ModuleState:
+    """A module's parameters and buffers as a part of a checkpoint."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.module.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.module.load_state_dict(state)
+
+
+class ProblemFacts:
+    """What a problem learned from its training examples, as a part of a checkpoint."""
+
+    def __init__(self, problem: Problem[Any]) -> None:
+        self.problem = problem
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.problem.facts()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.problem.restore(state)
+
+
+class Progress:
+    """The scores so far, and whether they have stopped the run."""
+
+    def __init__(self, task: SupervisedTask) -> None:
+        self.task = task
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": list(self.task.scores), "stopped": not self.task.clock.remaining}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.task.scores = list(state["scores"])
+        if state["stopped"] and self.task.config.patience is not None:
+            self.task.clock.budget = self.task.clock.step
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout and the like are off, no gradients are kept; training goes on afterwards where it did before."""
+    were = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(were)
+
+
+def judge(problem: Problem[Any], model: nn.Module, encoded: Encoded, device: torch.device, should_stop: Stop = bool) -> Judged:
+    """What the model does on a split. Raises EvaluationStopped when told to stop."""
+    tally = problem.tally()
+    config = problem.config
+    with evaluating(model), autocast(config.precision, device):
+        for indices in plain_batches(problem.sizes(encoded), max(config.batch_size, 64), config.batch_length):
+            if should_stop():
+                raise EvaluationStopped
+            outputs, lengths, batch = run_model(problem, model, problem.collate(encoded, indices).to(device))
+            tally.add(outputs, lengths, batch)
+    return tally.result()
+
+
+def summary_of(judged: Mapping[str, Judged], main: str) -> dict[str, float]:
+    """The metrics of ``main`` by plain names, those of the other splits as ``name/split``."""
+    summary = dict(judged[main].metrics)
+    for split, item in judged.items():
+        if split != main:
+            summary.update({f"{name}/{split}": value for name, value in item.metrics.items()})
+    return summary
+
+
+# -- making
+
+
+def make_supervised(name: str, options: Mapping[str, Any], dataset: Dataset, clock: Clock, streams: Streams,
+                    device: torch.device) -> SupervisedTask:
+    """The task ``name`` on ``dataset``, freshly initialised; ``clock`` gets its budget from the caller."""
+    problem: Problem[Any] = registry.make("task", name, **options)
+    return assemble(problem, divide(dataset, problem), clock, streams, device)
+
+
+def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clock: Clock, streams: Streams,
+             device: torch.device) -> SupervisedTask:
+    """A task from a problem and the examples of its splits."""
+    problem.fit(splits[TRAIN])
+    torch.manual_seed(streams.seed("model"))
+    model = problem.build()
+    encoded = {split: problem.encode(examples) for split, examples in splits.items() if len(examples)}
+    return SupervisedTask(problem, model, encoded, clock, streams, device)
+
+
+class Learner:
+    """Problem and model as a checkpoint holds them: for answers, and for judging other data."""
+
+    def __init__(self, problem: Problem[Any], model: nn.Module, device: torch.device) -> None:
+        self.problem, self.model, self.device = problem, model.to(device).eval(), device
+
+    @classmethod
+    def load(cls, name: str, options: Mapping[str, Any], states: Mapping[str, Any], device: torch.device) -> Learner:
+        problem: Problem[Any] = registry.make("task", name, **options)
+        problem.restore(states["problem"])
+        model = problem.build()
+        model.load_state_dict(states["model"])
+        return cls(problem, model, device)
+
+    def predict(self, values: Sequence[Any], batch_size: int = 64, progress: Callable[[int], None] | None = None) -> list[Any]:
+        """One answer for each value (a text, a row, a path), in their order."""
+        if not len(values):
+            return []
+        examples = [self.problem.as_example(value) for value in values]
+        encoded = self.problem.encode(examples, targets=False)
+        found: dict[int, Any] = {}
+        with evaluating(self.model):
+            for indices in plain_batches(self.problem.sizes(encoded), batch_size, self.problem.config.batch_length):
+                batch = self.problem.collate(encoded, indices).to(self.device)
+                outputs, lengths, batch = run_model(self.problem, self.model, batch)
+                found.update(zip((int(index) for index in indices), self.problem.answers(outputs, lengths, batch), strict=True))
+                if progress:
+                    progress(len(indices))
+        return [found[index] for index in range(len(values))]
+
+    def judge(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, Judged]:
+        """What the model does on each split."""
+        return {name: judge(self.problem, self.model, self.problem.encode(examples), self.device)
+                for name, examples in splits.items() if len(examples)}

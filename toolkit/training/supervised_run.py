@@ -1,0 +1,105 @@
+"""The run of a task, from Python: its answers, and what it is worth on held-out or other data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.base import Dataset, Example
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training.data import TEST, TRAIN, VALIDATION, divide
+from toolkit.training.evaluation import Evaluation
+from toolkit.training.resolve import Plan, options_of, with_data_file
+from toolkit.training.run_directory import RunDirectory, plain
+from toolkit.training.supervised import Learner, summary_of
+
+
+class RunFolder:
+    """A run on the disk: its folder, and the facts about it. ``step`` names a checkpoint, None the final one."""
+
+    def __init__(self, directory: RunDirectory, step: int | None = None) -> None:
+        self.directory, self.step = directory, step
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The content of ``run.json``."""
+        return self.directory.read()
+
+    @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """The evaluation at the end of the run: ``{"mean_return", ...}`` of an agent, ``{"accuracy", ...}`` of a task."""
+        return dict(self.facts.get("evaluation", {}))
+
+
+class TaskRun(RunFolder):
+    """The run of a task on data: its model, what it answers, what it is worth."""
+
+    _learner: Learner | None = None
+
+    @property
+    def learner(self) -> Learner:
+        """Problem and model, as the checkpoint holds them."""
+        if self._learner is None:
+            from toolkit.training import setup
+
+            self._learner = setup.load_learner(self.directory, self.step)
+        return self._learner
+
+    def predict(self, value: Any, progress: Callable[[int], None] | None = None) -> Any:
+        """The answer for one text or row, or a list of them for a list."""
+        single = isinstance(value, (str, Mapping))
+        found = self.learner.predict([value] if single else list(value), progress=progress)
+        return found[0] if single else found
+
+    def generate(self, prompt: str = "", **options: Any) -> Any:
+        """What the model goes on with after ``prompt``; see the options of ``toolkit generate``."""
+        generate = getattr(self.learner.problem, "generate", None)
+        if generate is None:
+            raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not generate. "
+                             "Ask it: toolkit predict RUN TEXT")
+        return generate(self.learner.model, prompt, **options)
+
+    def evaluate(self, data: str | None = None) -> Evaluation:
+        """Judge the model on the run's held-out splits, or on all of other ``data``; kept in ``evaluations/``."""
+        from toolkit.training import setup
+
+        plan = setup.plan_of(self.facts)
+        splits = held_out(self.learner, plan) if data is None else all_of(self.learner, plan, data)
+        judged = self.learner.judge(splits)
+        main = next(name for name in (TEST, VALIDATION) if name in judged)
+        evaluation = Evaluation(judged[main].score, summary_of(judged, main), {},
+                                {"split": main, "data": data or plan.subject,
+                                 "splits": {name: dict(item.details) for name, item in judged.items()}})
+        step = self.step if self.step is not None else setup.newest(self.directory)
+        name = f"{step}-{plain(Path(data).stem if data else plan.subject)}"
+        self.directory.write_evaluation(name, {"step": step, **evaluation.summary, **evaluation.details})
+        return evaluation
+
+
+def held_out(learner: Learner, plan: Plan) -> dict[str, Sequence[Example]]:
+    """The splits of the run's own data that it was not trained on."""
+    part = options_of(plan.entry, plan.config)["data"]
+    splits = divide(registry.make("dataset", part.name, **part.options), learner.problem)
+    return {name: examples for name, examples in splits.items() if name != TRAIN}
+
+
+def all_of(learner: Learner, plan: Plan, data: str) -> dict[str, Sequence[Example]]:
+    """Other data: its split ``test`` where it has one, else everything in it."""
+    settings = with_data_file({"data": data}, plan.entry)
+    options = {"path": settings["data.path"]} if "data.path" in settings else {}
+    own = options_of(plan.entry, plan.config)["data"]
+    if own.name == settings["data"]:
+        options = {**own.options, **options}
+    dataset: Dataset = registry.make("dataset", settings["data"], **options)
+    if learner.problem.target_name is None:
+        learner.problem.target_name = dataset.target
+    splits = dict(dataset.splits())
+    rows = splits[TEST] if TEST in splits else [row for examples in splits.values() for row in examples]
+    learner.problem.check({TRAIN: rows, TEST: rows})
+    return {TEST: rows}
