@@ -9,6 +9,7 @@ def declare(registry: Declarer) -> None:
     """The room's components."""
     declare_training(registry)
     declare_tables(registry)
+    declare_layers(registry)
 
 
 def declare_training(registry: Declarer) -> None:
@@ -91,3 +92,27 @@ def declare_tables(registry: Declarer) -> None:
                  summary="569 tumours, malignant or benign; 30 measurements.")
     registry.add("dataset", "diabetes", f"{tables}:Diabetes", extras=SKLEARN,
                  summary="442 patients; the progression of their disease after a year (a number).")
+
+
+LAYERS = {
+    "mlp": ("plain:MLP", "MLPLayerConfig", "Fully connected layers."),
+    "activation": ("plain:Activation", "ActivationConfig", "A function of each number."),
+    "dropout": ("plain:Dropout", "DropoutConfig", "Sets numbers to zero at random while training."),
+    "embedding": ("plain:Embedding", "EmbeddingConfig", "A learned vector for each id."),
+    "layer-norm": ("plain:LayerNorm", "NormConfig", "Mean 0 and deviation 1 at each position."),
+    "rms-norm": ("plain:RMSNorm", "NormConfig", "Root mean square 1 at each position."),
+    "batch-norm": ("plain:BatchNorm", "NormConfig", "Mean 0 and deviation 1 over the batch."),
+    "residual": ("plain:Residual", "ResidualConfig", "Input plus a normalised branch of it."),
+    "sinusoidal-positions": ("positions:Sinusoidal", "PositionsConfig", "Adds sines and cosines of the position."),
+    "learned-positions": ("positions:Learned", "PositionsConfig", "Adds a learned vector for each position."),
+    "rotary-positions": ("positions:Rotary", "RotaryConfig", "Turns queries and keys by their position."),
+    "multi-head-attention": ("attention:MultiHeadAttention", "AttentionConfig", "Self-attention of several heads."),
+    "feed-forward": ("attention:FeedForward", "FeedForwardConfig", "Two layers at each position."),
+    "encoder-layer": ("attention:EncoderLayer", "EncoderLayerConfig", "A Transformer's layer: attention and feed-forward."),
+}
+
+
+def declare_layers(registry: Declarer) -> None:
+    """Modules made from their config alone."""
+    for name, (target, config, summary) in LAYERS.items():
+        registry.add("layer", name, f"toolkit.core.layers.{target}", config=f"toolkit.core.configs:{config}", summary=summary)

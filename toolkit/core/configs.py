@@ -189,3 +189,82 @@ class HuberConfig:
 class CTCConfig:
     blank: int = setting(0, "the class that stands for nothing", minimum=0)
     zero_infinity: bool = setting(False, "count targets longer than their input as 0 instead of infinity")
+
+
+# -- layers
+
+
+@dataclass(frozen=True)
+class MLPLayerConfig(MLPModelConfig):
+    inputs: int = setting(64, "numbers in", minimum=1)
+    outputs: int = setting(64, "numbers out", minimum=1)
+
+
+@dataclass(frozen=True)
+class ActivationConfig:
+    name: str = setting("gelu", "which one", choices=ACTIVATIONS)
+
+
+@dataclass(frozen=True)
+class DropoutConfig:
+    share: float = setting(0.1, "share of numbers set to 0 while training", minimum=0, below=1)
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    count: int = setting(1000, "different ids", unit="ids", minimum=1)
+    width: int = setting(64, "numbers for each", minimum=1)
+    padding: int | None = setting(0, "the id whose numbers stay 0; none has none", minimum=0)
+
+
+@dataclass(frozen=True)
+class PositionsConfig:
+    width: int = setting(64, "numbers of a position, even", minimum=2)
+    longest: int = setting(512, "positions there are", unit="positions", minimum=1)
+
+
+@dataclass(frozen=True)
+class RotaryConfig:
+    width: int = setting(32, "numbers of one head, even", minimum=2)
+    base: float = setting(10_000.0, "the slowest pair turns once in about 2 pi times so many positions", above=1)
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    width: int = setting(64, "numbers of a position", minimum=1)
+    heads: int = setting(4, "attentions side by side; divides width", minimum=1)
+    dropout: float = setting(0.0, "share of attention weights dropped while training", minimum=0, below=1)
+    rotary: bool = setting(False, "turn queries and keys by their position")
+
+
+@dataclass(frozen=True)
+class FeedForwardConfig:
+    width: int = setting(64, "numbers of a position", minimum=1)
+    hidden: int = setting(256, "units in between", unit="units", minimum=1)
+    activation: str = setting("relu", "in between", choices=ACTIVATIONS)
+    dropout: float = setting(0.0, "share of units dropped while training", minimum=0, below=1)
+
+
+@dataclass(frozen=True)
+class NormConfig:
+    width: int = setting(64, "numbers of a position", minimum=1)
+    eps: float = setting(1e-5, "added to the mean square", above=0)
+
+
+@dataclass(frozen=True)
+class EncoderLayerConfig:
+    width: int = setting(512, "numbers of a position", minimum=1)
+    heads: int = setting(8, "attentions side by side; divides width", minimum=1)
+    hidden: int = setting(2048, "units of the feed-forward part", unit="units", minimum=1)
+    activation: str = setting("relu", "in the feed-forward part", choices=ACTIVATIONS)
+    dropout: float = setting(0.1, "share dropped while training", minimum=0, below=1)
+    norm_first: bool = setting(False, "normalise before each part instead of after it")
+    rotary: bool = setting(False, "turn queries and keys by their position")
+    eps: float = setting(1e-5, "added to the mean square by the norms", above=0)
+
+
+@dataclass(frozen=True)
+class ResidualConfig:
+    width: int = setting(64, "numbers of a position", minimum=1)
+    hidden: int = setting(256, "units of the branch", unit="units", minimum=1)
+    dropout: float = setting(0.0, "share of units dropped while training", minimum=0, below=1)

@@ -214,4 +214,4 @@ def seen(table: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def share(part: np.ndarray[Any, Any], whole: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))

@@ -1,0 +1,1 @@
+"""Layers by name. Shapes: B sequences, T positions, D width, H heads."""

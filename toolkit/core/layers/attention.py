@@ -1,0 +1,159 @@
+"""Attention, and the encoder layer around it.
+
+Masks are True where a position may be looked at: [B, T] of keys, [T, T], [B, T, T] or [B, H, T, T].
+A query that may look at nothing gets zeros, never NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig, RotaryConfig
+from toolkit.core.layers.positions import Rotary
+from toolkit.core.models.mlp import ACTIVATIONS
+from toolkit.errors import UsageError
+
+
+class Cache:
+    """Keys and values of the positions seen so far, [B, H, room, d] each; the first ``length`` are filled."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.length = room, 0
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add positions [B, H, n, d]; all keys and values so far. Raises UsageError when there is no room left."""
+        end = self.length + keys.shape[2]
+        if end > self.room:
+            raise UsageError(f"the cache has room for {self.room} positions, and {end} are needed")
+        if self.keys is None or self.values is None:
+            shape = (*keys.shape[:2], self.room, keys.shape[3])
+            self.keys, self.values = keys.new_empty(shape), values.new_empty(shape)
+        self.keys[:, :, self.length:end] = keys
+        self.values[:, :, self.length:end] = values
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def choose(self, rows: Tensor) -> None:
+        """Keep the sequences ``rows`` [B'], in that order: what a beam search goes on with."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[rows], self.values[rows]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, causal: bool = False,
+           dropout: float = 0.0) -> Tensor:
+    """``softmax(Q K^T / sqrt(d)) V``: query [B, H, T, d], key and value [B, H, S, d] -> [B, H, T, d].
+
+    ``mask`` as the module says. Source: Vaswani et al. (2017), equation 1.
+    """
+    if mask is None:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
+    if mask.dim() == 2 and mask.shape[0] == query.shape[0] and mask.shape != (query.shape[2], key.shape[2]):
+        mask = mask[:, None, None, :]  # [B, 1, 1, S]
+    elif mask.dim() == 3:
+        mask = mask[:, None]  # [B, 1, T, S]
+    if causal:
+        mask = mask & torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=mask.device).tril()
+    empty = ~mask.any(-1, keepdim=True)  # [..., T or 1, 1]
+    found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, dropout_p=dropout)
+    return found.masked_fill(empty, 0.0)
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention over x [B, T, D], giving [B, T, D]; ``heads`` attentions of width D / heads side by side.
+
+    ``mask``: True where a key may be looked at; see the module. A query without any gets the output
+    bias alone. ``cache`` holds earlier positions: x is then the new ones. Raises UsageError when heads
+    does not divide width. Source: Vaswani et al. (2017), section 3.2.2; parameters as in
+    ``torch.nn.MultiheadAttention``: 4 D (D + 1).
+
+    >>> layer = MultiHeadAttention(AttentionConfig(width=8, heads=2))
+    >>> layer(torch.zeros(3, 5, 8)).shape, sum(p.numel() for p in layer.parameters())
+    (torch.Size([3, 5, 8]), 288)
+    """
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__()
+        if config.width % config.heads:
+            raise UsageError(f"heads {config.heads} does not divide width {config.width}")
+        self.heads, self.dropout = config.heads, config.dropout
+        self.inward = nn.Linear(config.width, 3 * config.width)
+        self.outward = nn.Linear(config.width, config.width)
+        self.rotary = Rotary(RotaryConfig(width=config.width // config.heads)) if config.rotary else None
+        nn.init.xavier_uniform_(self.inward.weight)
+        nn.init.zeros_(self.inward.bias)
+        nn.init.zeros_(self.outward.bias)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False, cache: Cache | None = None) -> Tensor:
+        size, length, width = x.shape
+        packed = self.inward(x).view(size, length, 3, self.heads, width // self.heads)
+        query, key, value = packed.permute(2, 0, 3, 1, 4)  # [B, H, T, d] each
+        if self.rotary is not None:
+            start = 0 if cache is None else cache.length
+            query, key = self.rotary(query, start), self.rotary(key, start)
+        if cache is not None:
+            causal = causal and length > 1  # one new position may look at all before it
+            key, value = cache.extend(key, value)
+        if cache is not None and causal and key.shape[2] > length:
+            before = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device).tril(key.shape[2] - length)  # [T, S]
+            mask, causal = before if mask is None else mask[:, None, :] & before, False
+        found = attend(query, key, value, mask, causal, self.dropout if self.training else 0.0)
+        merged: Tensor = self.outward(found.transpose(1, 2).reshape(size, length, width))  # [B, T, D]
+        return merged
+
+
+class FeedForward(nn.Module):
+    """``W2 act(W1 x)`` at each position: x [B, T, D] -> [B, T, D].
+
+    Raises RuntimeError (torch) for another width. Source: Vaswani et al. (2017), equation 2.
+
+    >>> FeedForward(FeedForwardConfig(width=4, hidden=8))(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3, 4])
+    """
+
+    def __init__(self, config: FeedForwardConfig) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(config.width, config.hidden), nn.Linear(config.hidden, config.width)
+        self.activation, self.dropout = ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.down(self.dropout(self.activation(self.up(x))))
+        return found
+
+
+class EncoderLayer(nn.Module):
+    """Attention and a feed-forward part, each with a residual and a layer norm: x [B, T, D] -> [B, T, D].
+
+    ``mask``, ``causal`` and ``cache`` as in `MultiHeadAttention`. At the defaults it has 3,152,384
+    parameters. Raises UsageError when heads does not divide width. Source: Vaswani et al. (2017),
+    section 3.1; ``norm_first``: Xiong et al. (2020), figure 1b.
+
+    >>> sum(p.numel() for p in EncoderLayer(EncoderLayerConfig()).parameters())
+    3152384
+    """
+
+    def __init__(self, config: EncoderLayerConfig) -> None:
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.attention = MultiHeadAttention(AttentionConfig(config.width, config.heads, config.dropout, config.rotary))
+        self.feed_forward = FeedForward(FeedForwardConfig(config.width, config.hidden, config.activation, config.dropout))
+        self.norm1, self.norm2 = (nn.LayerNorm(config.width, eps=config.eps) for _ in range(2))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False, cache: Cache | None = None) -> Tensor:
+        if self.norm_first:
+            x = x + self.dropout(self.attention(self.norm1(x), mask, causal, cache))
+            return x + self.dropout(self.feed_forward(self.norm2(x)))
+        x = self.norm1(x + self.dropout(self.attention(x, mask, causal, cache)))
+        found: Tensor = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return found
+
+
+def key_mask(lengths: Tensor | None, longest: int, device: torch.device) -> Tensor | None:
+    """True at the positions before each length: [B, T]; None when all are whole."""
+    if lengths is None:
+        return None
+    return torch.arange(longest, device=device) < lengths.to(device)[:, None]
