@@ -18,7 +18,8 @@ VARIANTS = [(name, {}) for name in NAMES] + [
     ("normalize", {"measure": "loudness"}), ("normalize", {"measure": "rms"}), ("clipping", {"soft": True}),
     ("vad", {"action": "mute"}), ("noise", {"colour": "pink", "snr": (0.0,)}), ("reverb", {"tail": True}),
     ("crop", {"seconds": 0.2}), ("speed", {"probability": 0.5}), ("codec", {"codecs": ("mu-law", "a-law", "gsm", "adpcm")}),
-    ("wiener", {"adaptive": True}), ("spectral-gate", {"adaptive": True}), ("time-mask", {"fill": "zero", "share": 0.2}), ("frequency-mask", {"fill": "min"})]
+    ("wiener", {"adaptive": True}), ("spectral-gate", {"adaptive": True}),
+    ("time-mask", {"fill": "zero", "share": 0.2}), ("frequency-mask", {"fill": "min"})]
 every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda value: str(value) if value else "")
 ALONE = [(name, options) for name, options in VARIANTS if "one by one" not in registry.get("transform", name).cannot]
 

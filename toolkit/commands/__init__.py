@@ -6,6 +6,8 @@ COMMANDS = {
     "run": "Train a component: toolkit run dqn --env CartPole-v1.",
     "resume": "Continue a run exactly where it stopped.",
     "evaluate": "Evaluate a run's policy or model.",
+    "predict": "Ask the model of a run about texts, rows or a file of them.",
+    "generate": "Let the language model of a run go on from a prompt.",
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",
     "plugins": "Show third-party distributions and what is wrong with them.",

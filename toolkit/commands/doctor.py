@@ -37,7 +37,8 @@ PROBES = (
     Probe("gymnasium", "import gymnasium as g; e = g.make('CartPole-v1'); e.reset(seed=0); e.step(0); print(g.__version__)",
           "pip install gymnasium"),
     Probe("torchaudio", "from toolkit.audio import _torchaudio; print(_torchaudio.probe())", "pip install torchaudio"),
-    Probe("torchrl", "import torchrl.data as d; b = d.ReplayBuffer(storage=d.ListStorage(4), batch_size=1); b.add(1); b.sample(); "
+    Probe("torchrl", "import torch, torchrl.data as d; b = d.ReplayBuffer(storage=d.LazyTensorStorage(4), batch_size=2); "
+          "b.extend(torch.arange(4)); b.sample(); "
           "import torchrl; print(torchrl.__version__)", "pip install torchrl"),
     Probe("torchrl prioritized buffer", "import torch, torchrl.data as d; "
           "b = d.PrioritizedReplayBuffer(alpha=.6, beta=.4, storage=d.LazyTensorStorage(4), batch_size=2); "
@@ -54,8 +55,9 @@ PROBES = (
           "print(safetensors.__version__)", "pip install safetensors"),
     Probe("tensorboard", "from tensorboard.compat.proto.event_pb2 import Event; import tensorboard; print(tensorboard.__version__)",
           "pip install tensorboard"),
-    Probe("worker process", "from toolkit.commands.doctor import try_worker; print(try_worker())",
-          "allow this user to start processes and to use shared memory (/dev/shm)"),
+    Probe("worker process", "from toolkit.envs import factory; from toolkit.envs.base import EnvSpec; "
+          "e = factory.make(EnvSpec('CartPole-v1'), [1, 2], workers=1); e.reset(); e.step([0, 1]); e.close(); "
+          "print('a worker steps CartPole-v1')", "allow this user to start processes and to use shared memory (/dev/shm)"),
     Probe("write access", "import pathlib, tempfile; f = tempfile.NamedTemporaryFile(dir='.'); f.write(b'x'); f.flush(); "
           "print(pathlib.Path('.').resolve())", "change to a folder that you may write, or use --out DIR"),
     Probe("cache", "from toolkit.plugins import cache_directory as c; import tempfile; d = c(); d.mkdir(parents=True, exist_ok=True); "
@@ -64,6 +66,8 @@ PROBES = (
           'pip install "gymnasium[box2d]"', required=False),
     Probe("mujoco", "import gymnasium as g; e = g.make('Hopper-v5'); e.reset(seed=0); print('Hopper-v5 resets')",
           'pip install "gymnasium[mujoco]"', required=False),
+    Probe("envpool", "import envpool; e = envpool.make('CartPole-v1', env_type='gymnasium', num_envs=2); e.reset(); "
+          "print(envpool.__version__)", "pip install envpool", required=False),
     Probe("atari", "import gymnasium as g, ale_py; g.register_envs(ale_py); g.make('ALE/Pong-v5').reset(seed=0); "
           "print('ALE/Pong-v5 resets')", 'pip install "gymnasium[atari]"', required=False),
 )
@@ -108,15 +112,3 @@ def examine(probe: Probe) -> dict[str, Any]:
         return {"name": probe.name, "status": "ok", "finding": finding, "remedy": ""}
     finding = (done.stderr.strip().split("\n") or [""])[-1] or f"its process ended with code {done.returncode}"
     return {"name": probe.name, "status": bad, "finding": finding, "remedy": probe.remedy}
-
-
-def try_worker() -> str:
-    """Start a worker by spawn and get an answer from it."""
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        answer = pool.apply_async(abs, (-2,)).get(timeout=60)
-    if answer != 2:
-        raise RuntimeError(f"the worker answered {answer}, not 2")
-    return "a spawned process answers"

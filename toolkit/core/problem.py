@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.base import Example
+from toolkit.core.batching import hold_out
 from toolkit.core.configs import TaskConfig
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -96,6 +97,16 @@ class Problem(Generic[Config]):
         """A label [N] for each example that both sides of a hold-out should have their share of; None is none."""
         return None
 
+    def held_out(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Training examples in two: what is trained on, and the share ``holdout`` that is held out."""
+        if len(examples) < 2:
+            raise UsageError(f"the data has {len(examples)} example to train on; at least 2 are needed, one to be held out")
+        kept, held = hold_out(len(examples), self.config.holdout, self.config.split_seed, self.groups(examples))
+        return [examples[int(index)] for index in kept], [examples[int(index)] for index in held]
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        """Take over from another run's `facts` what its parameters were learned with; `fit` leaves that as it is."""
+
     def fit(self, examples: Sequence[Example]) -> None:
         """Learn from the training examples what the model's shape depends on."""
 
@@ -139,6 +150,10 @@ class Problem(Generic[Config]):
         """A training batch, changed at random."""
         return batch
 
+    def fixed(self, batch: Batch) -> Batch:
+        """An evaluation batch: where `augment` makes the task itself (hides tokens), that, the same each time."""
+        return batch
+
     def features(self, batch: Batch) -> Batch:
         """The batch as the model takes it."""
         if self.frontend is None:
@@ -162,6 +177,10 @@ class Problem(Generic[Config]):
         if not isinstance(value, Mapping):
             raise UsageError(f"predict: got {value!r}; allowed: rows with named columns")
         return value
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """One answer an example of ``batch``."""
+        return self.answers(*run_model(self, model, batch))
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         """One answer an example, as JSON values."""

@@ -100,6 +100,11 @@ def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None
 
 
+def columns_of(facts: Mapping[str, Any]) -> list[Column]:
+    """The columns that a checkpoint keeps."""
+    return [Column(**{**row, "categories": tuple(row["categories"])}) for row in facts["columns"]]
+
+
 class Table(NamedTuple):
     """An encoded split: inputs [N, F] and targets [N], which are None when only answers are wanted."""
 
@@ -118,6 +123,7 @@ class TabularProblem(Problem[Any]):
     def __init__(self, config: TabularConfig) -> None:
         super().__init__(config)
         self.columns: list[Column] = []
+        self.inherited = False
 
     @property
     def target(self) -> str:
@@ -142,6 +148,9 @@ class TabularProblem(Problem[Any]):
         return is_missing(value)
 
     def fit(self, examples: Sequence[Example]) -> None:
+        if self.inherited:
+            self.fit_target([row[self.target] for row in examples])
+            return
         left_out = {self.target, *self.config.ignore}
         names = [name for name in examples[0] if name not in left_out]
         found = [fit_column(name, [row.get(name) for row in examples], self.config.max_categories) for name in names]
@@ -149,6 +158,11 @@ class TabularProblem(Problem[Any]):
         if not self.columns:
             raise UsageError(f"no column beside {self.target!r} holds anything that differs between rows")
         self.fit_target([row[self.target] for row in examples])
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        """The columns and their scales; the target is learned anew."""
+        self.columns = columns_of(facts)
+        self.inherited = True
 
     def fit_target(self, values: Sequence[Any]) -> None:
         raise NotImplementedError
@@ -158,7 +172,7 @@ class TabularProblem(Problem[Any]):
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         self.target_name = facts["target"]
-        self.columns = [Column(**{**row, "categories": tuple(row["categories"])}) for row in facts["columns"]]
+        self.columns = columns_of(facts)
 
     def build(self) -> nn.Module:
         part = self.config.model
@@ -218,11 +232,11 @@ class TabularClassification(TabularProblem):
             self.weights = torch.tensor([len(values) / (len(counts) * counts[name]) for name in self.classes])
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "classes": self.classes}
+        return {**super().facts(), "classes": self.classes, "weights": self.weights}
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         super().restore(facts)
-        self.classes = list(facts["classes"])
+        self.classes, self.weights = list(facts["classes"]), facts["weights"]
 
     def encode_target(self, values: Sequence[Any]) -> Tensor:
         places = {name: index for index, name in enumerate(self.classes)}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from toolkit.core.base import Dataset, Example
-from toolkit.core.batching import epoch_batches, hold_out
+from toolkit.core.batching import epoch_batches
 from toolkit.core.configs import TaskConfig
 from toolkit.core.problem import Array, Batch, Encoded, Problem
 from toolkit.core.seeding import Streams
@@ -28,17 +28,11 @@ def divide(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exampl
 
     Raises UsageError for data that the problem cannot learn from.
     """
-    config = problem.config
     problem.target_name = dataset.target
     splits = dict(dataset.splits())
     problem.check(splits)
     if VALIDATION not in splits:
-        train = splits[TRAIN]
-        if len(train) < 2:
-            raise UsageError(f"the data has {len(train)} example to train on; at least 2 are needed, one to be held out")
-        kept, held = hold_out(len(train), config.holdout, config.split_seed, problem.groups(train))
-        splits[TRAIN] = [train[int(index)] for index in kept]
-        splits[VALIDATION] = [train[int(index)] for index in held]
+        splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])
     return splits
 
 

@@ -24,8 +24,8 @@ from toolkit.registry import registry
 from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
 from toolkit.training.resolve import Plan, options_of
-from toolkit.training.run_directory import RunDirectory, library_versions, machine
-from toolkit.training.supervised import Learner, SupervisedTask, make_supervised
+from toolkit.training.run_directory import RunDirectory, find_run, library_versions, machine
+from toolkit.training.supervised import Facts, Learner, SupervisedTask, make_supervised
 from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
 from toolkit.training.trainer import Intervals, Outcome, Trainer
 
@@ -46,7 +46,8 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
     """Start a new run and train it to its end."""
     values = plan.config.values
     with denormals_flushed():
-        task = make_task(plan)  # before the folder: wrong environments and spaces leave nothing behind
+        # Before the folder: wrong environments, spaces and data leave nothing behind.
+        task = make_task(plan, inherited=inherited_facts(plan, init_from))
         try:
             if init_from:
                 initialise_from(task, init_from)
@@ -80,7 +81,7 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
         plan.config.set("steps", steps, "flag")
     end = facts if begin == facts.get("steps") else None
     with denormals_flushed():
-        task = make_task(plan)
+        task = make_task(plan, saved=states.get("problem"))
         try:
             trainer = make_trainer(directory, plan, task.unit)
             trainer.restore(task, states, end)
@@ -150,23 +151,35 @@ def mark(directory: RunDirectory, status: str, reason: str) -> None:
 # -- parts
 
 
-def make_task(plan: Plan) -> Task:
-    """The task that ``plan`` describes, freshly seeded."""
+def make_task(plan: Plan, saved: Facts = None, inherited: Facts = None) -> Task:
+    """The task that ``plan`` describes, freshly seeded; for a task on data see `make_supervised`."""
     values = plan.config.values
     torch.set_num_threads(values["threads"])
     streams = Streams(values["seed"])
     torch.manual_seed(streams.seed("torch"))
-    return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams)
+    return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams, saved, inherited)
 
 
-def make_data_task(plan: Plan, streams: Streams) -> Task:
+def inherited_facts(plan: Plan, init_from: str | None) -> Facts:
+    """What a task on data takes over with the parameters of ``--init-from``: its tokens, its scales."""
+    if init_from is None or plan.entry.kind != "task":
+        return None
+    directory, step = find_run(init_from)
+    states = directory.checkpoints.load(newest(directory) if step is None else step)
+    if "problem" not in states:
+        raise UsageError(f"--init-from {init_from}: it is the run of an agent, and {plan.entry.name} is a task")
+    facts: Mapping[str, Any] = states["problem"]
+    return facts
+
+
+def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited: Facts = None) -> Task:
     """A task on a data set; a budget in epochs is written into the plan as steps."""
     values = plan.config.values
     options = options_of(plan.entry, plan.config)
     part = options["data"]
     clock = Clock(values["steps"] or 0)
     task = make_supervised(plan.entry.id, options, registry.make("dataset", part.name, **part.options), clock, streams,
-                           devices.select(values["device"]))
+                           devices.select(values["device"]), saved, inherited)
     number = values.get("folds", 0)
     if number:
         add_folds(task, plan, options, number)
@@ -316,8 +329,6 @@ def newest(directory: RunDirectory) -> int:
 
 def initialise_from(task: Task, run_text: str) -> None:
     """Start from the parameters of another run's agent (``--init-from``); nothing else is taken over."""
-    from toolkit.training.run_directory import find_run
-
     directory, step = find_run(run_text)
     states = directory.checkpoints.load(newest(directory) if step is None else step)
     learner: Any = task.agent if isinstance(task, OnlineTask) else task
@@ -329,6 +340,6 @@ def initialise_from(task: Task, run_text: str) -> None:
         initialise(state)
     except (KeyError, RuntimeError) as error:
         first = str(error).strip().split("\n")[-1].strip()
-        raise UsageError(f"--init-from {run_text}: its parameters do not fit this {'agent' if isinstance(task, OnlineTask) else 'task'} "
-                         f"({first}). Use the same {'agent, network and spaces' if isinstance(task, OnlineTask) else 'model and data'}"
-                         ) from error
+        name, same = ("agent", "agent, network and spaces") if isinstance(task, OnlineTask) else ("task", "model and data")
+        raise UsageError(f"--init-from {run_text}: its parameters do not fit this {name} ({first}). "
+                         f"Use the same {same}") from error

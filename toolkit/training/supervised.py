@@ -29,6 +29,7 @@ from toolkit.training.evaluation import Evaluation, EvaluationStopped
 from toolkit.training.tasks import Report
 
 Stop = Callable[[], bool]
+Facts = Mapping[str, Any] | None
 
 
 class SupervisedTask:
@@ -149,8 +150,17 @@ class SupervisedTask:
         return {name: value.detach() for name, value in self.model.named_parameters()}
 
     def initialise(self, states: Mapping[str, Any]) -> None:
-        """Take over the parameters of another run. Raises RuntimeError or KeyError when they do not fit."""
-        self.model.load_state_dict(states["model"])
+        """Take over the parameters of another run, or those below the head where the heads differ.
+
+        Raises RuntimeError or KeyError when they do not fit.
+        """
+        take_body = getattr(self.model, "take_body", None)
+        own = self.model.state_dict()
+        same = own.keys() == states["model"].keys() and all(own[name].shape == states["model"][name].shape for name in own)
+        if take_body is not None and not same:
+            take_body(states["model"])
+        else:
+            self.model.load_state_dict(states["model"])
 
     def close(self) -> None:
         self.loader.close()
@@ -221,7 +231,8 @@ def judge(problem: Problem[Any], model: nn.Module, encoded: Encoded, device: tor
         for indices in plain_batches(problem.sizes(encoded), max(config.batch_size, 64), config.batch_length):
             if should_stop():
                 raise EvaluationStopped
-            outputs, lengths, batch = run_model(problem, model, problem.collate(encoded, indices).to(device))
+            batch = problem.fixed(problem.collate(encoded, indices)).to(device)
+            outputs, lengths, batch = run_model(problem, model, batch)
             tally.add(outputs, lengths, batch)
     return tally.result()
 
@@ -239,16 +250,25 @@ def summary_of(judged: Mapping[str, Judged], main: str) -> dict[str, float]:
 
 
 def make_supervised(name: str, options: Mapping[str, Any], dataset: Dataset, clock: Clock, streams: Streams,
-                    device: torch.device) -> SupervisedTask:
-    """The task ``name`` on ``dataset``, freshly initialised; ``clock`` gets its budget from the caller."""
+                    device: torch.device, saved: Facts = None, inherited: Facts = None) -> SupervisedTask:
+    """The task ``name`` on ``dataset``, freshly initialised; ``clock`` gets its budget from the caller.
+
+    ``saved`` are the problem's facts of the run that is resumed, ``inherited`` those of another run
+    whose parameters are to be taken over.
+    """
     problem: Problem[Any] = registry.make("task", name, **options)
-    return assemble(problem, divide(dataset, problem), clock, streams, device)
+    if inherited is not None:
+        problem.inherit(inherited)
+    return assemble(problem, divide(dataset, problem), clock, streams, device, saved)
 
 
 def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clock: Clock, streams: Streams,
-             device: torch.device) -> SupervisedTask:
+             device: torch.device, saved: Facts = None) -> SupervisedTask:
     """A task from a problem and the examples of its splits."""
-    problem.fit(splits[TRAIN])
+    if saved is None:
+        problem.fit(splits[TRAIN])
+    else:
+        problem.restore(saved)
     torch.manual_seed(streams.seed("model"))
     model = problem.build()
     encoded = {split: problem.encode(examples) for split, examples in splits.items() if len(examples)}
@@ -279,8 +299,7 @@ class Learner:
         with evaluating(self.model):
             for indices in plain_batches(self.problem.sizes(encoded), batch_size, self.problem.config.batch_length):
                 batch = self.problem.collate(encoded, indices).to(self.device)
-                outputs, lengths, batch = run_model(self.problem, self.model, batch)
-                found.update(zip((int(index) for index in indices), self.problem.answers(outputs, lengths, batch), strict=True))
+                found.update(zip((int(index) for index in indices), self.problem.predict(self.model, batch), strict=True))
                 if progress:
                     progress(len(indices))
         return [found[index] for index in range(len(values))]

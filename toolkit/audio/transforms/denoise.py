@@ -28,7 +28,7 @@ FEWEST = 3  # frames
 # The quantile of an exponentially distributed power is this share of its mean.
 QUANTILE_SHARE = -math.log(1 - QUANTILE)
 ESTIMATES_PER_WINDOW = 6  # of the adaptive noise; between them it is interpolated
-ACROSS = 9  # bins over which the noise is averaged
+ACROSS = 5  # bins over which the noise is averaged
 TINY = 1e-14
 
 
@@ -99,12 +99,15 @@ class Wiener(Denoise):
 
 def least_power(power: Tensor) -> Tensor:
     """The noise's power [bins, 1], from power [bins, F] of which it is the least."""
-    low = torch.quantile(power, QUANTILE, dim=1, keepdim=True) / QUANTILE_SHARE
-    frames = power.shape[1]
-    quietest = power.sum(dim=0).topk(min(frames, max(FEWEST, int(QUIETEST * frames))), largest=False).indices
-    pauses = power[:, quietest].mean(dim=1, keepdim=True)
     width = min(ACROSS, 2 * (len(power) // 2) - 1)
-    return torch.minimum(smoothed(low.T, width), smoothed(pauses.T, width)).T.clamp(min=TINY)
+    low = torch.quantile(power, QUANTILE, dim=1, keepdim=True) / QUANTILE_SHARE
+    low = smoothed(low.T, width).T.clamp(min=TINY)
+    # Frames are ranked by what stands out of the noise: the plain sum is that of the noise's strongest bins.
+    frames = power.shape[1]
+    count = min(frames, max(FEWEST, int(QUIETEST * frames)))
+    quietest = (power / low).mean(dim=0).topk(count, largest=False).indices
+    pauses = power[:, quietest].mean(dim=1, keepdim=True)
+    return torch.minimum(low, smoothed(pauses.T, width).T).clamp(min=TINY)
 
 
 def smoothed(values: Tensor, width: int) -> Tensor:

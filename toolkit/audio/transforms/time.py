@@ -1,7 +1,8 @@
 """Time and pitch: speed, stretch, pitch shift, crop, shift.
 
 The stretch is a phase vocoder (Flanagan and Golden, 1966; Dolson, 1986): spectra are read faster or slower, and
-each bin's phase goes on by what it advanced in the original. Resampling is soxr's, on the CPU.
+each spectral peak's phase goes on by what it advanced in the original, the bins around a peak keeping their
+phases relative to it (Laroche and Dolson, 1999). Resampling is soxr's, on the CPU.
 """
 
 from __future__ import annotations
@@ -123,4 +124,18 @@ def vocoded(spectrum: Tensor, factor: float, hop: int) -> Tensor:
     advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + expected
     start = spectrum[:, :1].angle().double()
     phase = torch.cat((start, start + torch.cumsum(advance[:, :-1], dim=1)), dim=1)
+    peak = nearest_peaks(magnitude)
+    original = first.angle().double()
+    phase = phase.gather(0, peak) + original - original.gather(0, peak)
     return torch.polar(magnitude, phase.remainder(2 * math.pi).to(magnitude.dtype))
+
+
+def nearest_peaks(magnitude: Tensor) -> Tensor:
+    """For each bin of magnitudes [bins, F] the nearest bin of that frame that is a local maximum."""
+    bins = len(magnitude)
+    index = torch.arange(bins, device=magnitude.device)[:, None].expand_as(magnitude)
+    largest = F.max_pool1d(magnitude.T[None], 5, 1, 2)[0].T
+    is_peak = magnitude >= largest
+    below_it = torch.where(is_peak, index, -bins).cummax(dim=0).values
+    above_it = torch.where(is_peak, index, 3 * bins).flip(0).cummin(dim=0).values.flip(0)
+    return torch.where(index - below_it <= above_it - index, below_it, above_it)

@@ -146,7 +146,8 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False, cache: Cache | None = None) -> Tensor:
         if self.norm_first:
             x = x + self.dropout(self.attention(self.norm1(x), mask, causal, cache))
-            return x + self.dropout(self.feed_forward(self.norm2(x)))
+            again: Tensor = x + self.dropout(self.feed_forward(self.norm2(x)))
+            return again
         x = self.norm1(x + self.dropout(self.attention(x, mask, causal, cache)))
         found: Tensor = self.norm2(x + self.dropout(self.feed_forward(x)))
         return found

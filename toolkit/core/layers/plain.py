@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from toolkit.core.configs import (ActivationConfig, DropoutConfig, EmbeddingConfig, MLPLayerConfig, NormConfig,
-                                  ResidualConfig)
+from toolkit.core.configs import ActivationConfig, DropoutConfig, EmbeddingConfig, MLPLayerConfig, NormConfig, ResidualConfig
 from toolkit.core.models.mlp import ACTIVATIONS, MLPModel
 
 
@@ -158,4 +157,5 @@ class Residual(nn.Module):
             last.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        found: Tensor = x + self.branch(x)
+        return found

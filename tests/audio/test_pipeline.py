@@ -1,0 +1,98 @@
+"""Pipelines: their text, their files, their errors, their order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from signals import noise, speech_like
+
+from toolkit.audio import Pipeline
+from toolkit.audio.transforms.pipeline import Step, parse
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.registry import registry
+
+
+def test_the_text_of_the_readme() -> None:
+    assert parse("noise(snr=10..30) | speed(0.9,1.0,1.1)") == [Step("noise", {"snr": (10.0, 30.0)}),
+                                                               Step("speed", {"factors": (0.9, 1.0, 1.1)})]
+    assert parse("gain(-6..6, probability=0.5)|trim | codec(mp3, opus, compression=0.5)") == [
+        Step("gain", {"gain": (-6.0, 6.0), "probability": 0.5}), Step("trim"),
+        Step("codec", {"codecs": ("mp3", "opus"), "compression": (0.5,)})]
+    assert parse("noise(-5..-1.5, colour=pink)")[0].options == {"snr": (-5.0, -1.5), "colour": "pink"}
+    assert parse("wiener(adaptive=yes)")[0].options == {"adaptive": True}
+    assert parse("") == []
+
+
+@given(st.lists(st.sampled_from([Step("noise", {"snr": (1.5, 30.0), "colour": "pink"}), Step("trim"),
+                                 Step("vad", {"threshold": 3.25}), Step("speed", {"factors": (0.9, 1.1)}),
+                                 Step("wiener", {"adaptive": True})]), max_size=5))
+def test_spelling_and_parsing_are_inverse(steps: list[Step]) -> None:
+    assert parse(" | ".join(step.spelled() for step in steps)) == steps
+
+
+def test_lists_tables_and_files(tmp_path: Path) -> None:
+    expected = parse("noise(snr=10..30) | speed(0.9, 1.1)")
+    assert parse(["noise(snr=10..30)", {"name": "speed", "factors": [0.9, 1.1]}]) == expected
+    (tmp_path / "a.toml").write_text('transforms = ["noise(snr=10..30)", "speed(0.9, 1.1)"]\n')
+    (tmp_path / "b.toml").write_text('[[transforms]]\nname = "noise"\nsnr = "10..30"\n\n'
+                                     '[[transforms]]\nname = "speed"\nfactors = [0.9, 1.1]\n')
+    assert parse(str(tmp_path / "a.toml")) == parse(str(tmp_path / "b.toml")) == expected
+    assert parse([{"name": "gain", "gain": 3}]) == [Step("gain", {"gain": (3.0,)})]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("nois", "unknown transform 'nois'. Did you mean 'noise'"), ("noise(snrr=3)", "unknown setting 'snrr'. Did you mean 'snr'"),
+    ("noise(snr=loud)", "snr: got 'loud'"), ("noise(snr=1..2..3)", "snr: got"),
+    ("noise(snr=3", "is not a step. Write NAME or NAME"),
+    ("gain(1) | | trim", "is not a step"), ("speed(0.9..1.1)", "factors is not drawn from a range"),
+    ("noise(snr=1, snr=2)", "snr twice"),
+    ("vad(threshold=-1)", "threshold: got"), ("gain(1, 2, 3)", "one number, or two"),
+    ("time-mask(3) | gain(2)", "gain changes waveforms and must come before"),
+    ("pre-emphasis(coefficient=0..1)", "coefficient is not drawn"), ("none.toml", "none.toml: No such file")])
+def test_what_is_wrong_is_named(text: str, message: str) -> None:
+    with pytest.raises(ToolkitError) as caught:
+        Pipeline(text)
+    assert message in str(caught.value)
+
+
+def test_files_that_hold_no_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("x = [")
+    with pytest.raises(UsageError, match="not TOML"):
+        parse(str(tmp_path / "a.toml"))
+    (tmp_path / "a.toml").write_text("x = 1")
+    with pytest.raises(UsageError, match='has no list "transforms"'):
+        parse(str(tmp_path / "a.toml"))
+
+
+def test_a_pipeline_is_its_transforms_in_order() -> None:
+    clips, lengths = torch.stack([speech_like(0.5), speech_like(0.5, seed=1)]), torch.tensor([8000, 5000])
+    pipeline = Pipeline("noise(snr=5..20) | speed(0.9, 1.1) | gain(-3)", seed=4)
+    generator = torch.Generator().manual_seed(4)
+    expected, sizes = clips, lengths
+    for name, options in (("noise", {"snr": (5.0, 20.0)}), ("speed", {"factors": (0.9, 1.1)}), ("gain", {"gain": (-3.0,)})):
+        expected, sizes = registry.make("transform", name, **options)(expected, sizes, generator)
+    changed, found = pipeline(clips, lengths)
+    assert torch.equal(changed, expected) and torch.equal(found, sizes)
+    assert torch.equal(Pipeline(pipeline.spelled(), seed=4)(clips, lengths)[0], changed)
+    assert not torch.equal(pipeline(clips, lengths)[0][:, :4000], changed[:, :4000])  # the generator goes on
+
+
+def test_features_come_after_the_front_end_and_the_rate_is_shared() -> None:
+    pipeline = Pipeline("low-pass(3000) | spec-augment(warp=5, time_mask=10)", sample_rate=8000)
+    assert [transform.config.sample_rate for transform in pipeline.on_waveforms] == [8000]
+    waveform, _ = pipeline(noise(8000))
+    features, frames = registry.make("frontend", "log-mel", sample_rate=8000, n_mels=40, n_fft=400)(waveform)
+    masked, counts = pipeline.features(features, frames)
+    assert masked.shape == features.shape and not torch.equal(masked, features) and torch.equal(counts, frames)
+
+
+def test_a_wrong_pipeline_is_refused_without_torch() -> None:
+    program = ("import sys\nfrom toolkit.audio.transforms.pipeline import parse\n"
+               "try:\n    parse('noise(snr=loud)')\nexcept ValueError: pass\nassert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,57 @@
+"""What the documents say is so: the generated tables are current, links lead somewhere, and commands run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def commands(text: str) -> list[str]:
+    """The toolkit commands of a document's ``sh`` blocks, in order, without comments."""
+    lines = [line.split("  #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.split("\n")]
+    return [line for line in lines if line.startswith("toolkit ")]
+
+
+def test_generated_documents_are_current() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_commands_of_runs_md_run(toolkit: Any) -> None:
+    for command in commands((ROOT / "docs" / "runs.md").read_text()):
+        done = toolkit(*command.split()[1:], "--final-episodes", "5") if command.startswith("toolkit run") and (
+            "--print-config" not in command) else toolkit(*command.split()[1:])
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_the_commands_of_the_readme_run(toolkit: Any) -> None:
+    """After its first command, made shorter here, has left a run."""
+    assert toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1500", "--final-episodes", "5").returncode == 0
+    for command in commands((ROOT / "README.md").read_text()):
+        words = command.replace("--steps 100000", "--steps 2000").replace("--episodes 100", "--episodes 5").split()[1:]
+        done = toolkit(*words)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert block is not None
+    code = block[1].replace("steps=50_000", "steps=1500, final_episodes=5")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 5

@@ -1,0 +1,113 @@
+"""``toolkit predict RUN [TEXT]``: what a trained model answers, for one text or a file of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.errors import UsageError
+from toolkit.training.run_directory import find_run
+
+
+@click.command("predict")
+@click.argument("run")
+@click.argument("values", nargs=-1, metavar="[TEXT | COLUMN=VALUE]...")
+@click.option("--input", "source", metavar="FILE", help="Ask about every row of a .csv, .tsv, .jsonl or .parquet file, or every "
+                                                       "line of a .txt file; - reads lines from stdin.")
+@click.option("--output", "sink", metavar="FILE", help="Write the answers to this new .jsonl file instead of stdout.")
+@output.json_option
+def predict_command(run: str, values: tuple[str, ...], source: str | None, sink: str | None, as_json: bool) -> None:
+    """Ask the model of RUN, the run of a task on data.
+
+    \b
+    toolkit predict latest "What a wonderful film!"
+    toolkit predict latest age=40 town=Ulm
+    toolkit predict latest --input reviews.csv --output answers.jsonl
+    """
+    require_task(run)
+    if bool(values) == bool(source):
+        raise UsageError('predict takes texts (or COLUMN=VALUE pairs) or --input FILE, one of them: '
+                         'toolkit predict RUN "some text"')
+    if sink and Path(sink).exists():
+        raise UsageError(f"--output {sink}: it exists, and nothing is overwritten. Name another file")
+    from toolkit.training.api import load
+
+    loaded: Any = load(run)
+    asked = rows_of(source) if source else parsed(values)
+    with progress_bar(len(asked)) as progress:
+        answers = loaded.predict(asked, progress)
+    if sink:
+        Path(sink).write_text("".join(json.dumps({"input": one, **answer}, ensure_ascii=False) + "\n"
+                                      for one, answer in zip(asked, answers, strict=True)), encoding="utf-8")
+        output.talk(f"wrote {len(answers):,} answers to {sink}")
+    elif as_json:
+        output.emit({"run": run, "answers": answers})
+    else:
+        for answer in answers:
+            print(answer_text(answer))
+
+
+def require_task(run: str) -> None:
+    """Raise UsageError unless RUN is a task's, before anything heavy is imported."""
+    directory, _ = find_run(run)
+    if directory.read().get("kind") != "task":
+        raise UsageError(f"{run} is the run of an agent, which acts and does not answer. Judge it: toolkit evaluate {run}")
+
+
+def parsed(values: tuple[str, ...]) -> list[Any]:
+    """Texts as they are; words that are all COLUMN=VALUE are one row."""
+    pairs = [value.partition("=") for value in values]
+    if all(equals and name.replace("-", "_").replace(" ", "_").isidentifier() for name, equals, _ in pairs):
+        return [{name: text for name, _, text in pairs}]
+    return list(values)
+
+
+def rows_of(source: str) -> list[Any]:
+    """The rows of a file, or the lines of a text."""
+    if source == "-":
+        return [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    from toolkit.registry import registry
+
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"--input {source}: there is no such file")
+    readers = {ending: entry.name for entry in registry.entries("dataset", plugins=False) for ending in entry.accepts}
+    if path.suffix.lower() in (".txt", ".md"):
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if path.suffix.lower() not in readers:
+        raise UsageError(f"--input {source}: allowed are files ending in {', '.join(sorted(readers))}")
+    splits = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).splits()
+    return [row for rows in splits.values() for row in rows]
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on stderr where that is a terminal; else None."""
+    if not sys.stderr.isatty() or total < 2:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("asking", total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def answer_text(answer: Any) -> str:
+    """One line for a person."""
+    if "label" in answer:
+        return f"{answer['label']}\t{answer['probability']:.4f}"
+    if "tags" in answer:
+        return " ".join(answer["tags"])
+    if len(answer) == 1:
+        value = next(iter(answer.values()))
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return json.dumps(answer, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Text data sets: made on the machine, and text that ships with Python."""

@@ -1,0 +1,96 @@
+"""Models of Hugging Face's transformers (BERT, RoBERTa, GPT and their kin), from a local folder or the hub.
+
+The checkpoint of a run keeps the model's configuration and weights, so the folder is needed once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.core.layers.attention import key_mask
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.nlp.base import TextSpec
+from toolkit.nlp.configs import PretrainedConfig
+from toolkit.nlp.models.recurrent import masked_average, whole_lengths
+
+
+class Pretrained(nn.Module):
+    """The folder's model, with an output layer of the task's own: [B, C] for a text, [B, T, C] for positions.
+
+    A text's class comes from the mean of its positions. For the next token the folder's own head is used.
+    """
+
+    def __init__(self, config: PretrainedConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
+        super().__init__()
+        spec = spec or TextSpec()
+        self.level, self.freeze = spec.level, config.freeze
+        self.body: Any = load_body(config, spec)
+        size = self.body.get_input_embeddings().num_embeddings
+        if inputs > size:
+            raise UsageError(f"the tokenizer has {inputs} ids and the model of {config.path} {size}; use the model's own: "
+                             f"--tokenizer pretrained --tokenizer.path {config.path}")
+        self.dropout = nn.Dropout(config.dropout)
+        width = getattr(self.body.config, "hidden_size", None) or self.body.config.n_embd
+        self.output = nn.Linear(width, outputs) if spec.level != "next" else None
+        if config.freeze != "none":
+            for parameter in self.body.parameters():
+                parameter.requires_grad_(False)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The model's configuration, as JSON values."""
+        return {"config": self.body.config.to_dict()}
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        lengths = whole_lengths(inputs, lengths)
+        mask = key_mask(lengths, inputs.shape[1], inputs.device)
+        assert mask is not None
+        found = self.body(input_ids=inputs, attention_mask=mask.long())
+        if self.output is None:
+            return found.logits, lengths
+        states = self.dropout(found.last_hidden_state)
+        return self.output(masked_average(states, mask) if self.level == "text" else states), lengths
+
+    def unfreeze(self, fraction: float) -> None:
+        """At ``fraction`` of the run, let the last so many layers learn: all of them after half of it.
+
+        Source: gradual unfreezing, Howard and Ruder (2018), section 3.3.
+        """
+        if self.freeze != "gradual":
+            return
+        groups = self.layer_groups()
+        learning = min(len(groups), int(2 * fraction * len(groups)))
+        for group in groups[len(groups) - learning:]:
+            for parameter in group.parameters():
+                parameter.requires_grad_(True)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The embedding and the layers, first to last."""
+        lists = [list(module) for module in self.body.modules() if isinstance(module, nn.ModuleList)]
+        layers: list[nn.Module] = max(lists, key=len, default=[])
+        return [self.body.get_input_embeddings(), *layers]
+
+
+def load_body(config: PretrainedConfig, spec: TextSpec) -> Any:
+    """The model of the folder; of the checkpoint's own configuration where the run is loaded again."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    maker: Any = transformers.AutoModelForCausalLM if spec.level == "next" else transformers.AutoModel
+    if spec.facts:
+        facts = dict(spec.facts["config"])
+        return maker.from_config(transformers.AutoConfig.for_model(facts.pop("model_type"), **facts))
+    if not config.path:
+        raise UsageError("the model pretrained needs its folder: --model.path FOLDER")
+    try:
+        if config.random:
+            return maker.from_config(transformers.AutoConfig.from_pretrained(config.path, trust_remote_code=False))
+        # safetensors only: other weight files are pickles, which execute what they hold
+        return maker.from_pretrained(config.path, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ToolkitError(f"no model could be read from {config.path}: {first} Allowed: a folder with config.json and "
+                           "model.safetensors, or a name on the hub that can be reached") from error

@@ -1,0 +1,103 @@
+"""Recurrent readers: a text's class, or a tag for each token. Padding is never read (packed sequences).
+
+B texts, T tokens, E embedding, R hidden units of both directions, C outputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from toolkit.core.layers.attention import key_mask
+from toolkit.nlp.base import TextSpec
+from toolkit.nlp.configs import RecurrentConfig, TaggerConfig
+
+CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class Reader(nn.Module):
+    """Ids [B, T] to states [B, T, R]; states past a length are 0."""
+
+    def __init__(self, config: RecurrentConfig, cell: str, inputs: int, pad_id: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(inputs, config.embedding_size, pad_id)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = CELLS[cell](config.embedding_size, config.hidden_size, config.layers, batch_first=True,
+                                     bidirectional=config.bidirectional, dropout=config.dropout if config.layers > 1 else 0.0)
+        self.width = config.hidden_size * (1 + config.bidirectional)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """States [B, T, R] and the last state of each direction side by side [B, R]."""
+        embedded = self.dropout(self.embedding(ids))  # [B, T, E]
+        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, last = self.recurrent(packed)
+        whole, _ = pad_packed_sequence(states, batch_first=True, total_length=ids.shape[1])
+        hidden = last[0] if isinstance(last, tuple) else last  # [layers * directions, B, hidden]
+        directions = 2 if self.recurrent.bidirectional else 1
+        return whole, torch.cat(list(hidden[-directions:]), -1)
+
+
+class RecurrentClassifier(nn.Module):
+    """A class for each text: ids [B, T] -> logits [B, C]."""
+
+    cell = "lstm"
+
+    def __init__(self, config: RecurrentConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
+        super().__init__()
+        self.pool = config.pool
+        self.reader = Reader(config, self.cell, inputs, (spec or TextSpec()).pad_id)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(self.reader.width, outputs)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        lengths = whole_lengths(inputs, lengths)
+        states, last = self.reader(inputs, lengths)
+        return self.output(self.dropout(pooled(states, last, lengths, self.pool))), lengths
+
+
+class LSTMClassifier(RecurrentClassifier):
+    """Long short-term memory. Source: Hochreiter and Schmidhuber (1997)."""
+
+
+class GRUClassifier(RecurrentClassifier):
+    """Gated recurrent units. Source: Cho et al. (2014)."""
+
+    cell = "gru"
+
+
+class Tagger(nn.Module):
+    """A tag for each token: ids [B, T] -> logits [B, T, C]. Source: Huang et al. (2015), without the CRF."""
+
+    def __init__(self, config: TaggerConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
+        super().__init__()
+        self.reader = Reader(config, config.encoder, inputs, (spec or TextSpec()).pad_id)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(self.reader.width, outputs)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        lengths = whole_lengths(inputs, lengths)
+        states, _ = self.reader(inputs, lengths)
+        return self.output(self.dropout(states)), lengths
+
+
+def whole_lengths(ids: Tensor, lengths: Tensor | None) -> Tensor:
+    """``lengths``, or the full one for each text."""
+    return torch.full((ids.shape[0],), ids.shape[1], dtype=torch.int64, device=ids.device) if lengths is None else lengths
+
+
+def pooled(states: Tensor, last: Tensor, lengths: Tensor, how: str) -> Tensor:
+    """One vector a text [B, R] of its states [B, T, R], by ``max``, ``mean`` or ``last``."""
+    if how == "last":
+        return last
+    mask = key_mask(lengths, states.shape[1], states.device)
+    assert mask is not None
+    if how == "max":
+        return states.masked_fill(~mask[..., None], -torch.inf).amax(1)
+    return masked_average(states, mask)
+
+
+def masked_average(states: Tensor, mask: Tensor) -> Tensor:
+    """The mean [B, D] of states [B, T, D] where ``mask`` [B, T] is True."""
+    weights = mask[..., None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)

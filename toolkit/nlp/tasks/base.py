@@ -1,0 +1,128 @@
+"""What all tasks on text share: a tokenizer trained on the training texts, ids with an end on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from toolkit.core.base import Example
+from toolkit.core.problem import Array, Problem
+from toolkit.errors import UsageError, did_you_mean
+from toolkit.nlp.base import TextSpec, Tokenizer
+from toolkit.nlp.configs import TextTaskConfig
+from toolkit.nlp.ragged import Ragged
+from toolkit.registry import registry
+
+
+class Texts:
+    """Encoded texts and, where they are known, their targets."""
+
+    def __init__(self, ids: Ragged, targets: Any = None) -> None:
+        self.ids, self.targets = ids, targets
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TextProblem(Problem[Any]):
+    """Texts in; the model's inputs are ids ``<s> ... </s>``, cut to ``max_length``."""
+
+    config: TextTaskConfig
+    level: ClassVar[Any] = "text"
+
+    def __init__(self, config: TextTaskConfig) -> None:
+        super().__init__(config)
+        model: Any = config.model  # type: ignore[attr-defined]
+        if model.name == "pretrained" and config.tokenizer.name != "pretrained":
+            raise UsageError("a pretrained model knows its own tokens only: add --tokenizer pretrained --tokenizer.path "
+                             f"{model.options.get('path') or 'FOLDER'}")
+        self.model_part = model
+        self.tokenizer: Tokenizer = registry.make("tokenizer", config.tokenizer.name, **config.tokenizer.options)
+        self.model_facts: Mapping[str, Any] = {}
+        self.inherited = False
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model gives for each answer."""
+        return self.tokenizer.size
+
+    # -- before training
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        names = list(splits["train"][0])
+        for column in self.columns():
+            if column not in names:
+                raise UsageError(f"there is no column {column!r}.{did_you_mean(column, names)} The data has: {', '.join(names)}. "
+                                 "Name the columns with --text-column and --target")
+        for split, rows in splits.items():
+            empty = [number for number, row in enumerate(rows, 1) if not str(row[self.config.text_column] or "").strip()]
+            if empty:
+                shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+                raise UsageError(f"{len(empty)} of {len(rows)} texts ({split}) are empty: rows {shown}. Take them out")
+
+    def columns(self) -> list[str]:
+        """The columns that examples must have."""
+        return [self.config.text_column]
+
+    def text(self, example: Example) -> str:
+        return str(example[self.config.text_column])
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        """The tokens: parameters learned with others mean nothing."""
+        self.tokenizer.restore(facts["tokenizer"])
+        self.inherited = True
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        if not self.inherited:
+            self.tokenizer.train(self.training_texts(examples))
+
+    def training_texts(self, examples: Sequence[Example]) -> list[str]:
+        """What the tokenizer learns from."""
+        return [self.text(example) for example in examples]
+
+    def facts(self) -> dict[str, Any]:
+        return {"tokenizer": self.tokenizer.facts(), "model": dict(self.model_facts)}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.tokenizer.restore(facts["tokenizer"])
+        self.model_facts = facts["model"]
+
+    def build(self) -> nn.Module:
+        spec = TextSpec(self.tokenizer.pad_id, self.level, self.model_facts)
+        model: nn.Module = registry.make("model", self.model_part.name, inputs=self.tokenizer.size, outputs=self.outputs,
+                                         spec=spec, **self.model_part.options)
+        self.model_facts = getattr(model, "facts", {})
+        return model
+
+    def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
+        if getattr(model, "freeze", "none") == "gradual":
+            return list(model.parameters())  # some learn later; until then they have no gradient
+        return super().parameter_groups(model)
+
+    def schedule(self, model: nn.Module, fraction: float) -> None:
+        unfreeze = getattr(model, "unfreeze", None)
+        if unfreeze is not None:
+            unfreeze(fraction)
+
+    # -- batches
+
+    def wrapped(self, text: str) -> list[int]:
+        """``<s> ... </s>``, cut to ``max_length``."""
+        ids = self.tokenizer.encode(text)[:self.config.max_length - 2]
+        return [self.tokenizer.begin_id, *ids, self.tokenizer.end_id]
+
+    def sizes(self, encoded: Texts) -> Array:
+        return encoded.ids.sizes
+
+    def units(self, encoded: Texts) -> Array:
+        return np.ones(len(encoded), np.int64)
+
+    def as_example(self, value: Any) -> Example:
+        if isinstance(value, str):
+            return {self.config.text_column: value}
+        if isinstance(value, Mapping) and self.config.text_column in value:
+            return value
+        raise UsageError(f"predict: got {value!r}; allowed: a text, or a row with the column {self.config.text_column!r}")

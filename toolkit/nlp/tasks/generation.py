@@ -1,0 +1,199 @@
+"""What comes next: a language model of texts, or of what follows each text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.core.base import Example
+from toolkit.core.losses import IGNORED
+from toolkit.core.problem import Array, Batch, Judged, Problem, Tally
+from toolkit.errors import UsageError
+from toolkit.nlp.configs import TextGenerationConfig
+from toolkit.nlp.generation import Sampling, write
+from toolkit.nlp.ragged import Ragged
+from toolkit.nlp.tasks.base import TextProblem, Texts
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class TextGeneration(TextProblem):
+    """Two forms. With a target column an example is ``<s> text <s> target </s>``, and only the target is
+    learned. Without one all texts are joined and cut into windows of ``context`` tokens.
+    """
+
+    unit = "tokens"
+    level = "next"
+    config: TextGenerationConfig
+
+    @property
+    def target(self) -> str | None:
+        return self.config.target or self.target_name
+
+    def columns(self) -> list[str]:
+        return [self.config.text_column] + ([self.target] if self.target else [])
+
+    def held_out(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """A text on its own is cut: its last share is held out."""
+        if self.target or len(examples) > 1:
+            return super().held_out(examples)
+        text = self.text(examples[0])
+        cut = round(len(text) * (1 - self.config.holdout))
+        if not 0 < cut < len(text):
+            raise UsageError(f"the text has {len(text)} characters; there is nothing to train on or to hold out")
+        return [{self.config.text_column: text[:cut]}], [{self.config.text_column: text[cut:]}]
+
+    def training_texts(self, examples: Sequence[Example]) -> list[str]:
+        return [str(example[column]) for example in examples for column in self.columns()]
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "target": self.target}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        super().restore(facts)
+        self.target_name = facts["target"]
+
+    # -- batches
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> GenerationTexts:
+        if not targets:
+            return GenerationTexts(Ragged([self.prompt(self.text(example)) for example in examples]), 0)
+        if self.target:
+            return self._pairs(examples)
+        return self._windows(examples)
+
+    def _pairs(self, examples: Sequence[Example]) -> GenerationTexts:
+        rows, starts, characters = [], [], 0
+        for example in examples:
+            prompt = self.prompt(self.text(example))
+            answer = str(example[self.target])  # type: ignore[index]
+            rows.append([*prompt, *self.tokenizer.encode(answer), self.tokenizer.end_id][:self.config.max_length + 1])
+            starts.append(len(prompt))
+            characters += len(answer)
+        return GenerationTexts(Ragged(rows), characters, np.array(starts))
+
+    def _windows(self, examples: Sequence[Example]) -> GenerationTexts:
+        ids: list[int] = []
+        for example in examples:
+            ids += [self.tokenizer.begin_id, *self.tokenizer.encode(self.text(example)), self.tokenizer.end_id]
+        context = self.config.context
+        # Windows share their border token, so that every token but the first is predicted once.
+        rows = [ids[start:start + context + 1] for start in range(0, len(ids) - 1, context)]
+        return GenerationTexts(Ragged(rows), sum(len(self.text(example)) for example in examples))
+
+    def prompt(self, text: str) -> list[int]:
+        """What generation goes on from."""
+        begin = self.tokenizer.begin_id
+        ids = self.tokenizer.encode(text)
+        return [begin, *ids, begin] if self.target else [begin, *ids]
+
+    def units(self, encoded: Texts) -> Array:
+        return np.maximum(encoded.ids.sizes - 1, 1)
+
+    def collate(self, encoded: GenerationTexts, indices: Array) -> Batch:
+        whole, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)  # [B, T + 1]
+        if encoded.characters == 0:
+            return Batch(whole, lengths, None, None, indices)
+        inputs, targets = whole[:, :-1].contiguous(), whole[:, 1:].clone()  # [B, T]
+        places = torch.arange(inputs.shape[1])
+        left_out = places >= (lengths - 1)[:, None]
+        if encoded.starts is not None:
+            left_out |= places < torch.from_numpy(encoded.starts[indices] - 1)[:, None]
+        return Batch(inputs, lengths - 1, targets.masked_fill(left_out, IGNORED), None, indices)
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        result: Tensor = self.loss_function(outputs, batch.targets)
+        return result
+
+    def tally(self) -> Tally:
+        return NextTally(self)
+
+    # -- use
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """The likeliest continuation of each prompt, token by token."""
+        assert batch.lengths is not None
+        found: list[Any] = [None] * batch.inputs.shape[0]
+        for length in batch.lengths.unique().tolist():
+            rows = torch.nonzero(batch.lengths == length)[:, 0]
+            room = getattr(model, "longest", 10**9) - length
+            most = min(self.config.max_length, room)
+            written = write(model, batch.inputs[rows][:, :length], most, self.tokenizer.end_id, GREEDY, forbidden=self.forbidden)
+            for row, ids in zip(rows.tolist(), written, strict=True):
+                found[row] = {"text": self.tokenizer.decode(ids)}
+        return found
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        """Ids that are never generated."""
+        special = {self.tokenizer.pad_id, self.tokenizer.unknown_id, self.tokenizer.begin_id, self.tokenizer.mask_id}
+        return tuple(sorted(special - {self.tokenizer.end_id}))
+
+    def generate(self, model: nn.Module, prompt: str = "", *, max_tokens: int = 200, seed: int = 0, cached: bool = True,
+                 **sampling: Any) -> str:
+        """What the model goes on with after ``prompt``; ``sampling`` holds the fields of `Sampling`."""
+        device = next(model.parameters()).device
+        ids = torch.tensor([self.prompt(prompt)], device=device)
+        longest = getattr(model, "longest", None)
+        if longest is not None and ids.shape[1] + max_tokens > longest:
+            raise UsageError(f"the prompt has {ids.shape[1]} tokens and {max_tokens} are asked for; this model has room for "
+                             f"{longest} in all. Ask for fewer with --max-tokens")
+        was = model.training
+        model.eval()
+        try:
+            written = write(model, ids, max_tokens, self.tokenizer.end_id, Sampling(**sampling), forbidden=self.forbidden,
+                            seed=seed, cached=cached)
+        finally:
+            model.train(was)
+        return self.tokenizer.decode(written[0])
+
+
+class GenerationTexts(Texts):
+    """Encoded texts: ``characters`` is how many of them are predicted in all, 0 for prompts alone; ``starts``
+    [N] is where each example's target begins."""
+
+    def __init__(self, ids: Ragged, characters: int, starts: Array | None = None) -> None:
+        super().__init__(ids)
+        self.characters, self.starts = characters, starts
+
+
+class NextTally:
+    """Nats and bits a token, perplexity, bits a character; with targets the share that comes out exactly.
+
+    A target comes out of greedy generation exactly when each of its tokens is the likeliest after those
+    before it, so one pass over the right answer decides it.
+    """
+
+    def __init__(self, problem: Problem[Any]) -> None:
+        self.problem: Any = problem
+        self._nats, self._tokens, self._characters, self._right = 0.0, 0, 0, 0
+        self._exact: list[bool] = []
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        assert batch.targets is not None
+        valid = batch.targets != IGNORED
+        targets = batch.targets.clamp(min=0)
+        logs = outputs.float().log_softmax(-1)
+        self._nats -= float(logs.gather(-1, targets[..., None])[..., 0][valid].double().sum())
+        self._tokens += int(valid.sum())
+        right = outputs.argmax(-1) == targets
+        self._right += int((right & valid).sum())
+        self._exact += (right | ~valid).all(-1).tolist()
+        self._characters += sum(len(self.problem.tokenizer.decode(row[known].tolist()))
+                                for row, known in zip(targets, valid, strict=True))
+
+    def result(self) -> Judged:
+        nats = self._nats / max(1, self._tokens)
+        values = {"perplexity": math.exp(min(nats, 700)), "loss": nats,
+                  "bits_per_character": self._nats / math.log(2) / max(1, self._characters),
+                  "accuracy": self._right / max(1, self._tokens)}
+        if self.problem.target:
+            exact = float(np.mean(self._exact))
+            values = {"exact_match": exact, **values}
+            return Judged(exact - 1e-6 * min(nats, 1e3), values, {"count": len(self._exact)})
+        return Judged(-nats, values, {"count": self._tokens})

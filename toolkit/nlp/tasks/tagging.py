@@ -1,0 +1,154 @@
+"""A tag for each token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.core import metrics
+from toolkit.core.base import Example
+from toolkit.core.losses import IGNORED
+from toolkit.core.problem import Array, Batch, Judged, Tally
+from toolkit.errors import UsageError
+from toolkit.nlp.configs import TokenClassificationConfig
+from toolkit.nlp.ragged import Ragged
+from toolkit.nlp.tasks.base import TextProblem, Texts
+
+
+class TokenClassification(TextProblem):
+    """A tag for each word: text and tags are words between spaces (or lists), as many of one as of the other.
+
+    A word of several tokens is tagged by its first.
+    """
+
+    unit = "tokens"
+    level = "position"
+    config: TokenClassificationConfig
+
+    def __init__(self, config: TokenClassificationConfig) -> None:
+        super().__init__(config)
+        self.tags: list[str] = []
+
+    @property
+    def target(self) -> str:
+        return self.config.target or self.target_name or "tags"
+
+    @property
+    def outputs(self) -> int:
+        return len(self.tags)
+
+    def columns(self) -> list[str]:
+        return [self.config.text_column, self.target]
+
+    def words(self, value: Any) -> list[str]:
+        return value.split() if isinstance(value, str) else [str(item) for item in value]
+
+    def text(self, example: Example) -> str:
+        return " ".join(self.words(example[self.config.text_column]))
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        super().check(splits)
+        for split, rows in splits.items():
+            wrong = [number for number, row in enumerate(rows, 1)
+                     if len(self.words(row[self.config.text_column])) != len(self.words(row[self.target]))]
+            if wrong:
+                raise UsageError(f"{len(wrong)} of {len(rows)} rows ({split}) have not as many tags as words: rows "
+                                 f"{', '.join(map(str, wrong[:5]))}")
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        super().fit(examples)
+        self.tags = sorted({tag for example in examples for tag in self.words(example[self.target])})
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "tags": self.tags, "target": self.target}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        super().restore(facts)
+        self.tags, self.target_name = list(facts["tags"]), facts["target"]
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> Texts:
+        places = {tag: index for index, tag in enumerate(self.tags)}
+        rows, wanted = [], []
+        for example in examples:
+            words = self.words(example[self.config.text_column])
+            tags = self.words(example[self.target]) if targets else []
+            unknown = sorted(set(tags) - set(places))
+            if unknown:
+                raise UsageError(f"the tag {unknown[0]!r} was not trained on; known: {', '.join(self.tags[:20])}")
+            ids, marks = self._row(words, [places[tag] for tag in tags] if targets else [0] * len(words))
+            rows.append(ids)
+            wanted.append(marks)
+        return Texts(Ragged(rows), Ragged(wanted))
+
+    def _row(self, words: Sequence[str], tags: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Ids, and the tag at each word's first token; other places count nowhere."""
+        ids, marks = [self.tokenizer.begin_id], [IGNORED]
+        for word, tag in zip(words, tags, strict=True):
+            pieces = self.tokenizer.encode(word) or [self.tokenizer.unknown_id]
+            ids += pieces
+            marks += [tag] + [IGNORED] * (len(pieces) - 1)
+        most = self.config.max_length - 1
+        return [*ids[:most], self.tokenizer.end_id], [*marks[:most], IGNORED]
+
+    def units(self, encoded: Texts) -> Array:
+        return encoded.ids.sizes
+
+    def collate(self, encoded: Texts, indices: Array) -> Batch:
+        inputs, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)
+        targets, _ = encoded.targets.pad(indices, IGNORED)
+        return Batch(inputs, lengths, targets, lengths, indices)
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        result: Tensor = self.loss_function(outputs, batch.targets)
+        return result
+
+    def tally(self) -> Tally:
+        return TagTally(self.tags)
+
+    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
+        """The tags of each text's words, in order; words past ``max_length`` have none."""
+        assert batch.targets is not None
+        found = outputs.argmax(-1)
+        return [{"tags": [self.tags[int(place)] for place in found[row][batch.targets[row] != IGNORED]]}
+                for row in range(outputs.shape[0])]
+
+
+class TagTally:
+    """Accuracy and F1 over all words: micro over the tags but ``O``, macro over all, and whole texts right."""
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        self.tags = list(tags)
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._whole: list[bool] = []
+        self._loss = 0.0
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        assert batch.targets is not None
+        valid = batch.targets != IGNORED
+        predicted = outputs.argmax(-1)
+        self._pairs.append((predicted[valid].cpu(), batch.targets[valid].cpu()))
+        self._whole += ((predicted == batch.targets) | ~valid).all(-1).tolist()
+        logs = outputs.float().log_softmax(-1)[valid]
+        self._loss -= float(logs.gather(1, batch.targets[valid][:, None]).sum())
+
+    def result(self) -> Judged:
+        predicted, wanted = (torch.cat(column).numpy() for column in zip(*self._pairs, strict=True))
+        table = metrics.confusion(predicted, wanted, len(self.tags))
+        low, high = metrics.wilson(float(np.trace(table)), float(table.sum()))
+        values = {"f1": micro_f1(table, self.tags), "accuracy": metrics.accuracy(predicted, wanted), "accuracy_low": low,
+                  "accuracy_high": high, "f1_macro": metrics.f1(predicted, wanted),
+                  "whole_texts": float(np.mean(self._whole)), "loss": self._loss / len(wanted)}
+        return Judged(values["f1"] - 1e-6 * min(values["loss"], 1e3), values,
+                      {"classes": self.tags, "confusion": table.tolist(), "count": len(wanted)})
+
+
+def micro_f1(table: Array, tags: Sequence[str]) -> float:
+    """F1 over all words whose tag or prediction is not ``O``; over all where there is no ``O``."""
+    kept = [index for index, tag in enumerate(tags) if tag != "O"] or list(range(len(tags)))
+    right = float(np.diag(table)[kept].sum())
+    said, wanted = float(table[:, kept].sum()), float(table[kept].sum())
+    return 2 * right / (said + wanted) if said + wanted else 0.0

@@ -1,0 +1,1 @@
+"""Tokenizers, one way of cutting text each."""

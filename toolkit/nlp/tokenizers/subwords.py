@@ -1,0 +1,151 @@
+"""Tokenizers that learn their pieces, trained and run by Hugging Face's ``tokenizers``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.nlp.base import BEGIN, END, MASK, PAD, SPECIALS, UNKNOWN
+from toolkit.nlp.configs import FolderConfig, SubwordConfig
+
+
+class Subwords:
+    """A ``tokenizers.Tokenizer`` behind the room's interface; its facts are its own JSON text."""
+
+    pad_id, unknown_id, begin_id, end_id, mask_id = PAD, UNKNOWN, BEGIN, END, MASK
+
+    def __init__(self, config: SubwordConfig) -> None:
+        self.config = config
+        self.tokenizer: Any = self.fresh()
+
+    def fresh(self) -> Any:
+        raise NotImplementedError
+
+    def trainer(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        return int(self.tokenizer.get_vocab_size())
+
+    def train(self, texts: Iterable[str]) -> None:
+        # Ties between pairs fall to the first that is met, so the order of the texts must not matter.
+        self.tokenizer = self.fresh()
+        self.tokenizer.train_from_iterator(sorted(texts), self.trainer())
+
+    def encode(self, text: str) -> list[int]:
+        # A special spelling in the text is unknown, not special.
+        return [place if place >= len(SPECIALS) else UNKNOWN
+                for place in self.tokenizer.encode(text, add_special_tokens=False).ids]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        kept = [place for place in ids if place >= len(SPECIALS) or place == UNKNOWN]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False))
+
+    def facts(self) -> dict[str, Any]:
+        return {"json": self.tokenizer.to_str()}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_str(facts["json"])
+
+
+class BPE(Subwords):
+    """Byte pairs: the most frequent pair of pieces is merged, again and again; bytes are the first pieces.
+
+    No text is unknown, and `decode` gives it back exactly. Source: Sennrich et al. (2016), algorithm 1;
+    over bytes as in Radford et al. (2019), section 2.2.
+    """
+
+    def fresh(self) -> Any:
+        tokenizer = Tokenizer(models.BPE(unk_token=SPECIALS[UNKNOWN]))
+        if self.config.lower:
+            tokenizer.normalizer = normalizers.Lowercase()
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        return tokenizer
+
+    def trainer(self) -> Any:
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        if self.config.max_size < len(alphabet) + len(SPECIALS):
+            raise UsageError(f"max_size {self.config.max_size} is too small for bpe: {len(alphabet)} bytes and {len(SPECIALS)} "
+                             f"special tokens come first; allowed: at least {len(alphabet) + len(SPECIALS)}")
+        return trainers.BpeTrainer(vocab_size=self.config.max_size, min_frequency=self.config.min_frequency,
+                                   special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False)
+
+
+class WordPiece(Subwords):
+    """Words and pieces of words (``##ing``), as BERT uses them; text with a piece never seen is unknown.
+
+    Source: Schuster and Nakajima (2012); cutting longest first as in Devlin et al. (2019).
+    """
+
+    def fresh(self) -> Any:
+        tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIALS[UNKNOWN]))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.config.lower)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+        return tokenizer
+
+    def trainer(self) -> Any:
+        return trainers.WordPieceTrainer(vocab_size=self.config.max_size, min_frequency=self.config.min_frequency,
+                                         special_tokens=list(SPECIALS), show_progress=False)
+
+
+class FolderTokenizer:
+    """The tokenizer of a pretrained model, with that model's own ids; nothing is learned.
+
+    From a local folder that holds ``tokenizer.json``, or from the hub by name.
+    """
+
+    NAMES = {"pad_id": ("[PAD]", "<pad>", "<|endoftext|>"), "unknown_id": ("[UNK]", "<unk>", "<|endoftext|>"),
+             "begin_id": ("[CLS]", "<s>", "<|endoftext|>"), "end_id": ("[SEP]", "</s>", "<|endoftext|>"),
+             "mask_id": ("[MASK]", "<mask>", "<|endoftext|>")}
+    pad_id = unknown_id = begin_id = end_id = mask_id = 0
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.path = config.path
+        self.tokenizer: Any = None
+
+    @property
+    def size(self) -> int:
+        return int(self.tokenizer.get_vocab_size())
+
+    def train(self, texts: Iterable[str]) -> None:
+        """Read the tokenizer's file; the texts are not looked at."""
+        from pathlib import Path
+
+        if not self.path:
+            raise UsageError("the tokenizer pretrained needs its folder: --tokenizer.path FOLDER")
+        file = Path(self.path) / "tokenizer.json"
+        try:
+            found = Tokenizer.from_file(str(file)) if Path(self.path).is_dir() else Tokenizer.from_pretrained(self.path)
+        except Exception as error:  # the library raises bare Exception
+            raise ToolkitError(f"no tokenizer could be read from {file if Path(self.path).is_dir() else self.path}: {error}. "
+                               "Name a folder that holds tokenizer.json, or a model on the hub that can be reached") from error
+        self._take(found)
+
+    def _take(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        for name, spellings in self.NAMES.items():
+            known = [place for word in spellings if (place := tokenizer.token_to_id(word)) is not None]
+            if not known:
+                raise ToolkitError(f"the tokenizer of {self.path} has none of the tokens {', '.join(spellings)}")
+            setattr(self, name, known[0])
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        special = {self.pad_id, self.begin_id, self.end_id, self.mask_id} - {self.unknown_id}
+        return str(self.tokenizer.decode([place for place in ids if place not in special], skip_special_tokens=False))
+
+    def facts(self) -> dict[str, Any]:
+        return {"json": self.tokenizer.to_str()}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self._take(Tokenizer.from_str(facts["json"]))
