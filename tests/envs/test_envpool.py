@@ -9,6 +9,7 @@ import pytest
 
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
+from toolkit.envs.envpool import EnvPool
 from toolkit.errors import MissingExtra, UsageError
 
 INSTALLED = importlib.util.find_spec("envpool") is not None
@@ -38,5 +39,5 @@ def test_rows_after_an_episodes_end_are_not_valid() -> None:
 def test_what_it_does_not_have_is_named() -> None:
     with pytest.raises(UsageError, match="EnvPool stacks frames itself"):
         factory.make(EnvSpec("CartPole-v1", frame_stack=2), [1], "envpool")
-    with pytest.raises(UsageError, match="EnvPool has no environment 'CliffWalking-v99'"):
-        factory.make(EnvSpec("CliffWalking-v99"), [1], "envpool")
+    with pytest.raises(UsageError, match="EnvPool has no environment 'CarRacing-v99'.* Leave out --vectorization envpool"):
+        EnvPool(EnvSpec("CarRacing-v99"), [1])  # a name that gymnasium lacks too stops at the factory, before this
