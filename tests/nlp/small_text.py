@@ -32,6 +32,8 @@ def tiny_folder(kind: str = "bert") -> str:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, RobertaConfig, RobertaModel
 
+    import toolkit.core._torchaudio  # noqa: F401
+
     folder = Path(tempfile.mkdtemp(prefix=f"tiny-{kind}-"))
     torch.manual_seed(0)
     size = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}

@@ -78,6 +78,8 @@ def load_body(config: PretrainedConfig, spec: TextSpec) -> Any:
     """The model of the folder; of the checkpoint's own configuration where the run is loaded again."""
     import transformers
 
+    import toolkit.core._torchaudio  # transformers imports torchaudio where it finds it  # noqa: F401
+
     transformers.utils.logging.set_verbosity_error()
     maker: Any = transformers.AutoModelForCausalLM if spec.level == "next" else transformers.AutoModel
     if spec.facts:

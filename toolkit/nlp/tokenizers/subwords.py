@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -32,7 +32,7 @@ class Subwords:
         return int(self.tokenizer.get_vocab_size())
 
     def train(self, texts: Iterable[str]) -> None:
-        # Ties between pairs fall to the first that is met, so the order of the texts must not matter.
+        """Learn the pieces of ``texts``; their order does not matter."""
         self.tokenizer = self.fresh()
         self.tokenizer.train_from_iterator(sorted(texts), self.trainer())
 
@@ -89,9 +89,30 @@ class WordPiece(Subwords):
         tokenizer.decoder = decoders.WordPiece()
         return tokenizer
 
-    def trainer(self) -> Any:
+    def train(self, texts: Iterable[str]) -> None:
+        """Learn the pieces of ``texts``; their order does not matter.
+
+        The library numbers the letters within words (``##a``) in the order of a hash table, and ties between
+        pairs fall to the smaller number. So they are numbered here, given to it as special tokens, and made
+        ordinary ones afterwards.
+        """
+        known = sorted(texts)
+        tokenizer = self.fresh()
+        letters = sorted({f"##{letter}" for text in known for word in self._words(tokenizer, text) for letter in word[1:]})
+        tokenizer.train_from_iterator(known, self.trainer(letters))
+        pieces = tokenizer.get_vocab()
+        self.tokenizer = self.fresh()
+        self.tokenizer.model = models.WordPiece(pieces, unk_token=SPECIALS[UNKNOWN])
+        self.tokenizer.add_special_tokens(list(SPECIALS))
+
+    @staticmethod
+    def _words(tokenizer: Any, text: str) -> list[str]:
+        normal = tokenizer.normalizer.normalize_str(text)
+        return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+    def trainer(self, letters: Sequence[str] = ()) -> Any:
         return trainers.WordPieceTrainer(vocab_size=self.config.max_size, min_frequency=self.config.min_frequency,
-                                         special_tokens=list(SPECIALS), show_progress=False)
+                                         special_tokens=[*SPECIALS, *letters], show_progress=False)
 
 
 class FolderTokenizer:
