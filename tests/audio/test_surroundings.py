@@ -44,10 +44,11 @@ ABSENT = """
 import sys
 sys.modules['torchaudio'] = None
 import toolkit.audio._torchaudio as t
+from toolkit.errors import MissingExtra
 assert t.case == 'absent'
 try:
     t.require()
-except t.MissingExtra as error:
+except MissingExtra as error:
     print(error)
 """
 
