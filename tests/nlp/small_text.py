@@ -30,20 +30,20 @@ IDS = [f"{entry.name}-{level}" for entry, level in CASES]
 def tiny_folder(kind: str = "bert") -> str:
     """A folder with a tiny pretrained model and its tokenizer, as the hub would give it; made offline."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, RobertaConfig, RobertaModel
 
-    import toolkit.core._torchaudio  # noqa: F401
+    from toolkit.nlp.hub import transformers
 
+    hub = transformers()
     folder = Path(tempfile.mkdtemp(prefix=f"tiny-{kind}-"))
     torch.manual_seed(0)
     size = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
     if kind == "bert":
-        specials, model = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], BertModel(BertConfig(vocab_size=40, **size))
+        specials, model = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], hub.BertModel(hub.BertConfig(vocab_size=40, **size))
     elif kind == "roberta":
         specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        model = RobertaModel(RobertaConfig(vocab_size=40, pad_token_id=1, max_position_embeddings=80, **size))
+        model = hub.RobertaModel(hub.RobertaConfig(vocab_size=40, pad_token_id=1, max_position_embeddings=80, **size))
     else:
-        specials, model = ["<|endoftext|>"], GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=16, n_layer=3, n_head=2))
+        specials, model = ["<|endoftext|>"], hub.GPT2LMHeadModel(hub.GPT2Config(vocab_size=40, n_embd=16, n_layer=3, n_head=2))
     vocabulary = {word: place for place, word in enumerate([*specials, *WORDS, "!", "."])}
     unknown = next(word for word in specials if word in ("[UNK]", "<unk>", "<|endoftext|>"))
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))

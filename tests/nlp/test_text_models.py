@@ -10,6 +10,7 @@ from small_text import CASES, IDS, TEXT_MODELS, make, tiny_folder
 
 from toolkit.core.configs import CrossEntropyConfig
 from toolkit.core.losses import IGNORED, CrossEntropy
+from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import BertConfig
 from toolkit.nlp.models.bert import BertEncoder, from_hugging_face
@@ -91,7 +92,7 @@ def test_bert_base_has_its_exact_size() -> None:
 
 @torch.no_grad()
 def test_bert_equals_hugging_faces_with_the_same_weights() -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = hub.transformers()
     theirs = transformers.BertModel(transformers.BertConfig(
         vocab_size=50, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)).eval()
     ours = BertEncoder(BertConfig(width=32, layers=3, heads=4, hidden=64), 50).eval()
@@ -106,7 +107,7 @@ def test_bert_equals_hugging_faces_with_the_same_weights() -> None:
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
 def test_pretrained_folders_of_each_family_load_with_their_weights(kind: str) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = hub.transformers()
     level = "next" if kind == "gpt2" else "position"
     model = registry.make("model", "pretrained", inputs=20, outputs=4, spec=TextSpec(0, level), path=tiny_folder(kind))
     maker = transformers.AutoModelForCausalLM if level == "next" else transformers.AutoModel
@@ -119,7 +120,6 @@ def test_pretrained_folders_of_each_family_load_with_their_weights(kind: str) ->
 
 
 def test_layers_thaw_from_the_last_to_the_first() -> None:
-    pytest.importorskip("transformers")
     model = registry.make("model", "pretrained", inputs=20, outputs=4, spec=TextSpec(0, "text"), path=tiny_folder(),
                           freeze="gradual")
     counts = []

@@ -24,7 +24,6 @@ def trained(name: str, **options: object) -> Tokenizer:
     if name in ("bpe", "wordpiece"):
         options.setdefault("max_size", 300)
     if name == "pretrained":
-        pytest.importorskip("transformers")
         options["path"] = tiny_folder()
     tokenizer: Tokenizer = registry.make("tokenizer", name, **options)
     tokenizer.train(TEXTS)
@@ -46,6 +45,18 @@ def test_the_order_of_the_texts_does_not_matter(name: str) -> None:
     forwards, backwards = trained(name), trained(name)
     backwards.train(TEXTS[::-1])
     assert forwards.facts() == backwards.facts()
+
+
+@pytest.mark.parametrize("name", ["bpe", "wordpiece"])
+@given(st.permutations(["aab bba", "abab baba", "bcbc cbcb", "caca acac", "ddd abcd dcba"]))
+@settings(max_examples=25, deadline=None)
+def test_equally_frequent_pairs_fall_alike_each_time(name: str, texts: list[str]) -> None:
+    facts = []
+    for order in (texts, sorted(texts)):
+        tokenizer = registry.make("tokenizer", name, max_size=290 if name == "bpe" else 30)
+        tokenizer.train(order)
+        facts.append(tokenizer.facts())
+    assert facts[0] == facts[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,6 +91,8 @@ def test_rare_words_and_a_full_vocabulary_become_unknown() -> None:
     assert trained("word", max_size=7).size == 7
     with pytest.raises(UsageError, match="too small for bpe"):
         trained("bpe", max_size=100)
+    with pytest.raises(UsageError, match=r"too small for wordpiece: .* allowed: at least \d+"):
+        trained("wordpiece", max_size=10)
 
 
 @given(st.lists(st.text(max_size=5), max_size=30))

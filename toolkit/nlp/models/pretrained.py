@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from toolkit.core.layers.attention import key_mask
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import PretrainedConfig
 from toolkit.nlp.models.recurrent import masked_average, whole_lengths
@@ -76,11 +77,7 @@ class Pretrained(nn.Module):
 
 def load_body(config: PretrainedConfig, spec: TextSpec) -> Any:
     """The model of the folder; of the checkpoint's own configuration where the run is loaded again."""
-    import transformers
-
-    import toolkit.core._torchaudio  # transformers imports torchaudio where it finds it  # noqa: F401
-
-    transformers.utils.logging.set_verbosity_error()
+    transformers = hub.transformers()
     maker: Any = transformers.AutoModelForCausalLM if spec.level == "next" else transformers.AutoModel
     if spec.facts:
         facts = dict(spec.facts["config"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -24,17 +24,12 @@ class Subwords:
     def fresh(self) -> Any:
         raise NotImplementedError
 
-    def trainer(self) -> Any:
-        raise NotImplementedError
-
     @property
     def size(self) -> int:
         return int(self.tokenizer.get_vocab_size())
 
     def train(self, texts: Iterable[str]) -> None:
-        """Learn the pieces of ``texts``; their order does not matter."""
-        self.tokenizer = self.fresh()
-        self.tokenizer.train_from_iterator(sorted(texts), self.trainer())
+        raise NotImplementedError
 
     def encode(self, text: str) -> list[int]:
         # A special spelling in the text is unknown, not special.
@@ -67,13 +62,16 @@ class BPE(Subwords):
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
-    def trainer(self) -> Any:
+    def train(self, texts: Iterable[str]) -> None:
+        # All first pieces are numbered before training, so that ties between pairs fall alike each time.
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         if self.config.max_size < len(alphabet) + len(SPECIALS):
             raise UsageError(f"max_size {self.config.max_size} is too small for bpe: {len(alphabet)} bytes and {len(SPECIALS)} "
                              f"special tokens come first; allowed: at least {len(alphabet) + len(SPECIALS)}")
-        return trainers.BpeTrainer(vocab_size=self.config.max_size, min_frequency=self.config.min_frequency,
-                                   special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False)
+        self.tokenizer = self.fresh()
+        self.tokenizer.train_from_iterator(sorted(texts), trainers.BpeTrainer(
+            vocab_size=self.config.max_size, min_frequency=self.config.min_frequency, special_tokens=list(SPECIALS),
+            initial_alphabet=alphabet, show_progress=False))
 
 
 class WordPiece(Subwords):
@@ -82,37 +80,39 @@ class WordPiece(Subwords):
     Source: Schuster and Nakajima (2012); cutting longest first as in Devlin et al. (2019).
     """
 
-    def fresh(self) -> Any:
-        tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIALS[UNKNOWN]))
+    def fresh(self, vocabulary: dict[str, int] | None = None) -> Any:
+        tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIALS[UNKNOWN]))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.config.lower)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
         return tokenizer
 
     def train(self, texts: Iterable[str]) -> None:
-        """Learn the pieces of ``texts``; their order does not matter.
-
-        The library numbers the letters within words (``##a``) in the order of a hash table, and ties between
-        pairs fall to the smaller number. So they are numbered here, given to it as special tokens, and made
-        ordinary ones afterwards.
-        """
-        known = sorted(texts)
-        tokenizer = self.fresh()
-        letters = sorted({f"##{letter}" for text in known for word in self._words(tokenizer, text) for letter in word[1:]})
-        tokenizer.train_from_iterator(known, self.trainer(letters))
-        pieces = tokenizer.get_vocab()
-        self.tokenizer = self.fresh()
-        self.tokenizer.model = models.WordPiece(pieces, unk_token=SPECIALS[UNKNOWN])
+        # The library numbers letters inside words (##a) as it meets them, in an order that differs each time, and
+        # those numbers decide which of two equally frequent pairs is merged. Naming them first, as special tokens
+        # of the training alone, fixes their numbers; the tokenizer kept is made afresh with the real special ones.
+        texts = sorted(texts)
+        letters = self._letters(texts)
+        self._check_room(len(letters))
+        inside = sorted(letter for letter in letters if letter.startswith("##"))
+        learner = self.fresh()
+        learner.train_from_iterator(texts, trainers.WordPieceTrainer(
+            vocab_size=self.config.max_size, min_frequency=self.config.min_frequency, special_tokens=[*SPECIALS, *inside],
+            show_progress=False))
+        self.tokenizer = self.fresh(learner.get_vocab())
         self.tokenizer.add_special_tokens(list(SPECIALS))
 
-    @staticmethod
-    def _words(tokenizer: Any, text: str) -> list[str]:
-        normal = tokenizer.normalizer.normalize_str(text)
-        return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+    def _letters(self, texts: Iterable[str]) -> set[str]:
+        """The smallest pieces: letters that begin a word, and letters inside one after ``##``."""
+        words = {word for text in texts for word, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(
+            self.tokenizer.normalizer.normalize_str(text))}
+        return {letter if place == 0 else f"##{letter}" for word in words for place, letter in enumerate(word)}
 
-    def trainer(self, letters: Sequence[str] = ()) -> Any:
-        return trainers.WordPieceTrainer(vocab_size=self.config.max_size, min_frequency=self.config.min_frequency,
-                                         special_tokens=[*SPECIALS, *letters], show_progress=False)
+    def _check_room(self, letters: int) -> None:
+        if self.config.max_size < letters + len(SPECIALS):
+            raise UsageError(f"max_size {self.config.max_size} is too small for wordpiece: the texts have {letters} different "
+                             f"letters at the start of a word and inside one, and {len(SPECIALS)} special tokens come first; "
+                             f"allowed: at least {letters + len(SPECIALS)}")
 
 
 class FolderTokenizer:
