@@ -279,6 +279,38 @@ def test_a_restored_agent_acts_and_learns_the_same(options: dict[str, Any]) -> N
     assert torch.equal(agent.flat_target.values, twin.flat_target.values)
 
 
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_average_of_the_last_part_acts_at_the_end(noisy: bool) -> None:
+    clock = Clock(100, 60)
+    agent, last = (made(clock, average_fraction=0.2, learning_rate=0.01, noisy=noisy) for _ in range(2))
+    observations = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
+    seen = []
+    for step in (60, 79, 80, 90, 100):
+        clock.step = step
+        agent.update(phase(2, seed=step))
+        if step < 80:
+            np.testing.assert_array_equal(agent.act(observations, deterministic=True).actions, greedy(agent, observations))
+        else:
+            seen.append(agent.flat.values.clone())
+    assert agent.average is not None and agent.average.count == 3
+    newest = agent.flat.values.clone()
+    acted = agent.act(observations, deterministic=True).actions
+    last.load_state_dict(copy.deepcopy(agent.state_dict()))
+    np.testing.assert_array_equal(last.act(observations, deterministic=True).actions, acted)
+    agent.flat.values.copy_(torch.stack(seen).mean(0))
+    np.testing.assert_array_equal(acted, greedy(agent, observations))
+    assert not torch.allclose(newest, agent.flat.values)
+    clock.budget = 1000  # extended: the average belongs to the last part of the new budget
+    agent.update(phase(1))
+    np.testing.assert_array_equal(agent.act(observations, deterministic=True).actions, greedy(agent, observations))
+
+
+def greedy(agent: DQN, observations: Any) -> Any:
+    """The newest network's best actions, by the module itself."""
+    with torch.no_grad():
+        return agent.online.eval()(torch.from_numpy(observations))[..., 0].argmax(1).numpy()
+
+
 def test_initialise_takes_the_networks_and_nothing_else() -> None:
     agent, fresh = made(), made(seed=5)
     agent.update(phase(3))

@@ -93,6 +93,8 @@ class QLearningConfig:
     dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")
     noisy: bool = setting(False, "explore by learned parameter noise instead of epsilon")
     n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    average_fraction: float = setting(0.0, "last share of the run whose parameters are averaged for deterministic actions; "
+                                           "0 takes the newest ones", minimum=0, maximum=1)
     network: Part = part("network", "mlp", "the body of the Q-network")
     buffer: Part = part("buffer", "uniform", "the replay buffer")
 

@@ -8,6 +8,7 @@ Letters: K minibatches, B transitions, A actions, Z atoms, N environments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -21,6 +22,7 @@ from toolkit.agents.configs import QLearningConfig
 from toolkit.agents.networks.fast import path_of
 from toolkit.agents.q_network import QNetwork
 from toolkit.config import Part
+from toolkit.core.averaging import TailAverage
 from toolkit.core.clock import Clock
 from toolkit.core.flat import FlatParameters, named_parameters
 from toolkit.core.optimizers import FlatAdam
@@ -79,6 +81,8 @@ class QLearner:
         self.optimizer = FlatAdam(self.flat, eps=self.adam_eps)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
         self._outputs = self.online.acting()
+        self.average = TailAverage(self.flat, config.average_fraction, self.clock) if config.average_fraction else None
+        self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
         self._path, self._selector = (path_of(self.online, config.batch_size) for _ in range(2))
         self._target_path = path_of(self.target, config.batch_size)
         self._updates, self._target_step = 0, 0
@@ -130,15 +134,22 @@ class QLearner:
         return Acted(np.where(explore, random, self._greedy(observations, mask, noisy=True)))
 
     def _greedy(self, observations: Array, mask: Array | None, noisy: bool) -> Array:
+        network, outputs = self._acting(noisy)
         if self.config.noisy:
-            self.online.train(noisy)
+            network.train(noisy)
             if noisy:
-                self.online.resample(self.noise)
-        values: Array = self.expectation(self._outputs(observations))  # [N, A]
+                network.resample(self.noise)
+        values: Array = self.expectation(outputs(observations))  # [N, A]
         if mask is not None:
             values = np.where(mask, values, -np.inf)
         actions: Array = values.argmax(1) + self.first_action
         return actions
+
+    def _acting(self, noisy: bool) -> tuple[QNetwork, Callable[[Array], Array]]:
+        """The newest network to explore with; the average, once there is one, for deterministic actions."""
+        if noisy or self.average is None or not self.average.count:
+            return self.online, self._outputs
+        return self.average.module, self._average_outputs
 
     def _random(self, count: int, mask: Array | None) -> Array:
         if mask is None:
@@ -176,6 +187,8 @@ class QLearner:
             require_finite(norm, self.name, self.clock.step, self._updates)
             self.optimizer.step(learning_rate)
             self._updates += 1
+        if self.average is not None:
+            self.average.add()
         return Updated(self._metrics(losses, value / batches.count, learning_rate), surprises.cpu().numpy())
 
     def _metrics(self, losses: Tensor, value: Tensor, learning_rate: float) -> dict[str, float]:
@@ -219,7 +232,8 @@ class QLearner:
     # -- saving
 
     def parameters(self) -> dict[str, Tensor]:
-        return named_parameters({"online": self.online})
+        averaged = {} if self.average is None else {"average": self.average.module}
+        return named_parameters({"online": self.online, **averaged})
 
     def initialise(self, state: dict[str, Any]) -> None:
         """Take the networks of another run of the same agent, and nothing else of it."""
@@ -227,7 +241,9 @@ class QLearner:
         self.target.load_state_dict(state["online"])
 
     def state_dict(self) -> dict[str, Any]:
+        averaged = {} if self.average is None else {"average": self.average.state_dict()}
         return {
+            **averaged,
             "online": self.online.state_dict(), "target": self.target.state_dict(), "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state, "noise": self.noise.bit_generator.state,
             "updates": self._updates, "target_step": self._target_step,
@@ -237,6 +253,8 @@ class QLearner:
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
         self._updates, self._target_step = state["updates"], state["target_step"]
 

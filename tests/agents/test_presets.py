@@ -1,0 +1,50 @@
+"""Every preset of every agent starts: it resolves, its environment, agent and buffer are made, and it takes steps."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from toolkit.registry import Entry, registry
+from toolkit.training import setup
+from toolkit.training.presets import load_presets
+from toolkit.training.resolve import plan
+
+EXAMPLES = {"ALE/*": ("ALE/Pong-v5", "ale_py"), "*-v5": ("Hopper-v5", "mujoco"),
+            "LunarLander*": ("LunarLander-v3", "Box2D"), "LunarLander-v3": ("LunarLander-v3", "Box2D")}
+CLASSIC = {"Discrete": ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"),
+           "Box": ("Pendulum-v1", "MountainCarContinuous-v0")}
+AGENTS = [entry for entry in registry.entries("agent") if entry.distribution == "toolkit"]
+PRESETS = [(entry.name, preset, subject) for entry in AGENTS for preset, subjects in load_presets(entry).items()
+           for subject in subjects]
+
+
+@pytest.mark.parametrize(("agent", "preset", "subject"), PRESETS, ids=lambda value: value)
+def test_every_preset_starts_and_learns(agent: str, preset: str, subject: str) -> None:
+    env, needs = EXAMPLES.get(subject, (subject, "gymnasium"))
+    if importlib.util.find_spec(needs) is None:
+        pytest.skip(f"{needs} is not installed")
+    # As the preset says but for what makes it long: one rollout, no warm-up, at most four updates.
+    given = plan(registry.get("agent", agent), {"env": env}, preset=preset).config.values
+    short = {"learning_starts": 0, "buffer_size": 2_000, "n_steps": 64, "n_epochs": 1, "batch_size": 32}
+    flags = {name: min(value, given[name]) for name, value in short.items() if name in given}
+    if given.get("gradient_steps", 1) > 4 or given.get("gradient_steps") == -1:
+        flags["gradient_steps"] = 4
+    task = setup.make_task(plan(registry.get("agent", agent), {"env": env, **flags}, preset=preset))
+    try:
+        while not task.clock.step or (agent != "reinforce" and task.clock.step < 64):
+            report = task.advance()
+        assert report.units > 0
+        if agent != "reinforce":  # which learns from whole episodes
+            assert report.metrics["train/n_updates"] > 0
+    finally:
+        task.close()
+
+
+@pytest.mark.parametrize("entry", AGENTS, ids=lambda entry: entry.name)
+def test_every_agent_has_a_tuned_preset_for_each_classic_environment_that_suits_it(entry: Entry) -> None:
+    tuned = load_presets(entry)["tuned"]
+    for space, environments in CLASSIC.items():
+        if space in entry.accepts:
+            assert not set(environments) - set(tuned)
