@@ -1,0 +1,41 @@
+"""``toolkit audio ...``: work on sound files, one file per subcommand, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from toolkit.errors import UsageError, did_you_mean
+
+# The subcommand NAME is ``toolkit.commands.audio.NAME:NAME_command``.
+SUBCOMMANDS: dict[str, str] = {
+    "info": "What sound files say of themselves: rate, channels, length, encoding.",
+}
+
+
+class AudioGroup(click.Group):
+    """The subcommands of `SUBCOMMANDS`; help and errors about names import none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name not in SUBCOMMANDS:
+            raise UsageError(f"toolkit audio has no command {cmd_name!r}.{did_you_mean(cmd_name, SUBCOMMANDS)} "
+                             f"Allowed: {', '.join(SUBCOMMANDS)}. See them: toolkit audio --help")
+        module = importlib.import_module(f"toolkit.commands.audio.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUBCOMMANDS.items()))
+
+
+@click.group("audio", cls=AudioGroup)
+def audio_command() -> None:
+    """Work on sound files; FILES are sound files, folders of them, or manifests (.jsonl, .csv).
+
+    A file that cannot be used is skipped and reported; the others are done, and the exit code is 1 at the end.
+    """

@@ -1,0 +1,125 @@
+"""FILES of the audio commands: which clips they mean, and going through them without stopping at a bad one.
+
+clips_of   the clips of files, folders and manifests
+through    the work done on each clip, failures reported and counted
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.audio import io, manifests
+from toolkit.commands import _output as output
+from toolkit.errors import UsageError
+
+files_argument = click.argument("files", nargs=-1, required=True, metavar="FILES...")
+MIN_FOR_BAR = 2  # clips from which a progress bar is worth showing
+
+
+@dataclass
+class Batch:
+    """What came of a batch: one row of facts for each clip done, one message for each skipped."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return int(bool(self.problems))
+
+    def skip(self, problem: str) -> None:
+        self.problems.append(problem)
+        output.talk(f"skipped: {problem}")
+
+    def say(self, done: str) -> None:
+        """The closing remark on stderr."""
+        skipped = f", {len(self.problems)} skipped" if self.problems else ""
+        output.talk(f"{done} {len(self.rows)} {'clip' if len(self.rows) == 1 else 'clips'}{skipped}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip and its name below the folder it was found in, which outputs are named after."""
+
+    clip: manifests.Clip
+    name: Path
+
+
+def sources_of(files: Sequence[str], batch: Batch) -> list[Source]:
+    """The clips that FILES mean, in order; files of a folder that cannot be used go to ``batch``.
+
+    Raises UsageError for a folder without sound files and ManifestError for a manifest that cannot be read.
+    """
+    return [source for name in files for source in expanded(name, batch)]
+
+
+def expanded(name: str, batch: Batch) -> Iterator[Source]:
+    path = Path(name)
+    if path.is_dir():
+        clips, problems = manifests.scan(path)
+        for problem in problems:
+            batch.skip(problem)
+        if not clips and not problems:
+            raise UsageError(f"{path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
+        yield from (Source(clip, Path(clip.path).relative_to(path.resolve())) for clip in clips)
+    elif path.suffix.lower() in manifests.FORMS:
+        yield from (Source(clip, manifest_name(clip)) for clip in manifests.read(path))
+    else:
+        yield Source(manifests.Clip(name), Path(path.name))
+
+
+def manifest_name(clip: manifests.Clip) -> Path:
+    """A name for a stretch: its file's, with the start where it does not begin at 0."""
+    path = Path(clip.path)
+    return Path(f"{path.stem}-{clip.start:.3f}{path.suffix}" if clip.start else path.name)
+
+
+def through(sources: Sequence[Source], batch: Batch, work: Callable[[Source], dict[str, Any]], doing: str) -> Batch:
+    """Do ``work`` on every source; one that raises AudioError is skipped."""
+    with bar(doing, len(sources)) as advance:
+        for source in sources:
+            try:
+                batch.rows.append(work(source))
+            except io.AudioError as error:
+                batch.skip(str(error))
+            advance()
+    return batch
+
+
+def finished(batch: Batch, as_json: bool, columns: Iterable[str], done: str) -> int:
+    """Print the batch's rows (JSON or a table), remark on it, and give the exit code."""
+    if as_json:
+        output.emit({"files": batch.rows, "skipped": batch.problems})
+    elif batch.rows:
+        names = list(columns)
+        print(output.table([names, *([cell(row.get(name)) for name in names] for row in batch.rows)]))
+    batch.say(done)
+    return batch.exit_code
+
+
+def cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+@contextmanager
+def bar(doing: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty() or total < MIN_FOR_BAR:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda: progress.advance(task)
