@@ -9,6 +9,7 @@ COMMANDS = {
     "predict": "Ask the model of a run about texts, rows or a file of them.",
     "generate": "Let the language model of a run go on from a prompt.",
     "audio": "Work on sound files: info, features, augment, denoise, convert, compare, manifest.",
+    "op": "Run a tensor operation on small numbers: shapes, strides, memory, gradient.",
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",
     "plugins": "Show third-party distributions and what is wrong with them.",

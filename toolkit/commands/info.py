@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import click
 
 from toolkit.commands import _output as output
+from toolkit.commands._definition import definition
 from toolkit.commands._settings import flag_text, help_text
 from toolkit.errors import UsageError
 from toolkit.registry import KINDS, Entry, describe, kind_of, registry, spelled_target
@@ -24,7 +26,7 @@ def info_command(words: tuple[str, ...], as_json: bool) -> None:
     entry = registry.get(kinds, words[-1])
     presets = load_presets(entry)
     if as_json:
-        output.emit({**describe(entry), "id": entry.id, "presets": presets})
+        output.emit({**describe(entry), "id": entry.id, "presets": presets, "definition": definition(entry)})
         return
     print(text_of(entry, presets))
 
@@ -36,6 +38,8 @@ def text_of(entry: Entry, presets: dict[str, Any]) -> str:
     facts += [("needs", f"{module} ({command})") for module, command in entry.extras.items()]
     facts += [("cannot", f"{what}: {how}") for what, how in entry.cannot.items()]
     blocks = [f"{entry.name}: {entry.summary}", output.table(facts, 2)]
+    text = definition(entry)
+    blocks += ["Definition\n" + textwrap.indent(text, "  ")] if text else []
     if entry.settings:
         blocks.append("Settings\n" + output.table([(flag_text(item.name, item), help_text(item)) for item in entry.settings], 2))
     if presets:

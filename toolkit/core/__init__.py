@@ -10,6 +10,7 @@ def declare(registry: Declarer) -> None:
     declare_training(registry)
     declare_tables(registry)
     declare_layers(registry)
+    declare_ops(registry)
 
 
 def declare_training(registry: Declarer) -> None:
@@ -116,3 +117,66 @@ def declare_layers(registry: Declarer) -> None:
     """Modules made from their config alone."""
     for name, (target, config, summary) in LAYERS.items():
         registry.add("layer", name, f"toolkit.core.layers.{target}", config=f"toolkit.core.configs:{config}", summary=summary)
+
+
+OPS = {
+    "zeros": ("creation:zeros", "All elements 0."),
+    "ones": ("creation:ones", "All elements 1."),
+    "full": ("creation:full", "All elements one number."),
+    "arange": ("creation:arange", "Numbers from start to stop, without stop."),
+    "linspace": ("creation:linspace", "Numbers at even distances, both ends included."),
+    "eye": ("creation:eye", "The identity matrix."),
+    "normal": ("creation:normal", "Draws of the standard normal distribution, from a seed."),
+    "add": ("arithmetic:add", "Sum by element, shapes broadcast."),
+    "subtract": ("arithmetic:subtract", "Difference by element, shapes broadcast."),
+    "multiply": ("arithmetic:multiply", "Product by element, shapes broadcast."),
+    "divide": ("arithmetic:divide", "Quotient by element, shapes broadcast."),
+    "power": ("arithmetic:power", "Each element to a power."),
+    "exp": ("arithmetic:exp", "e to the power of each element."),
+    "log": ("arithmetic:log", "Natural logarithm of each element."),
+    "relu": ("arithmetic:relu", "The larger of each element and 0."),
+    "sum": ("arithmetic:total", "Sum of all elements, or over one dimension."),
+    "mean": ("arithmetic:mean", "Mean of all elements, or over one dimension."),
+    "softmax": ("arithmetic:softmax", "Positive shares that add to 1."),
+    "dot": ("products:dot", "Inner product of two vectors."),
+    "outer": ("products:outer", "Every element of one vector times every one of another."),
+    "matmul": ("products:matmul", "Matrix product, with batches."),
+    "view": ("shapes:view", "Another shape over the same memory."),
+    "reshape": ("shapes:reshape", "Another shape, copied only where it must be."),
+    "flatten": ("shapes:flatten", "Several dimensions as one."),
+    "squeeze": ("shapes:squeeze", "Without dimensions of size 1."),
+    "unsqueeze": ("shapes:unsqueeze", "With a new dimension of size 1."),
+    "transpose": ("shapes:transpose", "Two dimensions change places."),
+    "permute": ("shapes:permute", "All dimensions in another order."),
+    "expand": ("shapes:expand", "Dimensions of size 1 repeated without a copy."),
+    "contiguous": ("shapes:contiguous", "Elements in order in memory, copied only where they are not."),
+    "cat": ("shapes:cat", "Two tensors one after the other."),
+    "stack": ("shapes:stack", "Two tensors along a new dimension."),
+    "select": ("indexing:select", "One place of a dimension."),
+    "slice": ("indexing:cut", "A range of places of a dimension."),
+    "index-select": ("indexing:index_select", "Places of a dimension by a list."),
+    "gather": ("indexing:gather", "One place a row, by a tensor of places."),
+    "where": ("indexing:where", "Elements of one tensor or the other."),
+    "masked-select": ("indexing:masked_select", "The elements above a number."),
+    "add-in-place": ("in_place:add_", "Adds to a tensor in its memory."),
+    "multiply-in-place": ("in_place:multiply_", "Multiplies a tensor in its memory."),
+    "relu-in-place": ("in_place:relu_", "Sets what is negative to 0 in its memory."),
+    "unsqueeze-in-place": ("in_place:unsqueeze_", "Gives a tensor itself a dimension of size 1."),
+    "transpose-in-place": ("in_place:transpose_", "Two dimensions of a tensor itself change places."),
+    "copy-in-place": ("in_place:copy_", "Writes one tensor into another's memory."),
+    "to-numpy": ("interchange:to_numpy", "A NumPy array over the same memory."),
+    "from-numpy": ("interchange:from_numpy", "A tensor over a NumPy array's memory."),
+    "clone": ("interchange:clone", "A copy through which gradients flow."),
+    "to-dtype": ("interchange:to_dtype", "The elements as another type."),
+    "to-device": ("interchange:to_device", "The elements on another device."),
+    "polynomial": ("gradients:polynomial", "A polynomial of each element."),
+    "derivative": ("gradients:derivative", "The derivative of a polynomial, by autograd."),
+    "detach": ("gradients:detach", "The same memory without a gradient."),
+    "no-grad": ("gradients:no_grad", "A polynomial computed without a record for gradients."),
+}
+
+
+def declare_ops(registry: Declarer) -> None:
+    """Tensor functions: tensors first, then numbers."""
+    for name, (target, summary) in OPS.items():
+        registry.add("op", name, f"toolkit.core.ops.{target}", summary=summary)

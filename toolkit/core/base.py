@@ -51,9 +51,9 @@ class SequenceModel(Protocol):
 
 
 class Op(Protocol):
-    """``op(x, ...)`` is a tensor; the docstring gives shapes, errors, source and an example."""
+    """A function of tensors, then numbers, to a tensor; the docstring gives shapes, errors, source and an example."""
 
-    def __call__(self, x: Tensor, *arguments: Any) -> Tensor: ...
+    def __call__(self, *arguments: Any) -> Any: ...
 
 
 class Layer(Protocol):
