@@ -56,7 +56,7 @@ def test_each_copy_plays_its_quota_however_short_its_episodes_are() -> None:
     queue = [Lasting(1), Lasting(2), Lasting(5)]
     envs = InProcess(lambda: queue.pop(0), [0, 1, 2])
     agent = Greedy()
-    returns, lengths = play(agent, envs, np.array([2, 2, 1]))  # type: ignore[arg-type]
+    returns, lengths, _ = play(agent, envs, np.array([2, 2, 1]))  # type: ignore[arg-type]
     # Copy 0: 1, then 2; copy 1: 1 + 1, then 2 + 2; copy 2: five times 1.
     assert returns == [1, 2, 2, 4, 5]
     assert lengths == [1, 1, 2, 2, 5]

@@ -40,6 +40,30 @@ class CNNRNNConfig:
 
 
 @dataclass(frozen=True)
+class ConvPoolConfig:
+    """Convolutions over the frames of a sound, then their mean and maximum over time."""
+
+    channels: int = setting(64, "channels of each convolution", unit="channels", minimum=1)
+    layers: int = setting(2, "convolutions", unit="layers", minimum=1)
+    kernel_size: int = setting(5, "frames that a convolution sees; odd", unit="frames", minimum=1)
+    stride: int = setting(2, "frames from one output of the first convolution to the next", unit="frames", minimum=1)
+
+
+# 16 kHz, 20 ms from frame to frame
+HEARD = {"n_fft": 512, "hop_length": 320, "n_mels": 40, "floor": 1e-6}
+
+
+@dataclass(frozen=True)
+class HearingConfig:
+    """A front end and a model of sound before the policy."""
+
+    frontend: Part = part("frontend", "log-mel", "from sound to frames", HEARD)
+    model: Part = part("model", "conv-pool", "from frames to features of the sound")
+    sound_features: int = setting(64, "features of each sound", unit="units", minimum=1)
+    hidden_size: int = setting(128, "width of the layer that joins sound and the rest", unit="units", minimum=1)
+
+
+@dataclass(frozen=True)
 class UniformConfig:
     """Replay sampled uniformly."""
 

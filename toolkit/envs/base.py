@@ -34,6 +34,7 @@ class EnvSpec:
     frame_stack        how many of the last observations are seen at once, [frame_stack, ...]
     atari              the preprocessing of Atari games: "" for none, "training", or "evaluation" (whole
                        games, true scores)
+    evaluation         made for an evaluation: the options that the environment's class asks for then are added
     """
 
     id: str
@@ -41,10 +42,11 @@ class EnvSpec:
     max_episode_steps: int | None = None
     frame_stack: int = 1
     atari: str = ""
+    evaluation: bool = False
 
     def for_evaluation(self) -> EnvSpec:
         """The same environment as its score is measured on."""
-        return replace(self, atari="evaluation") if self.atari else self
+        return replace(self, atari="evaluation" if self.atari else "", evaluation=True)
 
     @property
     def wrapped(self) -> bool:

@@ -10,18 +10,21 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import STATE_ATTRIBUTES, GymnasiumVector
+from toolkit.envs.hearing import VECTORS
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
 from toolkit.envs.wrappers import wrap
 from toolkit.errors import MissingExtra, UsageError, nearest
 
+ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
 NATIVE_FROM = 4  # copies from which an environment vectorised by hand beats the loop
 
 # Packages whose environments gymnasium learns about only when they are imported: namespace -> module.
-NAMESPACES = {"ALE": "ale_py", "MiniGrid": "minigrid"}
+NAMESPACES = {"ALE": "ale_py", "MiniGrid": "minigrid", "toolkit": "toolkit.envs.hearing"}
 INSTALL = {
     "ale_py": 'pip install "gymnasium[atari]"',
     "minigrid": "pip install minigrid",
@@ -63,12 +66,21 @@ def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
     found = find(spec.id)
     with explained(spec, found):
         # The checker costs a third of a step on small environments; `toolkit check` runs it instead.
-        chosen = {**spec.options, **options}
+        chosen = {**options_of(spec, found), **options}
         if spec.max_episode_steps is not None:
             chosen["max_episode_steps"] = spec.max_episode_steps
         if spec.atari:
             chosen["frameskip"] = 1  # the preprocessing skips frames itself, and takes the maximum of the last two
         return wrap(gymnasium.make(found, disable_env_checker=True, **chosen), spec)
+
+
+def options_of(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
+    """The options for the environment's constructor. An evaluation adds what the environment's class asks for in its
+    ``evaluation_options`` (held-out voices, for one); what the user gave comes first."""
+    if not spec.evaluation or found.entry_point is None:
+        return dict(spec.options)
+    creator = found.entry_point if callable(found.entry_point) else load_env_creator(found.entry_point)
+    return {**getattr(creator, "evaluation_options", {}), **spec.options}
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def is_native(found: gymnasium.envs.registration.EnvSpec, spec: EnvSpec) -> bool
     if found.additional_wrappers or spec.frame_stack > 1 or spec.atari:
         return False
     by_gymnasium = str(found.vector_entry_point) in STATE_ATTRIBUTES and spec.max_episode_steps is None
-    return by_gymnasium or str(found.entry_point) in NATIVE
+    return by_gymnasium or str(found.entry_point) in ARRAYS
 
 
 def in_process(wanted: Wanted) -> VectorEnv:
@@ -140,12 +152,12 @@ def native(wanted: Wanted) -> VectorEnv:
         raise UsageError(f"environment {spec.id!r} is not vectorised by hand (or not with these wrappers); "
                          "allowed: in-process, workers, sync, async")
     with explained(spec, found):
-        own = NATIVE.get(str(found.entry_point))
+        own = ARRAYS.get(str(found.entry_point))
         if own is not None:
             module, _, name = own.partition(":")
             limit = spec.max_episode_steps or found.max_episode_steps
             made: Callable[..., VectorEnv] = getattr(importlib.import_module(module), name)
-            return made(wanted.seeds, limit, **{**found.kwargs, **spec.options})
+            return made(wanted.seeds, limit, **{**found.kwargs, **options_of(spec, found)})
         theirs = gymnasium.make_vec(found, num_envs=len(wanted.seeds), vectorization_mode="vector_entry_point", **spec.options)
     return GymnasiumVector(theirs, wanted.seeds)
 

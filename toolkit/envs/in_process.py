@@ -37,6 +37,7 @@ class InProcess:
         self._terminated = np.zeros(self.n_envs, dtype=bool)
         self._truncated = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
+        self.measures: dict[str, Array] = {}  # info["measures"] of the copies whose episodes ended, each [N]
         self._note = note  # is told which copy is touched next
 
     def reseed(self, seeds: Sequence[int]) -> None:
@@ -71,6 +72,8 @@ class InProcess:
             self._terminated[index] = terminated
             self._truncated[index] = truncated and not terminated
             if terminated or truncated:
+                for name, value in info.get("measures", {}).items():
+                    self.measures.setdefault(name, np.zeros(self.n_envs))[index] = value
                 ended.append(index)
                 finals.append(observation)
                 observation = self._begin(index)
@@ -137,6 +140,7 @@ class InProcess:
         own = getattr(env.unwrapped, "set_state", None)
         if "own" in copy and callable(own):
             observation = own(copy["own"])
+            set_elapsed(env, len(actions))
         else:
             for action in actions:
                 observation, _, _, _, info = env.step(action)
@@ -147,3 +151,11 @@ class InProcess:
     def close(self) -> None:
         for env in self.envs:
             env.close()
+
+
+def set_elapsed(env: gymnasium.Env[Any, Any], steps: int) -> None:
+    """Tell the time limits around ``env`` how many steps of the episode are over."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            vars(env)["_elapsed_steps"] = steps
+        env = env.env

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from toolkit.agents.base import Agent
+from toolkit.agents.base import Acted, Agent
 from toolkit.config import flatten
 from toolkit.envs import factory, packing, spaces
 from toolkit.envs.base import EnvSpec
@@ -47,15 +47,20 @@ class Run(RunFolder):
         """The action for one observation, or the actions for a batch of them, and the recurrent state."""
         space = self.observation_space
         if packing.is_packed(space):
-            acted = self.agent.act(packing.pack(space, observation)[None], state, deterministic=deterministic)
+            acted = self._act(packing.pack(space, observation)[None], state, deterministic)
             return acted.actions[0], acted.state
         array = np.asarray(observation, dtype=space.dtype)
         single = array.shape == space.shape
         if not single and array.shape[1:] != space.shape:
             raise UsageError(f"predict: got an observation of shape {array.shape}, allowed: {space.shape}, or a batch "
                              f"[N, ...] of such; this policy sees {space}")
-        acted = self.agent.act(array[None] if single else array, state, deterministic=deterministic)
+        acted = self._act(array[None] if single else array, state, deterministic)
         return (acted.actions[0] if single else acted.actions), acted.state
+
+    def _act(self, observations: Any, state: Any, deterministic: bool) -> Acted:
+        perception = getattr(self.agent, "perception", None)
+        return self.agent.act(observations if perception is None else perception(observations), state,
+                              deterministic=deterministic)
 
     def evaluate(self, episodes: int = 100, env: str | None = None, seed: int | None = None) -> Evaluation:
         """Evaluate the policy with deterministic actions; the result is also kept in ``evaluations/``."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.agents.base import Agent, Array
+from toolkit.agents.perception import perceived
 from toolkit.core.seeding import Streams
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec, VectorEnv
@@ -45,24 +46,29 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
     copies = min(episodes, MAX_COPIES)
     streams = Streams(seed)
     seeds = [streams.seed("evaluation", index) for index in range(copies)]
-    envs = factory.make(spec, seeds)
+    envs = perceived(factory.make(spec, seeds), agent)
     try:
         quotas = np.array([(episodes + index) // copies for index in range(copies)])
-        returns, lengths = play(agent, envs, quotas, should_stop)
+        returns, lengths, measures = play(agent, envs, quotas, should_stop)
     finally:
         envs.close()
     mean, spread = float(np.mean(returns)), float(np.std(returns))
     return Evaluation(
         score=mean,
-        summary={"mean_return": mean, "std_return": spread, "episodes": episodes, "returns": returns},
-        metrics={"eval/mean_reward": mean, "eval/std_reward": spread, "eval/mean_ep_length": float(np.mean(lengths))},
+        summary={"mean_return": mean, "std_return": spread, "episodes": episodes, "returns": returns, **measures},
+        metrics={"eval/mean_reward": mean, "eval/std_reward": spread, "eval/mean_ep_length": float(np.mean(lengths)),
+                 **{f"eval/{name}": value for name, value in measures.items()}},
         details={"env": spec.id, "lengths": lengths, "seed": seed, "env_seeds": seeds},
     )
 
 
 def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
-         should_stop: Callable[[], bool] = bool) -> tuple[list[float], list[int]]:
-    """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy."""
+         should_stop: Callable[[], bool] = bool) -> tuple[list[float], list[int], dict[str, float]]:
+    """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy, and the mean of what environments measure.
+
+    An environment measures itself in ``info["measures"]`` (success, error, in its own words) at an episode's end.
+    """
+    measured: dict[str, list[float]] = {}
     returns: list[list[float]] = [[] for _ in quotas]
     lengths: list[list[int]] = [[] for _ in quotas]
     running, steps = np.zeros(len(quotas)), np.zeros(len(quotas), np.int64)
@@ -84,6 +90,9 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
                 returns[index].append(float(running[index]))
                 lengths[index].append(int(steps[index]))
                 left[index] -= 1
+                for name, values in (getattr(envs, "measures", None) or {}).items():
+                    measured.setdefault(name, []).append(float(values[index]))
             running[index] = steps[index] = 0
         observations = stepped.observations
-    return [item for row in returns for item in row], [item for row in lengths for item in row]
+    return ([item for row in returns for item in row], [item for row in lengths for item in row],
+            {name: float(np.mean(values)) for name, values in measured.items()})

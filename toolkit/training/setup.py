@@ -13,7 +13,8 @@ import torch
 
 from toolkit.agents.base import Agent
 from toolkit.agents.checks import NonFinite
-from toolkit.config import Resolved
+from toolkit.agents.perception import perceived, perception_of
+from toolkit.config import Part, Resolved
 from toolkit.core import devices
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
@@ -211,6 +212,7 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
                         values["workers"], values["worker_timeout"])
     try:
         agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
+        envs = perceived(envs, agent)
         part = agent.buffer
         buffer = registry.make(
             "buffer", part.name, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
@@ -233,10 +235,15 @@ def env_spec(plan: Plan, env: str | None = None) -> EnvSpec:
 
 def make_agent(name: str, config: Resolved, observation_space: Any, action_space: Any, n_envs: int, streams: Streams,
                clock: Clock, device: torch.device) -> Agent:
+    """An agent for observations of ``observation_space``; its ``perception`` is what stands before its network, or None."""
     options = options_of(registry.get("agent", name), config)
-    agent: Agent = registry.make("agent", name, observation_space=observation_space, action_space=action_space,
-                                 n_envs=n_envs, streams=streams, clock=clock, device=device, **options)
-    return agent
+    network = options.get("network")
+    perception = perception_of(network, observation_space) if isinstance(network, Part) else None
+    agent: Any = registry.make("agent", name, observation_space=perception.space if perception else observation_space,
+                               action_space=action_space, n_envs=n_envs, streams=streams, clock=clock, device=device, **options)
+    agent.perception = perception
+    made: Agent = agent
+    return made
 
 
 def make_trainer(directory: RunDirectory, plan: Plan, unit: str) -> Trainer:
@@ -262,8 +269,8 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
         "threads": torch.get_num_threads(), "process": os.getpid(),
     }
     if isinstance(task, OnlineTask):
-        facts["spaces"] = {"observation": spaces.to_json(task.envs.observation_space),
-                           "action": spaces.to_json(task.envs.action_space)}
+        seen = getattr(task.envs, "raw_observation_space", task.envs.observation_space)  # before any perception
+        facts["spaces"] = {"observation": spaces.to_json(seen), "action": spaces.to_json(task.envs.action_space)}
     return facts
 
 

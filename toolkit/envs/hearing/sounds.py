@@ -1,0 +1,133 @@
+"""The sounds that are heard: words by many voices, noises, and tones. Made once per process, always the same.
+
+Lexicon  words as clips, each by a voice; some voices are held out from training
+
+Letters: K clips, T samples.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import UsageError
+
+RATE = 16_000  # Hz
+NOISES = ("white", "pink", "hum", "brown", "crackle", "babble")
+NOISE_SECONDS = 8
+LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
+TONE_VOICES, HELD_OUT_EVERY = 40, 5  # every fifth voice is kept for evaluations
+Sound = NDArray[np.float32]
+
+
+class Lexicon(NamedTuple):
+    """K clips. Sound outside a clip's length is 0."""
+
+    clips: tuple[Sound, ...]  # each [T], of level LEVEL
+    words: NDArray[np.int64]  # [K] index of the word
+    held_out: NDArray[np.bool_]  # [K] whether its voice is kept for evaluations
+
+    def indices(self, word: int, held_out: bool) -> NDArray[np.int64]:
+        """The clips of a word by the voices of training, or by the others."""
+        return np.flatnonzero((self.words == word) & (self.held_out == held_out))
+
+
+def levelled(sound: NDArray[np.floating]) -> Sound:
+    """``sound`` [T] at the level of all words."""
+    return (sound * (LEVEL / max(float(np.sqrt(np.mean(np.square(sound)))), 1e-8))).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def lexicon(words: tuple[str, ...], source: str) -> Lexicon:
+    """``words`` as said by many voices; ``source`` is "tones"."""
+    return tone_lexicon(words)
+
+
+def tone_lexicon(words: tuple[str, ...]) -> Lexicon:
+    """Each word a melody of its own; each voice a pitch, a tempo and a timbre."""
+    clips = [levelled(melody(word, voice)) for word in words for voice in range(TONE_VOICES)]
+    voices = np.tile(np.arange(TONE_VOICES), len(words))
+    return Lexicon(tuple(clips), np.repeat(np.arange(len(words)), TONE_VOICES), voices % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)
+
+
+def melody(word: str, voice: int) -> NDArray[np.float64]:
+    """A word's four notes [T] in a voice."""
+    notes = np.random.default_rng(zlib.crc32(word.encode())).permutation(8)[:4]  # of a scale of eight
+    rng = np.random.default_rng(voice)
+    root, note_seconds = 220.0 * 2.0 ** rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.18)
+    strengths = rng.uniform(0.1, 1.0, 4)  # of the harmonics
+    time = np.arange(int(note_seconds * RATE)) / RATE
+    fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.01)
+    return np.concatenate([fade * harmonics(time, root * 2.0 ** (note / 4.0), strengths) for note in notes])
+
+
+def harmonics(time: NDArray[np.float64], frequency: float, strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A tone [T] at times [s] whose harmonics have ``strengths``."""
+    orders = np.arange(1, len(strengths) + 1)
+    audible = orders * frequency < RATE / 2
+    waves = np.sin(2 * np.pi * frequency * orders[audible, None] * time)  # [harmonics, T]
+    return strengths[audible] @ waves
+
+
+@lru_cache(maxsize=1)
+def noises() -> NDArray[np.float32]:
+    """Every noise but babble for `NOISE_SECONDS`, [kinds, T], at the level of words."""
+    rng, count = np.random.default_rng(17), NOISE_SECONDS * RATE
+    frequencies = np.fft.rfftfreq(count, 1 / RATE)
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    time = np.arange(count) / RATE
+    low = np.maximum(frequencies, 20.0)
+    hum = harmonics(time, 60.0, rng.uniform(0.2, 1.0, 20)) + 0.1 * rng.standard_normal(count)
+    clicks = np.convolve((rng.random(count) < 0.002) * rng.standard_normal(count), np.exp(-np.arange(80) / 16.0))[:count]
+    kinds = [np.fft.irfft(spectrum, count), np.fft.irfft(spectrum / np.sqrt(low), count), hum,
+             np.fft.irfft(spectrum / low, count), clicks + 0.01 * rng.standard_normal(count)]
+    return np.stack([levelled(kind) for kind in kinds])
+
+
+@lru_cache(maxsize=2)
+def timbres(count: int, orders: int) -> NDArray[np.float64]:
+    """Strengths of the harmonics of ``count`` tones [count, orders], each at the level of words."""
+    strengths = np.random.default_rng(19).uniform(0.2, 1.0, (count, orders)) / np.arange(1, orders + 1)
+    scaled: NDArray[np.float64] = strengths * (LEVEL / np.sqrt(np.square(strengths).sum(-1, keepdims=True) / 2))
+    return scaled
+
+
+@lru_cache(maxsize=2)
+def beacons(count: int) -> NDArray[np.float32]:
+    """Loops of two seconds [count, T] that a source may sound with: noise of some colour that swells, beside a tone."""
+    rng, samples = np.random.default_rng(20), 2 * RATE
+    time, frequencies = np.arange(samples) / RATE, np.maximum(np.fft.rfftfreq(samples, 1 / RATE), 50.0)
+    loops = []
+    for _ in range(count):
+        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(samples)) * frequencies ** -rng.uniform(0.0, 1.0), samples)
+        tone = harmonics(time, float(rng.integers(100, 800)), rng.uniform(0.1, 1.0, 8))
+        swell = 1.0 + 0.5 * np.sin(2 * np.pi * rng.integers(4, 16) * time)
+        loops.append(levelled(swell * (levelled(noise) + rng.uniform(0.0, 1.0) * levelled(tone))))
+    return np.stack(loops)
+
+
+@lru_cache(maxsize=8)
+def babble(words: tuple[str, ...], source: str) -> Sound:
+    """Many voices of a lexicon at once, [T], at the level of words."""
+    rng, count, found = np.random.default_rng(18), NOISE_SECONDS * RATE, lexicon(words, source)
+    total = np.zeros(count, np.float32)
+    for clip in rng.integers(0, len(found.clips), 12 * NOISE_SECONDS):
+        start, sound = int(rng.integers(0, count)), found.clips[clip]
+        total[(start + np.arange(len(sound))) % count] += sound
+    return levelled(total)
+
+
+def bank(words: tuple[str, ...], source: str) -> NDArray[np.float32]:
+    """All noises [kinds, T] in the order of `NOISES`."""
+    return np.concatenate([noises(), babble(words, source)[None]])
+
+
+def source(asked: str) -> str:
+    """Where words come from: what was ``asked`` for, or tones. Raises UsageError for what does not exist."""
+    if asked not in ("", "tones"):
+        raise UsageError(f"--env.words {asked}: allowed is tones")
+    return asked or "tones"
