@@ -45,6 +45,7 @@ class UniformBuffer:
         self._final_slot = np.full((rows, n_envs), -1, np.int64)
         self._finals = FinalTable(observation_space)
         self._start, self._size, self._invalid = 0, 0, 0
+        self._span = rows * n_envs  # memory positions
 
     def _allocate(self, space: gymnasium.Space[Any], rows: int, n_envs: int) -> Array:
         """The ring of observations [R, N, ...]; the system gives it memory as it is filled."""
@@ -103,7 +104,7 @@ class UniformBuffer:
 
     def _memory(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in memory (row * N + environment) the positions counted from the oldest row lie."""
-        return (positions + self._start * self.n_envs) % (len(self._observations) * self.n_envs)
+        return (positions + self._start * self.n_envs) % self._span
 
     def gather(self, positions: NDArray[np.int64]) -> Batches:
         """The transitions at ``positions`` [K, B], counted from the oldest."""
@@ -111,8 +112,8 @@ class UniformBuffer:
         if self.config.n_step > 1:
             return self._gather_n_step(positions, here)
         return Batches(
-            self._rows(self._observations)[here], self._rows(self._actions)[here], self._rows(self._rewards)[here],
-            self._following(here), self._rows(self._terminated)[here], indices=positions,
+            self._at(self._observations, here), self._at(self._actions, here), self._at(self._rewards, here),
+            self._following(here), self._at(self._terminated, here), indices=positions,
         )
 
     @staticmethod
@@ -120,13 +121,18 @@ class UniformBuffer:
         """Rows and environments as one dimension, [R * N, ...]."""
         return array.reshape(-1, *array.shape[2:])
 
+    def _at(self, array: Array, here: NDArray[np.int64]) -> Array:
+        """Elements of a ring at memory positions; ``take`` is several times faster than indexing."""
+        rows: Array = self._rows(array).take(here, 0)
+        return rows
+
     def _following(self, here: NDArray[np.int64]) -> Array:
         """The true observations after the steps at memory positions ``here`` [K, B]."""
-        after = (here + self.n_envs) % (len(self._observations) * self.n_envs)
-        following = self._rows(self._observations)[after]
-        slots = self._rows(self._final_slot)[here]
-        ended = slots >= 0
-        if ended.any():
+        after = here + self.n_envs
+        following = self._rows(self._observations).take(after, 0, mode="wrap")
+        slots = self._at(self._final_slot, here)
+        if slots.max() >= 0:
+            ended = slots >= 0
             following[ended] = self._finals[slots[ended]]
         return following
 
@@ -135,18 +141,18 @@ class UniformBuffer:
         n_step, gamma = self.config.n_step, self.config.gamma
         window = positions[..., None] + np.arange(n_step) * self.n_envs  # [K, B, n]
         at = self._memory(window)
-        exists = (window < self._size * self.n_envs) & self._rows(self._valid)[at]
-        goes_on = ~self._rows(self._ended)[at]
+        exists = (window < self._size * self.n_envs) & self._at(self._valid, at)
+        goes_on = ~self._at(self._ended, at)
         # A step counts when it exists and no step before it ended the episode or was missing.
         exists[..., 1:] &= goes_on[..., :-1]
         counts = np.logical_and.accumulate(exists, -1)  # [K, B, n]
         powers = np.float32(gamma) ** np.arange(n_step, dtype=np.float32)
-        total = (self._rows(self._rewards)[at] * counts) @ powers  # [K, B]
+        total = (self._at(self._rewards, at) * counts) @ powers  # [K, B]
         steps = counts.sum(-1)
         last = np.take_along_axis(at, steps[..., None] - 1, -1)[..., 0]  # [K, B]
         return Batches(
-            self._rows(self._observations)[here], self._rows(self._actions)[here], total, self._following(last),
-            self._rows(self._terminated)[last], (powers * np.float32(gamma))[steps - 1], indices=positions,
+            self._at(self._observations, here), self._at(self._actions, here), total, self._following(last),
+            self._at(self._terminated, last), (powers * np.float32(gamma))[steps - 1], indices=positions,
         )
 
     def prioritize(self, batches: Batches, priorities: Array) -> None:
