@@ -67,8 +67,15 @@ def evaluation_text(summary: dict[str, Any]) -> str:
     """One line about an evaluation."""
     if "mean_return" in summary:
         return (f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
-                f"over {summary['episodes']} episodes")
+                f"over {summary['episodes']} episodes{measures_text(summary)}")
     return ", ".join(f"{name} {value:.4g}" for name, value in summary.items() if isinstance(value, (int, float)))
+
+
+def measures_text(summary: dict[str, Any]) -> str:
+    """What the environment measures itself: ``; success 0.97``."""
+    usual = {"mean_return", "std_return", "episodes", "returns"}
+    found = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in summary.items() if name not in usual]
+    return "; " + ", ".join(found) if found else ""
 
 
 def process_seconds() -> float:

@@ -15,7 +15,7 @@ from toolkit.config import FALSE, TRUE, Part, Setting
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
-from toolkit.training.resolve import ENV_PREFIX, all_settings, with_data_file
+from toolkit.training.resolve import ENV_PREFIX, all_settings, literal, with_data_file
 
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
@@ -43,6 +43,26 @@ class ComponentCommand(click.Command):
                 formatter.write_text("Each component has its own: toolkit run dqn --help")
         else:
             write_settings(entry, ctx.meta["flags"], formatter)
+
+
+class EnvOptionsCommand(click.Command):
+    """A command that takes ``--env.NAME VALUE``: options for an environment's constructor, found in ``meta["env_options"]``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest, options, tokens = [], {}, list(args)
+        while tokens:
+            token = tokens.pop(0)
+            word, equals, value = token.partition("=")
+            if not word.startswith(f"--{ENV_PREFIX}"):
+                rest.append(token)
+                continue
+            if not equals:
+                if not tokens or tokens[0].startswith("--"):
+                    raise UsageError(f"{word} needs a value: any that the environment's constructor takes")
+                value = tokens.pop(0)
+            options[word[2 + len(ENV_PREFIX):]] = literal(value)
+        ctx.meta["env_options"] = options
+        return super().parse_args(ctx, rest)
 
 
 def static_options(command: click.Command) -> dict[str, bool]:

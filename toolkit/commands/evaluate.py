@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
+from toolkit.commands._settings import EnvOptionsCommand
 from toolkit.errors import UsageError
+from toolkit.training.resolve import ENV_PREFIX
 from toolkit.training.run_directory import find_run
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=EnvOptionsCommand)
 @click.argument("run")
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to play.")
 @click.option("--env", metavar="ID", help="Another environment than the run's.")
@@ -20,18 +22,22 @@ from toolkit.training.run_directory import find_run
 @click.option("--data", metavar="NAME_OR_FILE", help="For a task's run: other data than the run's held-out split.")
 @click.option("--plots", metavar="DIR", help="For a task's run: confusion matrix and ROC curves as PNG, into this folder.")
 @output.json_option
-def evaluate_command(run: str, episodes: int, env: str | None, seed: int | None, video: str | None, data: str | None,
-                     plots: str | None, as_json: bool) -> None:
+@click.pass_context
+def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | None, seed: int | None, video: str | None,
+                     data: str | None, plots: str | None, as_json: bool) -> None:
     """Evaluate RUN (a run folder, one of its checkpoints, or latest): an agent with deterministic actions, a task's
     model on held-out data.
 
+    --env.NAME VALUE makes the environment with another option than the run's, e.g. --env.deaf true.
     The result is printed and kept in RUN/evaluations; none is ever overwritten.
     """
+    env_options: dict[str, Any] = ctx.meta["env_options"]
     directory, _ = find_run(run)
     kind = directory.read()["kind"]
     others: dict[str, object] = {"--data": data, "--plots": plots}
     if kind == "task":
-        others = {"--env": env, "--seed": seed, "--video": video}
+        others = {"--env": env, "--seed": seed, "--video": video,
+                  **{f"--{ENV_PREFIX}{name}": value for name, value in env_options.items()}}
     for flag, value in others.items():
         if value is not None:
             raise UsageError(f"{flag} does not go with {run}, the run of {'an' if kind == 'agent' else 'a'} {kind}")
@@ -48,11 +54,11 @@ def evaluate_command(run: str, episodes: int, env: str | None, seed: int | None,
                 output.talk(f"wrote {path}")
         show(dict(evaluation.summary), as_json)
         return
-    summary = dict(loaded.evaluate(episodes, env, seed).summary)
+    summary = dict(loaded.evaluate(episodes, env, seed, env_options).summary)
     if video:
         from toolkit.training.video import film
 
-        film(loaded, video, env, seed)
+        film(loaded, video, env, seed, env_options)
         output.talk(f"wrote {video}")
     show(summary, as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,16 @@ class Run(RunFolder):
         return self.agent.act(observations if perception is None else perception(observations), state,
                               deterministic=deterministic)
 
-    def evaluate(self, episodes: int = 100, env: str | None = None, seed: int | None = None) -> Evaluation:
-        """Evaluate the policy with deterministic actions; the result is also kept in ``evaluations/``."""
+    def evaluate(self, episodes: int = 100, env: str | None = None, seed: int | None = None,
+                 env_options: Mapping[str, Any] | None = None) -> Evaluation:
+        """Evaluate the policy with deterministic actions; the result is also kept in ``evaluations/``.
+
+        ``env_options`` are options for the environment's constructor beside the run's own, or in their place.
+        """
         facts = self.facts
         config = setup.plan_of(facts)
-        spec = setup.env_spec(config, env).for_evaluation()
-        if env:
+        spec = setup.env_spec(config, env, env_options).for_evaluation()
+        if env or env_options:
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed
         evaluation = evaluate_agent(self.agent, spec, episodes, seed)

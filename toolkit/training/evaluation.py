@@ -58,7 +58,7 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
         summary={"mean_return": mean, "std_return": spread, "episodes": episodes, "returns": returns, **measures},
         metrics={"eval/mean_reward": mean, "eval/std_reward": spread, "eval/mean_ep_length": float(np.mean(lengths)),
                  **{f"eval/{name}": value for name, value in measures.items()}},
-        details={"env": spec.id, "lengths": lengths, "seed": seed, "env_seeds": seeds},
+        details={"env": spec.id, "env_options": dict(spec.options), "lengths": lengths, "seed": seed, "env_seeds": seeds},
     )
 
 

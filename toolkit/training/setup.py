@@ -225,12 +225,15 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     return OnlineTask(agent, envs, buffer, clock, evaluator)
 
 
-def env_spec(plan: Plan, env: str | None = None) -> EnvSpec:
-    """The environment that ``plan`` trains on, or another one (``env``) seen through the same wrappers."""
+def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None) -> EnvSpec:
+    """The environment that ``plan`` trains on, or another one (``env``) seen through the same wrappers.
+
+    ``more`` are options for its constructor that come before the plan's.
+    """
     values = plan.config.values
     options = plan.env_options if env in (None, plan.subject) else {}
-    return EnvSpec(env or plan.subject, options, values.get("max_episode_steps"), values.get("frame_stack", 1),
-                   "training" if values.get("atari") else "")
+    return EnvSpec(env or plan.subject, {**options, **(more or {})}, values.get("max_episode_steps"),
+                   values.get("frame_stack", 1), "training" if values.get("atari") else "")
 
 
 def make_agent(name: str, config: Resolved, observation_space: Any, action_space: Any, n_envs: int, streams: Streams,

@@ -1,9 +1,15 @@
-"""One episode of a policy as a film."""
+"""One episode of a policy as a film, with its sound where the environment has one.
+
+An environment has sound when it offers ``sound()`` (what was heard since the step before, [samples] or
+[channels, samples], in [-1, 1]) and names its rate in ``metadata["sample_rate"]``.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,43 +24,77 @@ FORMATS = (".gif", ".mp4")
 DEFAULT_FPS = 30
 
 
-def film(run: Run, path: str, env: str | None = None, seed: int | None = None) -> None:
-    """Play one episode with deterministic actions and write it to ``path`` (.gif or .mp4).
+class Film(NamedTuple):
+    """Frames, each [height, width, 3], and what was heard, [channels, samples]; None in silence."""
+
+    frames: list[np.ndarray[Any, Any]]
+    sound: np.ndarray[Any, Any] | None = None
+
+
+def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
+         env_options: Mapping[str, Any] | None = None) -> None:
+    """Play one episode with deterministic actions and write it to ``path`` (.gif or .mp4; sound only in .mp4).
 
     Raises UsageError for another suffix, MissingExtra when the writer is not installed.
     """
     target = Path(path)
     if target.suffix not in FORMATS:
         raise UsageError(f"--video {path}: allowed suffixes are {', '.join(FORMATS)}")
-    spec = setup.env_spec(setup.plan_of(run.facts), env).for_evaluation()
+    spec = setup.env_spec(setup.plan_of(run.facts), env, env_options).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
-        frames = frames_of(run, environment, seed)
+        shot = shoot(run, environment, seed)
         fps = int(environment.metadata.get("render_fps") or DEFAULT_FPS)
     finally:
         environment.close()
-    write(target, frames, fps)
+    rate = int(environment.metadata.get("sample_rate") or 0)
+    write(target, shot, fps, rate)
 
 
-def frames_of(run: Run, environment: Any, seed: int | None) -> list[np.ndarray[Any, Any]]:
-    """The rendered frames [height, width, 3] of one episode."""
+def shoot(run: Run, environment: Any, seed: int | None) -> Film:
+    """The pictures and the sound of one episode."""
+    hear = getattr(environment.unwrapped, "sound", None)
     observation, _ = environment.reset(seed=run.facts["seeds"]["evaluation"] if seed is None else seed)
     frames, state, over = [environment.render()], None, False
+    heard = [] if hear is None else [np.atleast_2d(hear())]
     while not over:
         action, state = run.predict(observation, state)
         observation, _, terminated, truncated, _ = environment.step(action)
         frames.append(environment.render())
+        if hear is not None:
+            heard.append(np.atleast_2d(hear()))
         over = terminated or truncated
-    return frames
+    return Film(frames, np.concatenate(heard, -1) if heard else None)
 
 
-def write(path: Path, frames: list[np.ndarray[Any, Any]], fps: int) -> None:
+def write(path: Path, shot: Film, fps: int, rate: int = 0) -> None:
+    """Write a film; its sound has ``rate`` samples a second. Raises MissingExtra without imageio."""
+    frames = shot.frames
     try:
         import imageio.v3 as imageio
 
         if path.suffix == ".gif":
             imageio.imwrite(path, frames, duration=1000 / fps, loop=0)
-        else:
+        elif shot.sound is None:
             imageio.imwrite(path, frames, fps=fps, macro_block_size=1)
+        else:
+            write_with_sound(path, shot, fps, rate)
     except ImportError as error:
         raise MissingExtra(f'--video needs imageio with its ffmpeg: pip install "imageio[ffmpeg]" ({error})') from error
+
+
+def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
+    """An .mp4 whose sound track is ``shot.sound``."""
+    import imageio_ffmpeg
+    import soundfile
+
+    height, width, _ = shot.frames[0].shape
+    assert shot.sound is not None
+    with tempfile.NamedTemporaryFile(suffix=".wav") as track:
+        soundfile.write(track.name, shot.sound.T, rate)
+        writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, macro_block_size=1, audio_path=track.name,
+                                             audio_codec="aac", ffmpeg_log_level="error")
+        writer.send(None)
+        for frame in shot.frames:
+            writer.send(np.ascontiguousarray(frame))
+        writer.close()

@@ -79,12 +79,13 @@ class PitchMatchEnvs(HearingEnvs):
         return Moved(rewards, np.zeros(self.n_envs, bool))
 
     def listen(self, index: int, out: Array) -> None:
-        fields, time = self.fields, np.arange(WINDOW) / SAMPLE_RATE
+        fields, table = self.fields, sounds.PERIOD
         start, kind = fields["noise_start"][index], fields["noise"][index]
         for ear, timbre in enumerate((self.timbres[fields["timbre"][index]], self.timbres[0])):
             frequency = LOWEST * 2.0 ** (fields["pitch"][index, ear] / SEMITONES)
             level = 10.0 ** (fields["loudness"][index, ear] / 20.0)
-            tone = sounds.harmonics(time + fields["phase"][index, ear], frequency, timbre)
+            periods = fields["phase"][index, ear] + frequency / SAMPLE_RATE * np.arange(WINDOW)
+            tone = timbre[(periods * table).astype(np.int64) % table]
             begin = start + ear * WINDOW
             noise = self.noises[kind, begin:begin + WINDOW] * (0.1 * fields["noise_level"][index])
             out[ear] = level * tone + noise

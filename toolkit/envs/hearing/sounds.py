@@ -20,6 +20,7 @@ RATE = 16_000  # Hz
 NOISES = ("white", "pink", "hum", "brown", "crackle", "babble")
 NOISE_SECONDS = 8
 LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
+PERIOD = 8192  # samples of a tone's period in a table
 TONE_VOICES, HELD_OUT_EVERY = 40, 5  # every fifth voice is kept for evaluations
 Sound = NDArray[np.float32]
 
@@ -89,11 +90,11 @@ def noises() -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def timbres(count: int, orders: int) -> NDArray[np.float64]:
-    """Strengths of the harmonics of ``count`` tones [count, orders], each at the level of words."""
+def timbres(count: int, orders: int) -> NDArray[np.float32]:
+    """One period of ``count`` tones with ``orders`` harmonics, [count, PERIOD], each at the level of words."""
     strengths = np.random.default_rng(19).uniform(0.2, 1.0, (count, orders)) / np.arange(1, orders + 1)
-    scaled: NDArray[np.float64] = strengths * (LEVEL / np.sqrt(np.square(strengths).sum(-1, keepdims=True) / 2))
-    return scaled
+    waves = np.sin(2 * np.pi * np.arange(1, orders + 1)[:, None] * np.arange(PERIOD) / PERIOD)  # [orders, PERIOD]
+    return np.stack([levelled(row) for row in strengths @ waves])
 
 
 @lru_cache(maxsize=2)
