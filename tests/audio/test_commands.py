@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
-from signals import noise, tone
+import torch
+from signals import noise, speech_like, tone
 
+from toolkit.audio import FeatureStore, manifests, plots, store
+from toolkit.audio import io as audio_io
+from toolkit.cli import exit_code
 from toolkit.commands.audio import SUBCOMMANDS
+from toolkit.registry import registry
+
+
+class Inside:
+    """The command line in this process, in a folder of its own: as the `toolkit` fixture, but quicker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str) -> Any:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = exit_code(list(words))
+        return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+    def json(self, *words: str) -> Any:
+        done = self(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Inside:
+    return Inside(tmp_path)
 
 
 @pytest.fixture
@@ -39,14 +74,13 @@ def test_every_subcommand_has_help_without_anything_heavy(toolkit: Any, tmp_path
         "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in ('torch', 'numpy', 'librosa', 'rich', 'matplotlib', 'soundfile'):\n"
         "            raise ImportError('blocked: ' + name)\nsys.meta_path.insert(0, Block())\n")
-    import os
-
     path = f"{block}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     said = toolkit("audio", "--help", PYTHONPATH=path)
     assert said.returncode == 0 and all(name in said.stdout for name in SUBCOMMANDS), said.stderr
-    for name in SUBCOMMANDS:
-        done = toolkit("audio", name, "--help", PYTHONPATH=path)
-        assert done.returncode == 0 and "--json" in done.stdout, done.stderr
+    program = ("import contextlib, io\nfrom toolkit.cli import exit_code\nfrom toolkit.commands.audio import SUBCOMMANDS\n"
+               "for name in SUBCOMMANDS:\n    said = io.StringIO()\n    with contextlib.redirect_stdout(said):\n"
+               "        assert exit_code(['audio', name, '--help']) == 0, name\n    assert '--json' in said.getvalue(), name")
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
 def test_an_unknown_subcommand_is_answered_with_the_nearest(toolkit: Any) -> None:
@@ -63,3 +97,137 @@ def test_info_reports_bad_files_and_goes_on(toolkit: Any, tree: Path) -> None:
     assert len(said["skipped"]) == 3
     for cause in ("bad.wav: it is not audio: it holds text", "empty.wav: it is empty (0 bytes)", "nowhere.wav: there is no such"):
         assert cause in done.stderr
+
+
+def test_features_keep_what_is_there_and_notice_what_changed(inside: Inside, tree: Path) -> None:
+    words = ("audio", "features", str(tree), "--frontend", "mfcc", "--frontend.n-mfcc=13", "--out", "kept")
+    first = json.loads(inside(*words, "--workers", "2", "--json").stdout)
+    assert (first["clips"], first["reused"], len(first["skipped"])) == (3, 0, 2)
+    soundfile.write(tree / "yes" / "one.wav", noise(4000, 9).numpy(), 22050)
+    again = inside(*words, "--json")
+    assert again.returncode == 1 and json.loads(again.stdout)["reused"] == 2
+    kept = FeatureStore(inside.folder / "kept")
+    assert [clip.label for clip in kept.clips] == ["no", "yes", "yes"]
+    frontend = registry.make("frontend", "mfcc", n_mfcc=13)
+    for index, clip in enumerate(kept.clips):
+        expected = frontend(clip.load(16000)[0][0])[0].numpy()
+        np.testing.assert_array_equal(kept[index], expected)
+        assert isinstance(kept[index], np.memmap) and len(kept[index]) == clip.more["frames"]
+    other = inside(*words[:-1], "kept", "--frontend.n-mels", "40")
+    assert other.returncode == 2 and "n_mels: 80 there, 40 asked" in other.stderr
+
+
+def test_damaged_arrays_are_computed_again_and_long_files_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(5 * 16000).numpy(), 16000)
+    clip = manifests.Clip(str(tmp_path / "long.wav"))
+    whole = store.extract([clip], "log-mel", {}, tmp_path / "whole")
+    monkeypatch.setattr(store, "LONG_SECONDS", 1.0)
+    store.extract([clip], "log-mel", {}, tmp_path / "blocks")
+    one, other = FeatureStore(tmp_path / "whole")[0], FeatureStore(tmp_path / "blocks")[0]
+    np.testing.assert_allclose(one, other, atol=2e-4)
+    array = tmp_path / "whole" / whole.clips[0].more["features"]
+    array.write_bytes(array.read_bytes()[:-400])
+    again = store.extract([clip], "log-mel", {}, tmp_path / "whole")
+    assert again.reused == 0 and len(FeatureStore(tmp_path / "whole")[0]) == 501
+
+
+def test_features_of_a_tone_in_numbers(inside: Inside, chirp: Path) -> None:
+    rows = inside.json("audio", "features", str(chirp), "--frontend", "spectrogram")["files"]
+    assert rows[0]["frames"] == 101 and rows[0]["bins"] == 201
+    assert rows[0]["most"] == pytest.approx((0.4 / 2 * 200) ** 2, rel=1e-3)  # a sine under a Hann window of sum 200
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("features", "tone.wav", "--frontend", "mfc"), "Did you mean 'mfcc'"),
+    (("features", "tone.wav", "--frontend.n-mel", "3"), "unknown setting 'n_mel'. Did you mean 'n_mels'"),
+    (("features", "tone.wav", "--frontend.n-mels", "0"), "n_mels: got 0, allowed: a whole number at least 1"),
+    (("features", "tone.wav", "--frontend.n-mels", "200"), "The largest n_mels that works here is"),
+    (("features", "tone.wav", "--plot", "a.txt"), "a picture ends in .png"), (("features", "."), ""),
+    (("features", "tone.wav", "--out", "."), "holds other things"),
+    (("denoise", "tone.wav", "--out", "tone.wav"), "would replace"),
+    (("augment", "tone.wav", "--transforms", "nois", "--out", "x"), "Did you mean 'noise'"),
+    (("augment", "tone.wav", "--transforms", "time-mask", "--out", "x"), "time-mask changes features"),
+    (("convert", "tone.wav", "--out", "x", "--format", "m4a"), "--format: got 'm4a', allowed: wav"),
+    (("convert", "tone.wav", "--out", "x.wav", "--subtype", "PCM"), "does not exist in WAV"),
+    (("manifest", "nowhere", "--out", "m.jsonl"), "nowhere is not a folder"),
+    (("manifest", ".", "--out", "m.txt"), "ends in .jsonl")])
+def test_wrong_usage_is_explained(inside: Inside, chirp: Path, words: tuple[str, ...], message: str) -> None:
+    if words == ("features", "."):
+        chirp.unlink()
+        message = "holds no sound files. Known endings: .wav"
+    done = inside("audio", *words)
+    assert done.returncode == 2, done.stderr + done.stdout
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_augmented_copies_are_reproducible_and_keep_labels(inside: Inside, tree: Path) -> None:
+    for out in ("a", "b"):
+        done = inside("audio", "augment", str(tree), "--transforms", "speed(0.9, 1.1) | noise(snr=10..30)", "--copies", "2",
+                       "--seed", "7", "--out", out)
+        assert done.returncode == 1 and "augmented 3 clips, 2 skipped" in done.stderr
+    clips = manifests.read(inside.folder / "a" / "manifest.jsonl", check_files=True)
+    assert [clip.label for clip in clips] == ["no", "no", "yes", "yes", "yes", "yes"]
+    for name in ("yes/one-1.wav", "yes/one-2.wav", "yes/two-1.flac"):
+        assert (inside.folder / "a" / name).read_bytes() == (inside.folder / "b" / name).read_bytes()
+    assert (inside.folder / "a" / "yes/one-1.wav").read_bytes() != (inside.folder / "a" / "yes/one-2.wav").read_bytes()
+
+
+def test_denoising_keeps_rate_channels_and_encoding(inside: Inside, tmp_path: Path) -> None:
+    samples = torch.stack([speech_like(2.0, 22050, seed) for seed in (0, 1)]) + noise(2 * 44100, 2, 0.05).view(2, -1)
+    soundfile.write(tmp_path / "in.wav", samples.T.numpy(), 22050, "PCM_24")
+    inside.json("audio", "denoise", "in.wav", "--out", "out.wav", "--method", "wiener")
+    facts, cleaned = audio_io.info(tmp_path / "out.wav"), audio_io.load(tmp_path / "out.wav")[0]
+    assert (facts.sample_rate, facts.channels, facts.subtype, facts.frames) == (22050, 2, "PCM_24", 44100)
+    expected = registry.make("transform", "wiener", sample_rate=22050)(audio_io.load(tmp_path / "in.wav")[0])[0]
+    torch.testing.assert_close(cleaned, expected, atol=1e-6, rtol=0)
+
+
+def test_converting_and_refusing_to_overwrite(inside: Inside, tree: Path) -> None:
+    words = ("audio", "convert", str(tree), "--out", "flac", "--format", "flac", "--sample-rate", "8000", "--mono")
+    assert inside(*words).returncode == 1
+    facts = audio_io.info(inside.folder / "flac" / "yes" / "two.flac")
+    assert (facts.sample_rate, facts.channels, facts.frames, facts.format) == (8000, 1, 4000, "FLAC")
+    again = inside(*words)
+    assert again.returncode == 1 and again.stderr.count("exists. Name another --out, or add --overwrite") == 3
+    assert "converted 3 clips" in inside(*words, "--overwrite").stderr
+
+
+def test_a_manifest_of_a_tree_can_be_used(inside: Inside, tree: Path) -> None:
+    (tree / "yes" / "one.txt").write_text("one two\n")
+    done = inside("audio", "manifest", str(tree), "--out", "clips.csv", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 1 and said["clips"] == 3 and said["labels"] == {"no": 1, "yes": 2} and len(said["skipped"]) == 2
+    assert [clip.text for clip in manifests.read(inside.folder / "clips.csv")] == [None, "one two", None]
+    assert len(inside.json("audio", "info", "clips.csv")["files"]) == 3
+
+
+def test_comparing_front_ends(inside: Inside, chirp: Path) -> None:
+    said = inside.json("audio", "compare", str(chirp), "--frontends", "log-mel", "log-mel", "--b.log", "db", "--plot", "c.png")
+    assert said["settings"] == {"log": {"a": "natural", "b": "db"}}
+    assert said["difference"]["scale"] == pytest.approx(10 / np.log(10), rel=1e-5) and said["difference"]["left"] < 1e-4
+    assert (inside.folder / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert inside.json("audio", "compare", str(chirp), "--frontends", "mel", "mfcc")["difference"] is None
+
+
+@pytest.mark.parametrize("name", ["log-mel", "spectrogram", "chroma", "waveform", "cqt", "lfcc"])
+def test_pictures_have_seconds_hertz_and_units(name: str) -> None:
+    frontend = registry.make("frontend", name)
+    clip = tone(1000.0, 2.0, frontend.spec.sample_rate)
+    drawn = plots.figure([plots.Panel(name, frontend(clip)[0].numpy(), frontend.spec)])
+    axes = drawn.axes[0]
+    assert axes.get_xlabel() == "time (s)"
+    assert axes.get_xlim()[1] == pytest.approx(2.0, abs=0.1)
+    expected = {"chroma": "pitch class", "waveform": "amplitude", "lfcc": "coefficient"}.get(name, "frequency (Hz)")
+    assert axes.get_ylabel() == expected
+    if name == "waveform":
+        return
+    unit = {"log-mel": "ln power", "spectrogram": "power (dB)", "chroma": "share of energy", "cqt": "magnitude (dB)",
+            "lfcc": "cepstral coefficient"}[name]
+    assert drawn.axes[1].get_ylabel() == unit
+    if expected == "frequency (Hz)":
+        loudest = int(axes.images[0].get_array().mean(axis=1).argmax())
+        assert plots.bin_frequencies(frontend.spec)[loudest] == pytest.approx(1000.0, rel=0.06)
+        marks = dict(zip((label.get_text() for label in axes.get_yticklabels()), axes.get_yticks()))
+        nearest = min(marks, key=lambda mark: abs(float(mark) - 1000))
+        place = np.interp(float(nearest), plots.bin_frequencies(frontend.spec), range(frontend.spec.bins))
+        assert marks[nearest] == pytest.approx(place)

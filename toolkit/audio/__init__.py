@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from toolkit.audio.io import load as load
     from toolkit.audio.io import save as save
     from toolkit.audio.spec import FrameSpec as FrameSpec
+    from toolkit.audio.store import FeatureStore as FeatureStore
     from toolkit.audio.transforms.pipeline import Pipeline as Pipeline
 
 _HOMES = {**dict.fromkeys(("load", "save", "info", "blocks"), "toolkit.audio.io"), "FrameSpec": "toolkit.audio.spec",
+          "FeatureStore": "toolkit.audio.store",
           "Pipeline": "toolkit.audio.transforms.pipeline"}
 _ALONE = {"one by one": "a clip is mixed with others of its batch"}
 _LOG = {"stream": "the cut is relative to the clip's loudest value"}

@@ -11,6 +11,12 @@ from toolkit.errors import UsageError, did_you_mean
 # The subcommand NAME is ``toolkit.commands.audio.NAME:NAME_command``.
 SUBCOMMANDS: dict[str, str] = {
     "info": "What sound files say of themselves: rate, channels, length, encoding.",
+    "features": "Features of sound by a front end: numbers, pictures, or a folder of memory-mapped arrays.",
+    "augment": "Changed copies of sound files: --transforms \"noise(snr=10..30) | speed(0.9,1.1)\".",
+    "denoise": "Take noise out of sound files, without training.",
+    "convert": "Other formats, rates, channels and encodings of sound files.",
+    "compare": "How two front ends differ on a file, in numbers and a picture.",
+    "manifest": "List the sound files of a folder tree, with labels and texts, in a manifest.",
 }
 
 

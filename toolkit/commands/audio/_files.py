@@ -44,7 +44,7 @@ class Batch:
         output.talk(f"{done} {len(self.rows)} {'clip' if len(self.rows) == 1 else 'clips'}{skipped}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A clip and its name below the folder it was found in, which outputs are named after."""
 
@@ -107,6 +107,8 @@ def finished(batch: Batch, as_json: bool, columns: Iterable[str], done: str) -> 
 def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list):
+        return " ".join(map(cell, value))
     return "" if value is None else str(value)
 
 

@@ -1,0 +1,61 @@
+"""Where the audio commands write: one file, or a folder with the tree of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.audio import io
+from toolkit.commands.audio._files import Source
+from toolkit.errors import UsageError
+
+out_option = click.option("--out", required=True, metavar="PATH", help="A folder, or a file's name where FILES is one file.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+LOSSLESS = ("WAV", "FLAC", "AIFF", "CAF", "W64", "RF64", "AU")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The file that each source becomes."""
+
+    targets: dict[Source, Path]
+    overwrite: bool
+
+    def write(self, source: Source, waveform: Any, rate: int, subtype: str | None = None, mark: str = "") -> Path:
+        """Save a waveform [channels, T]; ``mark`` goes into the name. Raises AudioError."""
+        target = self.targets[source]
+        target = target.with_name(f"{target.stem}{mark}{target.suffix}")
+        if target.exists() and not self.overwrite:
+            raise io.AudioError(f"{target} exists. Name another --out, or add --overwrite")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        io.save(target, waveform, rate, subtype=subtype or kept_subtype(source, target), overwrite=True)
+        return target
+
+
+def outputs_of(sources: Sequence[Source], out: str, overwrite: bool, suffix: str = "") -> Outputs:
+    """Plan the outputs. Raises UsageError when two sources would become one file, or one would replace itself."""
+    path = Path(out)
+    single = len(sources) == 1 and path.suffix.lower() in io.SUFFIXES and not path.is_dir()
+    targets: dict[Source, Path] = {}
+    taken: dict[Path, Source] = {}
+    for source in sources:
+        target = path if single else path / (source.name.with_suffix(suffix) if suffix else source.name)
+        if target.resolve() == Path(source.clip.path).resolve():
+            raise UsageError(f"{target} would replace the file that is read. Name another --out")
+        if target in taken:
+            raise UsageError(f"{taken[target].clip.path} and {source.clip.path} would both become {target}. "
+                             "Give them in separate commands with other --out folders")
+        targets[source], taken[target] = target, source
+    return Outputs(targets, overwrite)
+
+
+def kept_subtype(source: Source, target: Path) -> str | None:
+    """The source's own encoding where the target has its format and loses nothing by it; else the format's usual one."""
+    facts = io.info(source.clip.path)
+    kind = io.SUFFIXES.get(target.suffix.lower())
+    lossless = facts.subtype.startswith("PCM_") or facts.subtype in ("FLOAT", "DOUBLE")
+    return facts.subtype if facts.format == kind and kind in LOSSLESS and lossless else None

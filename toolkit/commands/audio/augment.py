@@ -1,0 +1,86 @@
+"""``toolkit audio augment FILES --transforms TEXT --out DIR``: changed copies, reproducibly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.audio import manifests
+from toolkit.audio.transforms import pipeline
+from toolkit.commands import _output as output
+from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
+from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_option
+from toolkit.errors import UsageError
+
+MANIFEST = "manifest.jsonl"
+
+
+@click.command("augment")
+@files_argument
+@click.option("--transforms", required=True, metavar="TEXT", help='A pipeline, "noise(snr=10..30) | speed(0.9,1.1)", or a .toml. '
+                                                                  "Names: toolkit list transform")
+@click.option("--out", required=True, metavar="DIR", help=f"A folder for the copies and their {MANIFEST}, or one file's name.")
+@click.option("--copies", default=1, show_default=True, type=click.IntRange(min=1), help="Copies of each clip.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices.")
+@click.option("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Resample first; each file's own rate without it.")
+@overwrite_option
+@output.json_option
+def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: int, seed: int, sample_rate: int | None,
+                    overwrite: bool, as_json: bool) -> int:
+    """Write changed copies of FILES (mono), and a manifest that keeps their labels and texts.
+
+    What is done to a clip depends on the seed, its place and the copy's number alone.
+    """
+    steps = pipeline.parse(transforms)
+    if not steps:
+        raise UsageError("--transforms: it names no transform. Names: toolkit list transform")
+    batch = Batch()
+    sources = sources_of(files, batch)
+    outputs = outputs_of(sources, out, overwrite)
+    places = {source: place for place, source in enumerate(sources)}
+    made: dict[int, pipeline.Pipeline] = {}  # by rate
+    clips: list[manifests.Clip] = []
+
+    def work(source: Source) -> dict[str, Any]:
+        waveform, rate = source.clip.load(sample_rate)
+        if rate not in made:
+            made[rate] = on_waveforms(steps, rate)
+        names = []
+        for copy in range(copies):
+            changed, _ = made[rate](waveform[0], generator=generator_of(seed, places[source], copy))
+            target = outputs.write(source, changed, rate, mark=f"-{copy + 1}" if copies > 1 else "")
+            clips.append(replace(source.clip, path=str(target.resolve()), start=0.0, duration=round(len(changed) / rate, 6)))
+            names.append(str(target))
+        return {"path": source.clip.path, "outputs": names, "duration": waveform.shape[1] / rate}
+
+    through(sources, batch, work, "augmenting")
+    write_manifest(outputs, out, clips)
+    return finished(batch, as_json, ("path", "outputs"), "augmented")
+
+
+def on_waveforms(steps: list[pipeline.Step], rate: int) -> pipeline.Pipeline:
+    """The pipeline at a rate. Raises UsageError when a transform is for features, which files do not hold."""
+    made = pipeline.Pipeline(steps, rate)
+    if made.on_features:
+        late = made.steps[len(made.on_waveforms)].name
+        raise UsageError(f"--transforms: {late} changes features, not sound. It belongs into a training run")
+    return made
+
+
+def generator_of(seed: int, place: int, copy: int) -> Any:
+    """The generator of one copy of one clip."""
+    import hashlib
+
+    import torch
+
+    digest = hashlib.sha256(f"{seed}/{place}/{copy}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def write_manifest(outputs: Outputs, out: str, clips: list[manifests.Clip]) -> None:
+    """Beside the copies, where they are in a folder."""
+    if clips and Path(out).is_dir():
+        manifests.write(Path(out) / MANIFEST, clips, overwrite=True)

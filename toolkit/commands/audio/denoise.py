@@ -1,0 +1,45 @@
+"""``toolkit audio denoise FILES --out PATH``: noise taken out, at the files' own rate and channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
+from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
+from toolkit.commands.audio._parts import Part, chosen_part, parts
+
+METHOD = "spectral-gate"
+
+
+@click.command("denoise", cls=parts(method=Part("transform", "--method", METHOD)))
+@files_argument
+@out_option
+@click.option("--method", default=METHOD, show_default=True, metavar="TRANSFORM", help="spectral-gate, wiener, or a plugin's.")
+@overwrite_option
+@output.json_option
+def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bool, as_json: bool) -> int:
+    """Take the noise out of FILES; rates and channels stay.
+
+    \b
+    toolkit audio denoise noisy.wav --out clean.wav
+    toolkit audio denoise recordings --out cleaned --method wiener --method.reduction 12
+    """
+    chosen = chosen_part("method")
+    batch = Batch()
+    sources = sources_of(files, batch)
+    outputs = outputs_of(sources, out, overwrite)
+    has_rate = any(item.name == "sample_rate" for item in chosen.entry.settings)
+    made: dict[int, Any] = {}  # by rate
+
+    def work(source: Source) -> dict[str, Any]:
+        waveform, rate = source.clip.load(mono=False)  # [channels, T]
+        if rate not in made:
+            made[rate] = chosen.make(**({"sample_rate": rate} if has_rate else {}))
+        target = outputs.write(source, made[rate](waveform)[0], rate)
+        return {"path": source.clip.path, "output": str(target), "duration": waveform.shape[1] / rate}
+
+    through(sources, batch, work, "denoising")
+    return finished(batch, as_json, ("path", "output", "duration"), "denoised")
