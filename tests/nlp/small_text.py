@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
     "bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64}}
 TEXT_MODELS = [entry for entry in registry.entries("model", plugins=False)
-               if {"text", "position", "next"} & set(entry.accepts)]
+               if {"text", "position", "next", "masked"} & set(entry.accepts)]
 CASES = [(entry, level) for entry in TEXT_MODELS for level in entry.accepts]
 IDS = [f"{entry.name}-{level}" for entry, level in CASES]
 
@@ -61,6 +61,6 @@ def make(entry: Entry, level: Any, inputs: int = 20, outputs: int = 3) -> nn.Mod
     if entry.name == "pretrained":
         options = {"path": tiny_folder("gpt2" if level == "next" else "bert")}
     torch.manual_seed(0)
-    count = inputs if level == "next" else outputs
+    count = inputs if level in ("next", "masked") else outputs
     model: nn.Module = registry.make("model", entry.name, inputs=inputs, outputs=count, spec=TextSpec(0, level), **options)
     return model.eval()

@@ -41,10 +41,10 @@ def declare_models(registry: Declarer) -> None:
                  accepts=("next",), summary="The next token from a causal Transformer, with cached generation.")
     registry.add("model", "tagger", f"{models}.recurrent:Tagger", config=f"{CONFIGS}:TaggerConfig", accepts=("position",),
                  summary="A tag for each token from a bidirectional LSTM or GRU.")
-    registry.add("model", "bert", f"{models}.bert:Bert", config=f"{CONFIGS}:BertConfig", accepts=("text", "position", "next"),
+    registry.add("model", "bert", f"{models}.bert:Bert", config=f"{CONFIGS}:BertConfig", accepts=("text", "position", "masked"),
                  summary="BERT from scratch, at its base size.")
     registry.add("model", "pretrained", f"{models}.pretrained:Pretrained", config=f"{CONFIGS}:PretrainedConfig", extras=HUB,
-                 accepts=("text", "position", "next"),
+                 accepts=("text", "position", "next", "masked"),
                  summary="BERT, RoBERTa, GPT and their kin from a local folder or the Hugging Face hub.")
 
 

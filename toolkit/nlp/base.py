@@ -48,10 +48,11 @@ class Tokenizer(Protocol):
 class TextSpec:
     """What a text model is told beside the number of ids and outputs.
 
-    ``level`` says what is predicted: one answer a text, one a position, or the next id.
+    ``level`` says what is predicted: one answer a text, one a position, the next id at
+    each position without a look ahead, or the hidden ids from both sides.
     ``facts`` are what a model from a folder kept in the checkpoint (see `pretrained`).
     """
 
     pad_id: int = PAD
-    level: Literal["text", "position", "next"] = "text"
+    level: Literal["text", "position", "next", "masked"] = "text"
     facts: Mapping[str, Any] = field(default_factory=dict)

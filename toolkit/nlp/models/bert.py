@@ -54,7 +54,7 @@ class Bert(nn.Module):
         self.encoder = BertEncoder(config, inputs, spec.pad_id)
         self.level = spec.level
         self.dropout = nn.Dropout(config.dropout)
-        if spec.level == "next":
+        if spec.level == "masked":
             self.head: nn.Module = MaskedHead(config, self.encoder.tokens)
         else:
             self.head = nn.Linear(config.width, outputs)
@@ -63,7 +63,7 @@ class Bert(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         lengths = whole_lengths(inputs, lengths)
         states, pooled = self.encoder(inputs, lengths)
-        if self.level == "next":
+        if self.level == "masked":
             return self.head(states), lengths
         return self.head(self.dropout(pooled if self.level == "text" else states)), lengths
 

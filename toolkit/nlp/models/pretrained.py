@@ -5,6 +5,7 @@ The checkpoint of a run keeps the model's configuration and weights, so the fold
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import torch
@@ -17,11 +18,14 @@ from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import PretrainedConfig
 from toolkit.nlp.models.recurrent import masked_average, whole_lengths
 
+HEADS = {"next": "AutoModelForCausalLM", "masked": "AutoModelForMaskedLM"}  # the library's classes with a head of their own
+
 
 class Pretrained(nn.Module):
     """The folder's model, with an output layer of the task's own: [B, C] for a text, [B, T, C] for positions.
 
-    A text's class comes from the mean of its positions. For the next token the folder's own head is used.
+    A text's class comes from the mean of its positions. For next and hidden tokens the folder's own head is
+    used. Raises UsageError where the next token is asked for and the model looks ahead, as BERT does.
     """
 
     def __init__(self, config: PretrainedConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
@@ -35,7 +39,11 @@ class Pretrained(nn.Module):
                              f"--tokenizer pretrained --tokenizer.path {config.path}")
         self.dropout = nn.Dropout(config.dropout)
         width = getattr(self.body.config, "hidden_size", None) or self.body.config.n_embd
-        self.output = nn.Linear(width, outputs) if spec.level != "next" else None
+        self.output = nn.Linear(width, outputs) if spec.level not in HEADS else None
+        if spec.level == "next" and looks_ahead(self.body):
+            raise UsageError(f"the model of {config.path} looks at later tokens, so it cannot learn what comes next. "
+                             "Learn hidden tokens with it: toolkit run masked-language-model --model pretrained; "
+                             "or take a causal model, such as GPT-2")
         if config.freeze != "none":
             for parameter in self.body.parameters():
                 parameter.requires_grad_(False)
@@ -43,7 +51,7 @@ class Pretrained(nn.Module):
     @property
     def facts(self) -> dict[str, Any]:
         """The model's configuration, as JSON values."""
-        return {"config": self.body.config.to_dict()}
+        return {"config": json.loads(self.body.config.to_json_string(use_diff=False))}
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         lengths = whole_lengths(inputs, lengths)
@@ -75,10 +83,20 @@ class Pretrained(nn.Module):
         return [self.body.get_input_embeddings(), *layers]
 
 
+@torch.no_grad()
+def looks_ahead(body: Any) -> bool:
+    """Whether another last token changes the answers before it."""
+    was = body.training
+    body.eval()
+    one, other = (body(input_ids=torch.tensor([[0, 0, 0, last]])).logits[:, :3] for last in (0, 1))
+    body.train(was)
+    return not torch.allclose(one, other, atol=1e-4)
+
+
 def load_body(config: PretrainedConfig, spec: TextSpec) -> Any:
     """The model of the folder; of the checkpoint's own configuration where the run is loaded again."""
     transformers = hub.transformers()
-    maker: Any = transformers.AutoModelForCausalLM if spec.level == "next" else transformers.AutoModel
+    maker: Any = getattr(transformers, HEADS.get(spec.level, "AutoModel"))
     if spec.facts:
         facts = dict(spec.facts["config"])
         return maker.from_config(transformers.AutoConfig.for_model(facts.pop("model_type"), **facts))

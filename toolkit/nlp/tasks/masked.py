@@ -27,7 +27,7 @@ class MaskedLanguageModel(TextProblem):
     """Guess the hidden tokens of texts; which ones are hidden differs each epoch, but not in evaluations."""
 
     unit = "tokens"
-    level = "next"
+    level = "masked"
     config: MaskedLanguageModelConfig
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Texts:

@@ -1,0 +1,231 @@
+"""Runs of the text tasks, by the command line in real processes: they resume to the bit, answer, write on, explain."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import Die, Done, command, copy_of, outcome
+from small_text import tiny_folder
+
+from toolkit.registry import registry
+
+RECURRENT = ("--model.embedding-size", "8", "--model.hidden-size", "8")
+ATTENTIVE = ("--model.width", "16", "--model.heads", "2", "--model.hidden", "32", "--model.layers", "2")
+MADE = ("--data.count", "48", "--data.held-out", "8")
+RUNS: dict[str, tuple[str, ...]] = {
+    "lstm": ("text-classification", "--data", "template-reviews", *MADE, *RECURRENT, "--model.dropout", "0.3"),
+    "gru": ("text-classification", "--data", "template-reviews", *MADE, "--model", "gru-classifier", *RECURRENT),
+    "transformer": ("text-classification", "--data", "template-reviews", *MADE, "--model", "transformer-classifier", *ATTENTIVE),
+    "tagger": ("token-classification", "--data", "bracket-tagging", *MADE, *RECURRENT),
+    "pairs": ("text-generation", "--data", "reverse", *MADE, *ATTENTIVE),
+    "words": ("text-generation", "--data", "python-docs", "--data.size", "10000", "--context", "32", "--tokenizer", "bpe",
+              "--tokenizer.max-size", "300", *ATTENTIVE),
+    "masked": ("masked-language-model", "--data", "template-reviews", *MADE, "--tokenizer.max-size", "300", *ATTENTIVE,
+               "--model.longest", "64"),
+}
+TASKS = [entry.name for entry in registry.entries("task", plugins=False) if entry.target.startswith("toolkit.nlp.")]
+
+
+def words_of(name: str, *more: str) -> list[str]:
+    return ["run", *RUNS[name], "--preset", "none", "--batch-size", "8", "--epochs", "2", "--threads", "1", *more]
+
+
+@functools.cache
+def finished(name: str, *more: str) -> Path:
+    """A finished small run that tests share and do not change."""
+    folder = Path(tempfile.mkdtemp(prefix="toolkit-text-"))
+    done = command(*words_of(name, *more), "--out", "run", cwd=folder)
+    assert done.code == 0, done.err
+    return folder / "run"
+
+
+def test_every_text_task_has_a_run_here() -> None:
+    assert {words[0] for words in RUNS.values()} == set(TASKS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_killed_run_goes_on_to_the_bit(name: str, tmp_path: Path) -> None:
+    whole = finished(name, "--scheduler", "cosine")
+    steps = json.loads((whole / "run.json").read_text())["steps"]
+    words = words_of(name, "--scheduler", "cosine", "--out", "broken")
+    assert command(*words, cwd=tmp_path, die=Die("supervised step", int(steps * 0.7))).code == -9
+    assert command("resume", "broken", cwd=tmp_path).code == 0
+    assert outcome(tmp_path / "broken") == outcome(whole)
+
+
+# -- asking
+
+
+def asked(name: str, *words: str, cwd: Path) -> Done:
+    run = finished(name)
+    return command(words[0], str(run), *words[1:], cwd=cwd)
+
+
+def test_answers_are_the_same_alone_in_a_batch_from_files_and_from_python(tmp_path: Path) -> None:
+    texts = ["The plot was brilliant.", "What a boring film!", "xyzzy", "The ending was, I thought, not at all bad; " * 3]
+    answers = asked("lstm", "predict", *texts, "--json", cwd=tmp_path).json["answers"]
+    for text, answer in zip(texts, answers, strict=True):
+        alone, = asked("lstm", "predict", text, "--json", cwd=tmp_path).json["answers"]
+        assert alone["label"] == answer["label"] and alone["probability"] == pytest.approx(answer["probability"], abs=1e-5)
+    with open(tmp_path / "in.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *([number, text] for number, text in enumerate(texts))])
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "in.txt").write_text("\n".join(texts) + "\n")
+    for ending in ("csv", "jsonl", "txt"):
+        done = asked("lstm", "predict", "--input", f"in.{ending}", "--output", f"out-{ending}.jsonl", cwd=tmp_path)
+        assert done.code == 0 and "wrote 4 answers" in done.err, done.err
+        rows = [json.loads(line) for line in (tmp_path / f"out-{ending}.jsonl").read_text().splitlines()]
+        assert [row["label"] for row in rows] == [answer["label"] for answer in answers]
+        assert [row["input"]["text"] if ending != "txt" else row["input"] for row in rows] == texts
+    import toolkit
+
+    loaded = toolkit.load(str(finished("lstm")))
+    assert [one["label"] for one in loaded.predict(texts)] == [answer["label"] for answer in answers]
+    assert loaded.predict(texts[0])["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)
+
+
+def test_a_tagger_answers_a_tag_a_word(tmp_path: Path) -> None:
+    answer, = asked("tagger", "predict", "a ( b ] unknown", "--json", cwd=tmp_path).json["answers"]
+    assert len(answer["tags"]) == 5 and set(answer["tags"]) <= set("BEIOX")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ((), "predict takes texts"), (("a text", "--input", "in.txt"), "one of them"), (("--input", "gone.csv"), "no such file"),
+    (("--input", "in.xyz"), "allowed are files ending in"), (("hello", "--output", "in.xyz"), "nothing is overwritten"),
+    (("--input", "other.csv"), "'text'")])
+def test_wrong_questions_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    (tmp_path / "in.xyz").write_text("x")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    done = asked("lstm", "predict", *words, cwd=tmp_path)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err
+
+
+# -- writing on
+
+
+def test_the_same_seed_writes_the_same_with_a_cache_and_without(tmp_path: Path) -> None:
+    def written(*words: str) -> list[str]:
+        found: list[str] = asked("words", "generate", "--prompt", "The ", "--max-tokens", "12", *words, "--json",
+                                 cwd=tmp_path).json["texts"]
+        return found
+
+    assert written("--seed", "3") == written("--seed", "3", "--no-cache") != written("--seed", "4")
+    several = written("--seed", "3", "--count", "2")
+    assert len(several) == 2 and several[0] == written("--seed", "3")[0]
+    assert written("--temperature", "0") == written("--temperature", "0", "--seed", "9") == written("--top-k", "1")
+    assert written("--beams", "3") == written("--beams", "3", "--no-cache")
+    import toolkit
+
+    assert toolkit.load(str(finished("words"))).generate("The ", max_tokens=12, seed=3) == written("--seed", "3")[0]
+
+
+def test_what_cannot_write_on_says_so(tmp_path: Path) -> None:
+    done = asked("lstm", "generate", "--prompt", "x", cwd=tmp_path)
+    assert done.code == 2 and "does not generate" in done.err and "toolkit predict" in done.err
+    assert asked("words", "generate", "--top-p", "0", cwd=tmp_path).code == 2
+
+
+# -- a user's own data
+
+
+def reviews(path: Path, count: int = 60) -> Path:
+    generator = random.Random(0)
+    rows = []
+    for _ in range(count):
+        good = generator.random() < 0.5
+        word = generator.choice(["good", "brilliant"] if good else ["bad", "long"])
+        text = f"the {generator.choice(['film', 'plot', 'ending'])} was {word} !"
+        rows.append({"words": text, "mood": "up" if good else "down"})
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path.write_text("words,mood\n" + "".join(f"{row['words']},{row['mood']}\n" for row in rows))
+    return path
+
+
+OWN = ("--text-column", "words", "--target", "mood", "--preset", "none", "--batch-size", "8", "--threads", "1")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_users_file_is_learned(ending: str, tmp_path: Path) -> None:
+    path = reviews(tmp_path / f"mine.{ending}")
+    done = command("run", "text-classification", "--data", str(path), *OWN, *RECURRENT, "--epochs", "15", "--learning-rate",
+                   "0.02", "--out", "run", "--json", cwd=tmp_path).json
+    assert done["evaluation"]["accuracy"] == 1.0
+    assert command("evaluate", "run", "--json", cwd=tmp_path).json == done["evaluation"]
+    again, = command("predict", "run", "the story was brilliant !", "--json", cwd=tmp_path).json["answers"]
+    assert again["label"] == "up"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--text-column", "word"), "Did you mean 'words'"), (("--target", "moods"), "Did you mean 'mood'"),
+    (("--model", "transformer-lm"), "does not answer one class a text; allowed: bert, gru-classifier"),
+    (("--model", "mlp"), "does not answer one class a text"), (("--model", "pretrained"), "add --tokenizer pretrained")])
+def test_wrong_data_and_models_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    path = reviews(tmp_path / "mine.csv", 30)
+    done = command("run", "text-classification", "--data", str(path), *OWN, *words, "--epochs", "1", cwd=tmp_path)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err, done.err
+
+
+# -- pretrained models
+
+
+def pretrained_words(folder: str, path: Path, *more: str) -> list[str]:
+    return ["run", "text-classification", "--data", str(path), *OWN, "--model", "pretrained", "--model.path", folder,
+            "--tokenizer", "pretrained", "--tokenizer.path", folder, "--epochs", "6", "--learning-rate", "0.01", *more]
+
+
+@pytest.mark.parametrize("freeze", ["none", "gradual", "all"])
+def test_a_tiny_bert_is_tuned_offline_and_its_folder_is_not_needed_after(freeze: str, tmp_path: Path,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = shutil.copytree(tiny_folder(), tmp_path / "bert")
+    path = reviews(tmp_path / "mine.csv")
+    words = pretrained_words(str(folder), path, "--model.freeze", freeze)
+    done = command(*words, "--out", "whole", "--json", cwd=tmp_path).json
+    assert done["evaluation"]["accuracy"] >= (0.9 if freeze != "all" else 0.5)
+    steps = done["steps"]
+    assert command(*words, "--out", "broken", cwd=tmp_path, die=Die("supervised step", int(steps * 0.6))).code == -9
+    shutil.rmtree(folder)
+    resumed = command("resume", "broken", "--json", cwd=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
+    answer, = command("predict", "whole", "the film was brilliant !", "--json", cwd=tmp_path).json["answers"]
+    assert set(answer) >= {"label", "probability"}
+
+
+def test_a_body_learned_from_hidden_tokens_goes_on_to_classes(tmp_path: Path) -> None:
+    first = copy_of(finished("masked"), tmp_path)
+    done = command("run", "text-classification", "--data", "template-reviews", *MADE, "--preset", "none", "--model", "bert",
+                   *ATTENTIVE, "--model.longest", "64", "--tokenizer", "wordpiece", "--tokenizer.max-size", "300",
+                   "--init-from", str(first), "--epochs", "1", "--out", "second", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "accuracy" in done.json["evaluation"]
+
+
+@pytest.mark.parametrize(("task", "kind", "model", "said"), [
+    ("text-generation", "bert", "pretrained", "looks at later tokens"), ("text-generation", "bert", "bert", "what comes next"),
+    ("text-generation", "gpt2", "pretrained", ""), ("masked-language-model", "bert", "pretrained", "")])
+def test_a_model_that_looks_ahead_never_learns_what_comes_next(task: str, kind: str, model: str, said: str,
+                                                               tmp_path: Path) -> None:
+    folder = tiny_folder(kind)
+    (tmp_path / "mine.txt").write_text("the film was good ! " * 60)
+    own = ("--model.path", folder, "--tokenizer", "pretrained", "--tokenizer.path", folder) if model == "pretrained" else ()
+    context = ("--context", "16") if task == "text-generation" else ()
+    done = command("run", task, "--data", "mine.txt", "--model", model, *own, "--max-length", "32", "--epochs", "1", "--preset",
+                   "none", *context, "--out", "run", "--json", cwd=tmp_path)
+    assert done.code == (2 if said else 0) and said in done.err and "Traceback" not in done.err, done.err
+
+
+def test_settings_that_name_no_folder_are_explained(tmp_path: Path) -> None:
+    path = reviews(tmp_path / "mine.csv", 30)
+    done: Any = command(*pretrained_words(str(tmp_path / "gone"), path), cwd=tmp_path)
+    assert done.code != 0 and "tokenizer could be read" in done.err and "Traceback" not in done.err
