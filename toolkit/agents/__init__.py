@@ -47,7 +47,7 @@ def declare(registry: Declarer) -> None:
     registry.add("network", "hearing", "toolkit.agents.networks.hearing:Hearing", config="toolkit.agents.configs:HearingConfig",
                  summary="A front end and a model of sound, joined with the rest of the observation.")
     registry.add("model", "conv-pool", "toolkit.agents.networks.hearing:ConvPool", config="toolkit.agents.configs:ConvPoolConfig",
-                 summary="Convolutions over frames, then mean and maximum over time; quick on a CPU.")
+                 accepts=("clip",), summary="Convolutions over frames, then mean and maximum over time; quick on a CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
                  config="toolkit.agents.configs:UniformConfig",
                  summary="Replay sampled uniformly; every observation is stored once.")

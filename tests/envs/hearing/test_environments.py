@@ -15,6 +15,7 @@ from toolkit.envs import factory, packing
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.hearing import ENVIRONMENTS, VECTORS
 from toolkit.errors import UsageError
+from toolkit.registry import UnknownComponent, registry
 
 IDS = [f"toolkit/{name}-v0" for name in ENVIRONMENTS]
 SEEDS = [3, 4, 5, 6]
@@ -206,3 +207,36 @@ def test_the_pitch_that_is_heard_is_the_pitch_of_the_state() -> None:
             near = np.argmin(np.abs(np.fft.rfftfreq(65_536, 1 / 16_000) - frequency))
             around = spectrum[near - 300:near + 300]
             assert abs(int(np.argmax(around)) - 300) < 20
+
+
+class Said:
+    """A small data set of words, as data sets of speech give them; its test speaker is held out."""
+
+    target = "label"
+
+    def __init__(self, words: tuple[str, ...] = ("left", "right", "up", "down"), rate: int = 16_000) -> None:
+        self.words, self.rate = words, rate
+
+    def splits(self) -> dict[str, list[dict[str, Any]]]:
+        rng = np.random.default_rng(0)
+
+        def clips(count: int) -> list[dict[str, Any]]:
+            return [{"audio": (rng.standard_normal(5000) * 3000).astype(np.int16), "label": word, "sample_rate": self.rate}
+                    for word in (*self.words, "other") for _ in range(count)]
+
+        return {"train": clips(3), "test": clips(2), "noise_5db": clips(4)}
+
+
+def test_words_come_from_any_data_set_by_name() -> None:
+    registry.register("dataset", "said-test", summary="A test's.")(Said)
+    envs = opened("toolkit/HearAndGo-v0", words="said-test")
+    assert len(envs.lexicon.clips) == 4 * 5 and envs.lexicon.held_out.sum() == 4 * 2
+    np.testing.assert_allclose([np.sqrt(np.mean(clip**2)) for clip in envs.lexicon.clips], 0.1, rtol=1e-3)
+    registry.register("dataset", "said-little-test", summary="A test's.")(lambda: Said(("left", "up")))
+    with pytest.raises(UsageError, match="do not both hold down, right"):
+        opened("toolkit/HearAndGo-v0", words="said-little-test")
+    registry.register("dataset", "said-fast-test", summary="A test's.")(lambda: Said(rate=8000))
+    with pytest.raises(UsageError, match="8000 samples a second; allowed: 16000"):
+        opened("toolkit/HearAndGo-v0", words="said-fast-test")
+    with pytest.raises(UnknownComponent, match="unknown dataset 'sung'"):
+        opened("toolkit/HearAndGo-v0", words="sung")

@@ -8,18 +8,21 @@ Letters: K clips, T samples.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import UsageError
+from toolkit.registry import registry
 
 RATE = 16_000  # Hz
 NOISES = ("white", "pink", "hum", "brown", "crackle", "babble")
 NOISE_SECONDS = 8
 LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
+TONES, SPOKEN = "tones", "spoken-commands"
 PERIOD = 8192  # samples of a tone's period in a table
 TONE_VOICES, HELD_OUT_EVERY = 40, 5  # every fifth voice is kept for evaluations
 Sound = NDArray[np.float32]
@@ -44,8 +47,8 @@ def levelled(sound: NDArray[np.floating]) -> Sound:
 
 @lru_cache(maxsize=8)
 def lexicon(words: tuple[str, ...], source: str) -> Lexicon:
-    """``words`` as said by many voices; ``source`` is "tones"."""
-    return tone_lexicon(words)
+    """``words`` as said by many voices: ``source`` is "tones" or the name of a data set of spoken words."""
+    return tone_lexicon(words) if source == TONES else spoken_lexicon(words, source)
 
 
 def tone_lexicon(words: tuple[str, ...]) -> Lexicon:
@@ -128,7 +131,40 @@ def bank(words: tuple[str, ...], source: str) -> NDArray[np.float32]:
 
 
 def source(asked: str) -> str:
-    """Where words come from: what was ``asked`` for, or tones. Raises UsageError for what does not exist."""
-    if asked not in ("", "tones"):
-        raise UsageError(f"--env.words {asked}: allowed is tones")
-    return asked or "tones"
+    """Where words come from: what was ``asked`` for; without that spoken words where they can be made, else tones.
+
+    Raises UnknownComponent for a data set that does not exist.
+    """
+    if asked:
+        return asked if asked == TONES else registry.get("dataset", asked).id
+    found = [entry for entry in registry.entries("dataset", SPOKEN, plugins=False) if entry.name == SPOKEN]
+    return found[0].id if found and not found[0].missing else TONES
+
+
+def spoken_lexicon(words: tuple[str, ...], source: str) -> Lexicon:
+    """Words from a data set whose examples hold ``audio`` [T] and the word as their label.
+
+    The voices of its split ``test`` are held out. Raises UsageError where a word is missing, or the rate is another.
+    """
+    data = registry.make("dataset", source)
+    splits, key = data.splits(), data.target or "label"
+    clips: list[Sound] = []
+    found: list[tuple[int, bool]] = []
+    for split in ("train", "test"):
+        for example in splits.get(split, ()):
+            if example.get(key) in words:
+                clips.append(clip_of(example, source))
+                found.append((words.index(example[key]), split == "test"))
+    missing = [word for index, word in enumerate(words) for held_out in (False, True) if (index, held_out) not in found]
+    if missing:
+        raise UsageError(f"--env.words {source}: its splits train and test do not both hold {', '.join(sorted(set(missing)))}")
+    labels, held_out = zip(*found, strict=True)
+    return Lexicon(tuple(clips), np.array(labels), np.array(held_out))
+
+
+def clip_of(example: Mapping[str, Any], source: str) -> Sound:
+    """An example's sound [T] at the level of words; raises UsageError for another rate than `RATE`."""
+    if example.get("sample_rate", RATE) != RATE:
+        raise UsageError(f"--env.words {source}: its sounds have {example['sample_rate']} samples a second; allowed: {RATE}")
+    audio = np.asarray(example["audio"])
+    return levelled(audio / 32768.0 if audio.dtype == np.int16 else audio)
