@@ -56,11 +56,14 @@ class CriticsPath(Protocol):
 
     def forward(self, inputs: Tensor) -> Tensor: ...
 
+    def first(self, inputs: Tensor) -> Tensor:
+        """Values [1, B] of the first critic alone; `by_inputs` then takes a gradient [1, B]."""
+
     def backward(self, gradient: Tensor) -> None:
         """Write the gradients of the parameters."""
 
     def by_inputs(self, gradient: Tensor) -> Tensor:
-        """The gradient by the inputs [B, S + A], summed over both critics; parameters are left alone."""
+        """The gradient by the inputs [B, S + A], summed over the critics; parameters are left alone."""
 
 
 class StackedCritics:
@@ -71,6 +74,9 @@ class StackedCritics:
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self._path.forward(inputs).squeeze(-1)  # [2, B]
+
+    def first(self, inputs: Tensor) -> Tensor:
+        return self._path.forward(inputs, copies=1).squeeze(-1)  # [1, B]
 
     def backward(self, gradient: Tensor) -> None:
         self._path.backward(gradient.unsqueeze(-1))
@@ -95,6 +101,12 @@ class AutogradCritics:
         with torch.enable_grad():
             self._inputs = inputs.detach().requires_grad_()
             self._values = self._module(self._inputs)
+        return self._values.detach()
+
+    def first(self, inputs: Tensor) -> Tensor:
+        with torch.enable_grad():
+            self._inputs = inputs.detach().requires_grad_()
+            self._values = self._module.headed[0](self._inputs).squeeze(-1).unsqueeze(0)
         return self._values.detach()
 
     def backward(self, gradient: Tensor) -> None:

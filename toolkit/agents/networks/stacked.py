@@ -44,18 +44,20 @@ class StackedLinear:
         self._weight_gradient, self._bias_gradient = weight_gradient, bias_gradient
         self._outputs = weight.new_empty(copies, batch_size, outputs)  # [M, B, O]
         self._input_gradient = None if first else weight.new_empty(copies, batch_size, inputs)  # [M, B, I]
-        self._activation, self._batch_size = activation, batch_size
+        self._activation = activation
         self._inputs = self._current = self._outputs
 
     def forward(self, inputs: Tensor) -> Tensor:
         self._inputs = inputs
-        rows = inputs.shape[1]
-        outputs = self._outputs if rows == self._batch_size else self._outputs[:, :rows]
-        torch.baddbmm(self._bias, inputs, self._weight_t, out=outputs)
+        copies, rows = inputs.shape[:2]
+        outputs, bias, weight_t = self._outputs, self._bias, self._weight_t
+        if outputs.shape[:2] != (copies, rows):  # a smaller batch, or the first bodies alone
+            outputs, bias, weight_t = outputs[:copies, :rows], bias[:copies], weight_t[:copies]
+        torch.baddbmm(bias, inputs, weight_t, out=outputs)
         self._current = ACTIVATE[self._activation](outputs)
         return outputs
 
-    def backward(self, gradient: Tensor, parameters: bool = True) -> Tensor | None:
+    def backward(self, gradient: Tensor, parameters: bool = True, inputs: bool = True) -> Tensor | None:
         if self._activation == "relu":
             relu_backward(gradient, self._current, 0, grad_input=gradient)
         elif self._activation == "tanh":
@@ -63,11 +65,13 @@ class StackedLinear:
         if parameters:
             torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
             torch.sum(gradient, 1, out=self._bias_gradient)
-        if self._input_gradient is None:
+        if self._input_gradient is None or not inputs:
             return None
-        rows = gradient.shape[1]
-        out = self._input_gradient if rows == self._batch_size else self._input_gradient[:, :rows]
-        return torch.bmm(gradient, self._weight, out=out)
+        copies, rows = gradient.shape[:2]
+        out, weight = self._input_gradient, self._weight
+        if out.shape[:2] != (copies, rows):
+            out, weight = out[:copies, :rows], weight[:copies]
+        return torch.bmm(gradient, weight, out=out)
 
 
 class StackedPath:
@@ -76,22 +80,23 @@ class StackedPath:
     def __init__(self, encoder: Encoder, layers: Sequence[StackedLinear], copies: int) -> None:
         self._encoder, self._layers, self._copies = encoder, tuple(layers), copies
 
-    def forward(self, observations: Tensor) -> Tensor:
+    def forward(self, observations: Tensor, copies: int | None = None) -> Tensor:
+        """Features [M, B, features]; of the first ``copies`` bodies alone where that is given."""
         inputs = self._encoder(observations)
-        hidden = inputs.expand(self._copies, *inputs.shape)  # [M, B, I]
+        hidden = inputs.expand(copies or self._copies, *inputs.shape)  # [M, B, I]
         for layer in self._layers:
             hidden = layer.forward(hidden)
         return hidden
 
     def backward(self, gradient: Tensor, parameters: bool = True) -> Tensor | None:
-        """``gradient`` [M, B, features], which may be destroyed, to that of the inputs [M, B, I] where it was asked for.
+        """``gradient`` [M, B, features], which may be destroyed, to those of the parameters; None is returned.
 
-        Without ``parameters`` the gradients of the parameters are left as they are.
+        Without ``parameters`` it goes to the inputs instead, [M, B, I], and the parameters' are left as they are.
         """
         following: Tensor | None = gradient
-        for layer in reversed(self._layers):
+        for index in reversed(range(len(self._layers))):
             if following is not None:
-                following = layer.backward(following, parameters)
+                following = self._layers[index].backward(following, parameters, inputs=index > 0 or not parameters)
         return following
 
 
