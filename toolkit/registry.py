@@ -62,7 +62,7 @@ KINDS = (
     Kind("agent", "agents", "toolkit.agents.base:Agent", "toolkit.testing:AgentSuite",
          ("observation_space", "action_space", "n_envs", "streams", "clock", "device"), "runnable"),
     Kind("task", "tasks", "toolkit.core.problem:Problem", "toolkit.testing:TaskSuite", namespace="runnable"),
-    Kind("env", "envs", "toolkit.envs.base:VectorEnv", "toolkit.testing:EnvSuite", ("n_envs", "seeds", "options")),
+    Kind("env", "envs", "gymnasium:Env", "toolkit.testing:EnvSuite", ("render_mode",)),
     Kind("network", "networks", "toolkit.agents.base:Network", "toolkit.testing:NetworkSuite", ("observation_space",)),
     Kind("buffer", "buffers", "toolkit.agents.base:Buffer", "toolkit.testing:BufferSuite",
          ("capacity", "n_envs", "observation_space", "action_space", "generator")),
@@ -80,7 +80,7 @@ KINDS = (
     Kind("scheduler", "schedulers", "toolkit.core.schedules:Schedule", "toolkit.testing:SchedulerSuite", functional=True),
     Kind("metric", "metrics", "toolkit.core.base:Metric", "toolkit.testing:MetricSuite", functional=True),
     Kind("tracker", "trackers", "toolkit.training.recorder:Tracker", "toolkit.testing:TrackerSuite", ("directory",)),
-    Kind("command", "commands", "click:Command"),
+    Kind("command", "commands", "click:Command", "toolkit.testing:CommandSuite"),
 )
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",
     "plugins": "Show third-party distributions and what is wrong with them.",
+    "check": "Prove what a component promises, promise by promise.",
     "doctor": "Try everything that is installed, and name what does not work.",
 }
 

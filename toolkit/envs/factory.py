@@ -19,6 +19,7 @@ from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
 from toolkit.envs.wrappers import wrap
 from toolkit.errors import MissingExtra, UsageError, nearest
+from toolkit.registry import Entry, UnknownComponent, registry
 
 ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
 NATIVE_FROM = 4  # copies from which an environment vectorised by hand beats the loop
@@ -36,7 +37,13 @@ INSTALL = {
 
 
 def find(env_id: str) -> gymnasium.envs.registration.EnvSpec:
-    """Gymnasium's spec of ``env_id``; raises UsageError with the nearest ids when there is none."""
+    """Gymnasium's spec of ``env_id``, or of the env of that name in the registry.
+
+    Raises UsageError with the nearest ids when there is none.
+    """
+    entry = entry_of(env_id)
+    if entry is not None:
+        return registered(entry)
     module, _, name = env_id.rpartition(":")
     for wanted in filter(None, (module, NAMESPACES.get(name.split("/")[0]) if "/" in name else None)):
         _import_environments(wanted, env_id)
@@ -45,13 +52,41 @@ def find(env_id: str) -> gymnasium.envs.registration.EnvSpec:
     except gymnasium.error.DeprecatedEnv as error:
         raise UsageError(f"environment {env_id!r}: {error}") from None
     except gymnasium.error.Error as error:
-        known = sorted(gymnasium.registry)
+        known = sorted([*gymnasium.registry, *(entry.name for entry in registry.entries("env"))])
         near = nearest(name, known, 3) or [item for item in known if item.lower().startswith(name.lower()[:4])][:3]
         meant = f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
         raise UsageError(
             f"unknown environment {env_id!r}.{meant} Allowed: any gymnasium id, 'module:Name-v0' for one that a "
             "module registers on import. See them all: python -c \"import gymnasium; gymnasium.pprint_registry()\""
         ) from error
+
+
+def entry_of(env_id: str) -> Entry | None:
+    """The registry's env ``env_id`` (bare, an alias, or ``distribution/name``); None for an id of gymnasium's.
+
+    A bare gymnasium id goes before a registered env of the same spelling. Raises AmbiguousComponent.
+    """
+    if env_id in gymnasium.registry and "/" not in env_id:
+        return None
+    try:
+        return registry.get("env", env_id)
+    except UnknownComponent:
+        return None
+
+
+def registered(entry: Entry) -> gymnasium.envs.registration.EnvSpec:
+    """Gymnasium's spec of a registered env, under the id ``distribution/name``; options are the fields of its config."""
+    if entry.id not in gymnasium.registry:
+        gymnasium.register(entry.id, entry_point=partial(make_registered, entry.id))
+    return gymnasium.registry[entry.id]
+
+
+def make_registered(name: str, **options: Any) -> gymnasium.Env[Any, Any]:
+    """The env ``name`` of the registry. ``render_mode`` reaches an env that takes one."""
+    if options.get("render_mode") is None:
+        options.pop("render_mode", None)
+    env: gymnasium.Env[Any, Any] = registry.make("env", name, **options)
+    return env
 
 
 def _import_environments(module: str, env_id: str) -> None:

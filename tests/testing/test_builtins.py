@@ -1,0 +1,87 @@
+"""Every built-in component keeps what its kind promises: being declared is being tested."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.errors import MissingExtra
+from toolkit.registry import BUILTIN, KINDS, Entry, Registry, resolve
+from toolkit.testing.suite import NotPromised, Suite, suite_for
+
+ENTRIES = [entry for entry in Registry(plugins=False).entries() if entry.distribution == BUILTIN]
+# Small versions of what is large by default.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "model bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64},
+    "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
+    "model transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
+    "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
+    "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
+}
+DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
+        "token-classification": "bracket-tagging", "text-generation": "copy", "masked-language-model": "template-reviews"}
+KNOWN = {
+    ("tokenizer wordpiece", "the_order_of_texts_does_not_matter"): "tokenizers' trainer breaks ties by the order of a hash table",
+}
+SLOW = {("agent rainbow", "it_learns_a_trivial_environment"), ("dataset python-docs", "it_has_examples_to_train_on"),
+        ("dataset python-docs", "the_same_options_give_the_same_examples"), ("dataset python-docs", "its_target_is_there")}
+
+
+def cases() -> list[Any]:
+    found = []
+    for entry in ENTRIES:
+        title = f"{entry.kind} {entry.name}"
+        for promise in suite_for(entry).promises():
+            short = promise.removeprefix("test_")
+            reason = KNOWN.get((title, short))
+            marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
+            marks += [pytest.mark.slow] if (title, short) in SLOW else []
+            found.append(pytest.param(entry, promise, id=f"{entry.kind}-{entry.name}-{short}", marks=marks))
+    return found
+
+
+@functools.cache
+def folder() -> Path:
+    kept = Path(tempfile.mkdtemp(prefix="toolkit-suites-"))
+    (kept / "rows.csv").write_text("a,b\n1,x\n2,y\n3,x\n")
+    (kept / "rows.jsonl").write_text("".join(json.dumps({"a": 1, "b": word}) + "\n" for word in "xyz"))
+    (kept / "rows.txt").write_text("one\n\ntwo\n\nthree\n")
+    return kept
+
+
+def suite_of(entry: Entry) -> Suite:
+    """The entry's suite with what it needs to be tried quickly."""
+    suite = suite_for(entry, OPTIONS.get(f"{entry.kind} {entry.name}"))
+    if entry.kind == "task":
+        if entry.name not in DATA and not entry.accepts:
+            pytest.skip("its data is made by the tests of its own room")
+        suite.data = DATA.get(entry.name, "")  # type: ignore[attr-defined]
+    if entry.kind == "dataset" and entry.accepts:
+        path = folder() / f"rows{entry.accepts[0]}"
+        if path.exists():
+            suite.options = {"path": str(path)}
+    if entry.name == "pretrained":
+        pytest.skip("it needs a folder of a model; the tests of text models make one and hold it to the same promises")
+    return suite
+
+
+@pytest.mark.parametrize(("entry", "promise"), cases())
+def test_a_builtin_keeps_its_promise(entry: Entry, promise: str) -> None:
+    if entry.missing:
+        pytest.skip(f"needs {', '.join(entry.missing)}")
+    suite = suite_of(entry)
+    try:
+        getattr(suite, promise)()
+    except (NotPromised, MissingExtra) as reason:
+        pytest.skip(str(reason))
+
+
+def test_every_kind_has_a_suite() -> None:
+    for kind in KINDS:
+        suite = resolve(kind.suite)
+        assert issubclass(suite, Suite) and suite.kind == kind.singular and suite.promises()

@@ -1,0 +1,192 @@
+"""Components that are wrong on purpose: `toolkit check` names the promise that each one breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from toolkit.agents.base import Acted, Batches, Steps, Updated
+from toolkit.agents.buffers.uniform import UniformBuffer
+from toolkit.agents.configs import DQNConfig, UniformConfig
+from toolkit.agents.dqn import DQN
+from toolkit.audio.configs import LogMelConfig
+from toolkit.nlp.configs import WordConfig
+from toolkit.nlp.tokenizers.pieces import Words
+from toolkit.registry import registry
+from toolkit.testing.suite import BROKEN, examine, suite_for
+
+
+def broken(kind: str, name: str) -> dict[str, str]:
+    """The broken promises by name, with the message of each."""
+    return {verdict.name: verdict.reason for verdict in examine(suite_for(registry.get(kind, name))) if verdict.status == BROKEN}
+
+
+@pytest.fixture(autouse=True)
+def only_here() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    registry.entries()
+    before = dict(registry._entries)
+    yield
+    registry._entries.clear()
+    registry._entries.update(before)
+
+
+def test_an_off_by_one_in_the_frames() -> None:
+    @registry.register("frontend", "one-more", config=LogMelConfig)
+    class OneMore:
+        """A log-mel with one frame more than its spec says."""
+
+        def __init__(self, config: LogMelConfig) -> None:
+            self.inner = registry.make("frontend", "log-mel")
+            self.spec = self.inner.spec
+
+        def __call__(self, waveform: torch.Tensor, lengths: Any = None) -> Any:
+            features, frames = self.inner(waveform, lengths)
+            return torch.cat([features, features[..., -1:, :]], -2), frames + 1
+
+        def stream(self) -> Any:
+            return self.inner.stream()
+
+    found = broken("frontend", "one-more")
+    assert "its spec declares spec.frames(9000) = " in found["frames_are_what_the_spec_says"]
+    assert "offline" in found["streaming_equals_offline"]
+
+
+def test_a_padding_leak_of_a_model() -> None:
+    @registry.register("model", "leaky", accepts=("text",))
+    class Leaky(nn.Module):
+        """The mean over all positions, padding included."""
+
+        def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+            super().__init__()
+            self.table, self.output = nn.Embedding(inputs, 8), nn.Linear(8, outputs)
+
+        def forward(self, ids: torch.Tensor, lengths: Any = None) -> Any:
+            return self.output(self.table(ids).mean(1)), lengths
+
+    found = broken("model", "leaky")
+    assert found.keys() == {"padding_never_changes_valid_positions", "lengths_are_honoured"}
+    assert found["padding_never_changes_valid_positions"].startswith("padding leaks: with ")
+
+
+def test_actions_that_come_from_nowhere() -> None:
+    @registry.register("agent", "dicey", config=DQNConfig, accepts=("Discrete",))
+    class Dicey(DQN):
+        """Draws from NumPy's global generator."""
+
+        def act(self, observations: Any, *rest: Any, **more: Any) -> Acted:
+            return Acted(np.random.randint(3, size=len(observations)))
+
+    found = broken("agent", "dicey")
+    assert "act differently on the same observations" in found["the_same_seed_gives_the_same_actions"]
+    assert "mean return" in found["it_learns_a_trivial_environment"]
+
+
+def test_parameters_that_do_not_move() -> None:
+    @registry.register("agent", "still", config=DQNConfig, accepts=("Discrete",))
+    class Still(DQN):
+        """Reports a loss and learns nothing."""
+
+        def update(self, batches: Batches) -> Updated:
+            return Updated({"train/loss": 0.5})
+
+    assert "the parameters did not move in 600 steps" in broken("agent", "still")["updates_move_the_parameters_and_stay_finite"]
+
+
+def test_an_agent_that_keeps_the_observation_buffer() -> None:
+    @registry.register("agent", "clingy", config=DQNConfig, accepts=("Discrete",))
+    class Clingy(DQN):
+        """Stores the observations themselves beside the step."""
+
+        def act(self, observations: Any, *rest: Any, **more: Any) -> Acted:
+            acted = super().act(observations, *rest, **more)
+            return Acted(acted.actions, {"seen": observations}, acted.state)
+
+    assert "it is a view of them, copy it" in broken("agent", "clingy")["it_keeps_no_view_of_the_observations"]
+
+
+def test_an_environment_that_hands_out_its_own_buffer() -> None:
+    @registry.register("env", "shared-buffer")
+    class Shared(gymnasium.Env[Any, Any]):
+        """Writes every observation into one array."""
+
+        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def __init__(self) -> None:
+            self.seen = np.zeros(1, np.float32)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            self.seen[0] = 0
+            return self.seen, {}
+
+        def step(self, action: Any) -> Any:
+            self.seen += 1
+            return self.seen, 1.0, bool(self.seen[0] == 9), False, {}
+
+    found = broken("env", "shared-buffer")
+    assert "it hands out its own buffer, copy it" in found["observations_keep_their_values"]
+
+
+def test_a_buffer_that_keeps_views_and_forgets_final_observations() -> None:
+    @registry.register("buffer", "careless", config=UniformConfig)
+    class Careless(UniformBuffer):
+        """Takes the next row for the next observation, always."""
+
+        def add(self, steps: Steps) -> None:
+            super().add(Steps(**{**vars(steps), "final_rows": steps.final_rows[:0], "final_copies": steps.final_copies[:0],
+                                 "final_observations": steps.final_observations[:0]}))
+
+    found = broken("buffer", "careless")
+    assert "the true last observation is in final_observations" in found["transitions_belong_together"]
+
+
+def test_a_tokenizer_that_loses_case_and_a_network_that_is_frozen() -> None:
+    @registry.register("tokenizer", "loud", config=WordConfig)
+    class Loud(Words):
+        """Gives everything back in capitals."""
+
+        def decode(self, ids: Any) -> str:
+            return super().decode(ids).upper()
+
+    @registry.register("network", "frozen")
+    class Frozen(nn.Module):
+        """Cuts the graph."""
+
+        features = 4
+
+        def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
+            super().__init__()
+            self.layer = nn.Linear(int(np.prod(observation_space.shape or (1,))), 4)
+
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            flat = observations.float().reshape(len(observations), -1)
+            return torch.nn.functional.linear(flat, self.layer.weight.detach()) + self.layer.bias
+
+    assert "decode(encode(" in broken("tokenizer", "loud")["what_it_learned_from_comes_back"]
+    assert "no gradient reaches the parameter 'layer.weight'" in broken("network", "frozen")["gradients_reach_every_parameter"]
+
+
+def test_a_component_that_exits_is_broken_and_not_the_end() -> None:
+    @registry.register("scheduler", "quitter")
+    def quitter(fraction: float) -> float:
+        """Leaves."""
+        raise SystemExit(3)
+
+    assert "it raised SystemExit: 3" in broken("scheduler", "quitter")["it_is_a_factor_of_the_position_alone"]
+
+
+def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> None:
+    assert toolkit("check", "scheduler", "linear").stdout.count("kept  ") == 2
+    done = toolkit("check", "agent", "dqn", "--suite", "learning_steps=60")
+    assert done.returncode == 1 and "BROKEN" in done.stdout and "promised: at least" in done.stdout
+    report = toolkit.json("check", "CartPole-v1")
+    assert report["broken"] == 0 and report["components"][0]["kind"] == "env"
+    assert toolkit("check", "nothing-like-it").returncode == 2

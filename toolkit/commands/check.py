@@ -1,0 +1,126 @@
+"""``toolkit check NAME``: what a component promises, proven promise by promise."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.errors import UsageError
+from toolkit.registry import KINDS, Entry, UnknownComponent, kind_of, registry
+
+if TYPE_CHECKING:
+    from toolkit.testing.suite import Suite, Verdict
+
+BROKEN_EXIT = 1
+MARKS = {"kept": "kept   ", "broken": "BROKEN ", "not promised": "-      "}
+
+
+@click.command("check")
+@click.argument("words", nargs=-1, required=True, metavar="[KIND] NAME")
+@click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the component.")
+@click.option("--suite", "facts", multiple=True, metavar="NAME=VALUE",
+              help="What the suite is told: learning_steps=9000 (agent), data=iris (task), frontend=log-mel (model).")
+@output.json_option
+@click.pass_context
+def check_command(ctx: click.Context, words: tuple[str, ...], options: tuple[str, ...], facts: tuple[str, ...],
+                  as_json: bool) -> None:
+    """Prove the promises of the component NAME, built-in or a plugin's; NAME may also be a plugin's distribution
+    (all of its components) or the id of an environment. Exits with 1 when a promise is broken.
+
+    \b
+    toolkit check dqn
+    toolkit check frontend log-mel --option n_mels=40
+    """
+    given = settings_of(options)
+    reports = [report_of(suite, title, as_json) for title, suite in suites(words, given, settings_of(facts))]
+    counts = {status: sum(row["status"] == status for report in reports for row in report["promises"]) for status in MARKS}
+    if as_json:
+        output.emit({"kept": counts["kept"], "broken": counts["broken"], "components": reports})
+    else:
+        print(f"{counts['kept']} promises kept, {counts['broken']} broken, {counts['not promised']} not made")
+    if counts["broken"]:
+        ctx.exit(BROKEN_EXIT)
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs; values as TOML reads them, else as text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--option {pair}: allowed is NAME=VALUE")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        found[name.replace("-", "_")] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def suites(words: Sequence[str], options: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[tuple[str, Suite]]:
+    """A title and a suite for each component meant, told ``facts``."""
+    from toolkit.testing.suite import suite_for
+
+    for entry in entries_of(words):
+        if entry.missing:
+            raise UsageError(f"{entry.kind} {entry.id} cannot be checked: it needs {', '.join(entry.missing)}. "
+                             f"Install: {'; '.join(entry.missing.values())}")
+        suite = suite_for(entry, options)
+        for name, value in facts.items():
+            if not hasattr(type(suite), name):
+                raise UsageError(f"--suite {name}: the suite of a {entry.kind} is told no {name!r}")
+            setattr(suite, name, value)
+        yield f"{entry.kind} {entry.id}", suite
+
+
+def entries_of(words: Sequence[str]) -> list[Entry]:
+    """The components that NAME, KIND NAME or a distribution stands for; for an environment id, an entry of its own."""
+    if len(words) > 2:
+        raise UsageError(f"check takes one component, as NAME or KIND NAME; got {' '.join(words)!r}")
+    name = words[-1]
+    kinds = [kind_of(words[0])] if len(words) == 2 else list(KINDS)
+    found = []
+    for kind in kinds:
+        try:
+            found.append(registry.get(kind.singular, name))
+        except UnknownComponent:
+            continue
+    found = found or [entry for entry in registry.entries() if entry.distribution == name and len(words) == 1]
+    if not found and (len(words) == 1 or kinds[0].singular == "env"):
+        found = environment(name)
+    return found or [registry.get([kind.singular for kind in kinds], name)]
+
+
+def environment(name: str) -> list[Entry]:
+    """The environment ``name`` of gymnasium's, as an entry; none when gymnasium does not know it."""
+    from toolkit.envs import factory
+    from toolkit.testing.suite import GYMNASIUM
+
+    try:
+        spec = factory.find(name)
+    except UsageError:
+        return []
+    return [Entry("env", name, GYMNASIUM, str(spec.entry_point), summary=name)]
+
+
+def report_of(suite: Suite, title: str, as_json: bool) -> dict[str, Any]:
+    """Examine one suite, showing each promise as it is tried."""
+    from toolkit.testing.suite import examine
+
+    if not as_json:
+        print(title)
+    rows = []
+    for verdict in examine(suite):
+        rows.append(vars(verdict) | {"seconds": round(verdict.seconds, 3)})
+        if not as_json:
+            print(line_of(verdict), flush=True)
+    return {"component": title.split()[1], "kind": suite.kind, "promises": rows}
+
+
+def line_of(verdict: Verdict) -> str:
+    reason = f"\n          {verdict.reason}" if verdict.reason else ""
+    return f"  {MARKS[verdict.status]} {verdict.promise}{reason}"

@@ -1,0 +1,218 @@
+"""What sequence models and layers promise (`toolkit.core.base`). B sequences, T positions, C outputs.
+
+What a model reads follows from what it ``accepts``: ``text``, ``position`` and ``next`` are ids [B, T]; with none of
+them, a model whose suite names a front end reads features [B, F, bins], any other one rows of numbers [B, columns].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.nlp.base import TextSpec
+from toolkit.registry import registry
+from toolkit.testing.suite import NotPromised, Suite, require
+
+LEVELS = ("text", "position", "next")
+IDS, CLASSES, COLUMNS = 20, 3, 6
+LENGTHS = (12, 5, 1, 8)
+TOLERANCE = 1e-4
+
+
+class ModelSuite(Suite):
+    """A model's promises. ``frontend`` is the front end whose features it reads, for a model of sound."""
+
+    kind = "model"
+    frontend = ""
+    frames = 60  # positions of the longest clip, for a model of sound
+
+    @property
+    def cases(self) -> list[str]:
+        """What it is tried on: levels of text, ``features``, or ``columns``."""
+        levels = [level for level in LEVELS if level in self.entry.accepts]
+        return levels or (["features"] if self.frontend else ["columns"])
+
+    def model(self, case: str, seed: int = 0) -> nn.Module:
+        """The model, freshly made and evaluating."""
+        torch.manual_seed(seed)
+        made: nn.Module = self.make(**self.shape_of(case))
+        return made.eval()
+
+    def shape_of(self, case: str) -> dict[str, Any]:
+        if case == "columns":
+            return {"inputs": COLUMNS, "outputs": CLASSES}
+        if case == "features":
+            spec = registry.make("frontend", self.frontend).spec
+            return {"inputs": spec.bins, "outputs": CLASSES, "spec": spec}
+        return {"inputs": IDS, "outputs": IDS if case == "next" else CLASSES, "spec": TextSpec(0, case)}  # type: ignore[arg-type]
+
+    def batch(self, case: str, extra: int = 0, filler: float = 0) -> tuple[Tensor, Tensor | None]:
+        """Inputs and lengths; ``extra`` more positions, and ``filler`` past every length."""
+        generator = torch.Generator().manual_seed(2)
+        if case == "columns":
+            return torch.randn(4, COLUMNS, generator=generator), None
+        longest = self.frames if case == "features" else max(LENGTHS)
+        lengths = torch.tensor([max(1, longest * length // max(LENGTHS)) for length in LENGTHS])
+        shape = (4, longest, self.shape_of(case)["inputs"]) if case == "features" else (4, longest)
+        ids = torch.randint(5, IDS, shape, generator=generator)
+        drawn = torch.randn(shape, generator=generator) if case == "features" else ids
+        padded = torch.full((4, longest + extra, *shape[2:]), filler, dtype=drawn.dtype)
+        for row, length in enumerate(lengths.tolist()):
+            padded[row, :length] = drawn[row, :length]
+        return padded, lengths
+
+    # -- promises
+
+    def test_outputs_have_the_stated_shape(self) -> None:
+        """It returns outputs [B, C] or [B, T', C], finite, and their lengths."""
+        for case in self.cases:
+            model, (inputs, lengths) = self.model(case), self.batch(case)
+            found = model(inputs, lengths)
+            require(isinstance(found, tuple) and len(found) == 2, f"it returns {type(found).__name__}, promised: the pair "
+                                                                  "(outputs, lengths)")
+            outputs, sizes = found
+            width = self.shape_of(case)["outputs"]
+            require(outputs.dim() in (2, 3) and outputs.shape[0] == 4 and outputs.shape[-1] == width,
+                    f"outputs of 4 {case} sequences have the shape {tuple(outputs.shape)}, promised: [4, ..., {width}]")
+            require(bool(outputs.isfinite().all()), f"outputs are not finite ({case})")
+            if sizes is not None and outputs.dim() == 3:
+                require(len(sizes) == 4 and int(sizes.max()) <= outputs.shape[1], f"lengths {sizes.tolist()} do not fit outputs "
+                                                                                  f"of {outputs.shape[1]} positions ({case})")
+
+    @torch.no_grad()
+    def test_padding_never_changes_valid_positions(self) -> None:
+        """Outputs before a length do not depend on how much padding follows, or what is in it."""
+        for case in self.padded_cases():
+            model = self.model(case)
+            wanted, sizes = model(*self.batch(case))
+            for extra, filler in ((0, 9.0), (6, 0.0), (7, 13.0)):
+                found, _ = model(*self.batch(case, extra, filler))
+                for row, (one, other) in enumerate(valid(found, wanted, sizes)):
+                    require(close(one, other), f"padding leaks: with {extra} more positions that hold {filler:g}, the output of "
+                            f"sequence {row} ({case}) changes by {gap(one, other)}. Mask what lies past the lengths")
+
+    @torch.no_grad()
+    def test_lengths_are_honoured(self) -> None:
+        """A sequence in a padded batch gives what it gives alone, without padding."""
+        for case in self.padded_cases():
+            model, (inputs, lengths) = self.model(case), self.batch(case)
+            assert lengths is not None
+            wanted, sizes = model(inputs, lengths)
+            for row, length in enumerate(lengths.tolist()):
+                alone, _ = model(inputs[row:row + 1, :length], lengths[row:row + 1])
+                one = wanted[row] if sizes is None or wanted.dim() == 2 else wanted[row, :int(sizes[row])]
+                other = alone[0] if wanted.dim() == 2 else alone[0, :len(one)]
+                require(close(one, other), f"sequence {row} ({case}) of length {length} gives another output in a batch than "
+                                           f"alone, by {gap(one, other)}: its length is not honoured")
+
+    def test_gradients_move_every_parameter_that_is_trained(self) -> None:
+        """One step on a batch gives finite gradients, and the loss of that batch falls."""
+        for case in self.cases:
+            model, (inputs, lengths) = self.model(case), self.batch(case)
+            trained = [value for value in model.parameters() if value.requires_grad]
+            require(trained, "it has no parameters to learn")
+            before = None
+            optimizer = torch.optim.SGD(trained, 1e-3)
+            for _ in range(2):
+                outputs, _ = model(inputs, lengths)
+                loss = outputs.float().square().mean()
+                require(before is None or float(loss.detach()) < before, f"a step down the gradient does not lower the loss "
+                        f"({case}): {before} before, {float(loss.detach())} after; the parameters do not move the outputs")
+                before = float(loss.detach())
+                optimizer.zero_grad()
+                loss.backward()
+                for name, value in model.named_parameters():
+                    require(value.grad is None or bool(value.grad.isfinite().all()), f"the gradient of {name!r} is not finite")
+                optimizer.step()
+
+    @torch.no_grad()
+    def test_its_parameters_are_restored(self) -> None:
+        """state_dict() holds all that decides the outputs."""
+        for case in self.cases:
+            saved, restored = self.model(case), self.model(case, seed=9)
+            restored.load_state_dict(saved.state_dict())
+            require(torch.equal(saved(*self.batch(case))[0], restored(*self.batch(case))[0]),
+                    f"restored from its state_dict(), it gives other outputs ({case})")
+
+    @torch.no_grad()
+    def test_evaluating_it_repeats(self) -> None:
+        """In evaluation mode the same input gives the same output."""
+        for case in self.cases:
+            model = self.model(case)
+            require(torch.equal(model(*self.batch(case))[0], model(*self.batch(case))[0]), f"evaluated twice, it gives other "
+                                                                                           f"outputs ({case})")
+
+    def padded_cases(self) -> Iterator[str]:
+        cases = [case for case in self.cases if case != "columns"]
+        if not cases:
+            raise NotPromised("it reads rows of numbers, which have no padding")
+        yield from cases
+
+
+class LayerSuite(Suite):
+    """A layer's promises. ``inputs`` gives the tensors to try it on; by default what its settings ask for."""
+
+    kind = "layer"
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Float [2, 5, width], or [10, width] where it takes no sequences; ids [2, 5] for a layer with a ``count`` of them."""
+        values: Mapping[str, Any] = {item.name: self.options.get(item.name, item.default) for item in self.entry.settings}
+        generator = torch.Generator().manual_seed(0)
+        if "count" in values:
+            return (torch.randint(1, int(values["count"]), (2, 5), generator=generator),)
+        width = next((int(values[name]) for name in ("inputs", "width", "model_width", "size") if values.get(name)), 8)
+        sequences = torch.randn(2, 5, width, generator=generator)
+        try:
+            self.make().eval()(sequences)
+        except RuntimeError:
+            return (sequences.reshape(10, width),)  # a layer of rows, such as batch norm
+        return (sequences,)
+
+    def test_outputs_and_gradients_are_finite(self) -> None:
+        """Outputs are finite, and so are the gradients of parameters and inputs."""
+        torch.manual_seed(0)
+        layer = self.make()
+        given = tuple(value.requires_grad_() if value.is_floating_point() else value for value in self.inputs())
+        outputs = first(layer(*given))
+        require(bool(outputs.isfinite().all()), "its outputs are not finite")
+        outputs.square().sum().backward()
+        for name, value in layer.named_parameters():
+            require(value.grad is not None, f"no gradient reaches the parameter {name!r}")
+            require(bool(value.grad.isfinite().all()), f"the gradient of {name!r} is not finite")
+
+    def test_evaluating_it_repeats(self) -> None:
+        """In evaluation mode the same input gives the same output, also after its parameters are restored."""
+        torch.manual_seed(0)
+        layer = self.make().eval()
+        torch.manual_seed(1)
+        other = self.make().eval()
+        other.load_state_dict(layer.state_dict())
+        given = self.inputs()
+        require(torch.equal(first(layer(*given)), first(layer(*given))), "evaluated twice, it gives other outputs")
+        require(torch.equal(first(layer(*given)), first(other(*given))), "restored from its state_dict(), it gives other outputs")
+
+
+def first(outputs: Any) -> Tensor:
+    found: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return found
+
+
+def valid(found: Tensor, wanted: Tensor, sizes: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """The valid part of each sequence's output, of both."""
+    for row in range(len(wanted)):
+        if wanted.dim() == 2 or sizes is None:
+            yield found[row], wanted[row]
+        else:
+            size = int(sizes[row])
+            yield found[row, :size], wanted[row, :size]
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.allclose(one, other, atol=TOLERANCE, rtol=TOLERANCE))
+
+
+def gap(one: Tensor, other: Tensor) -> str:
+    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "their shapes"

@@ -1,0 +1,216 @@
+"""What front ends, transforms and vocoders promise (`toolkit.audio.base`). B clips, T samples, F frames."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toolkit.audio.spec import FrameSpec
+from toolkit.errors import UsageError
+from toolkit.testing.suite import NotPromised, Suite, require
+
+LENGTHS = (9000, 1, 0, 4321, 640, 8192, 7999)  # samples of the clips that frames are counted on
+TOLERANCE = 5e-4
+
+
+class FrontendSuite(Suite):
+    """A front end's promises."""
+
+    kind = "frontend"
+
+    def test_frames_are_what_the_spec_says(self) -> None:
+        """A clip of T samples gives spec.frames(T) frames of spec.bins numbers, alone and in a batch."""
+        frontend = self.make()
+        spec = frontend.spec
+        require(isinstance(spec, FrameSpec), f"spec is a {type(spec).__name__}, promised: a FrameSpec")
+        features, frames = frontend(torch.stack([noise(max(LENGTHS), seed) for seed in range(len(LENGTHS))]),
+                                    torch.tensor(LENGTHS))
+        for row, samples in enumerate(LENGTHS):
+            require(int(frames[row]) == spec.frames(samples), f"the number of frames of a clip of {samples} samples is "
+                    f"{int(frames[row])}; its spec declares spec.frames({samples}) = {spec.frames(samples)}")
+        wanted = (len(LENGTHS), spec.frames(max(LENGTHS)), spec.bins)
+        require(tuple(features.shape) == wanted, f"features of the batch have the shape {tuple(features.shape)}; declared by "
+                                                 f"the spec: {wanted}")
+        for samples in (9000, 4321, 1):
+            clip, count = frontend(noise(samples))
+            require(tuple(clip.shape) == (spec.frames(samples), spec.bins) and count.tolist() == [len(clip)],
+                    f"one clip [{samples}] gives features {tuple(clip.shape)} and lengths {count.tolist()}; declared by the "
+                    f"spec: {(spec.frames(samples), spec.bins)}")
+        require(FrameSpec.from_json(spec.json()) == spec, "its spec does not survive its JSON form")
+
+    def test_a_batch_equals_its_clips(self) -> None:
+        """Features of a clip in a padded batch are those of the clip alone."""
+        frontend = self.make()
+        clips, lengths = torch.stack([noise(7000, 1), noise(7000, 2) * 1e-2, noise(7000, 3)]), [7000, 5511, 640]
+        features, frames = frontend(clips, torch.tensor(lengths))
+        for row, (samples, count) in enumerate(zip(lengths, frames.tolist())):
+            alone = frontend(clips[row, :samples])[0]
+            require(close(features[row, :count], alone), f"features of clip {row} in a batch differ from those of the clip "
+                    f"alone, by {gap(features[row, :count], alone)}: something of its padding leaks in")
+
+    def test_padding_is_never_read(self) -> None:
+        """What lies past a clip's length changes nothing, and frames past its own are 0."""
+        frontend = self.make()
+        clip = noise(5000, 2)
+        wild = clip.clone()
+        wild[3000:] = 1e4
+        one, frames = frontend(clip[None], torch.tensor([3000]))
+        other, _ = frontend(wild[None], torch.tensor([3000]))
+        count = int(frames[0])
+        require(torch.equal(one[:, :count], other[:, :count]), "features change with the samples past a clip's length: padding "
+                                                               "is read")
+        require(not one[0, count:].any(), "frames past a clip's own are not 0")
+
+    def test_silence_is_finite(self) -> None:
+        """Silence, a constant and full scale give finite features."""
+        frontend = self.make()
+        for what, clip in {"silence": torch.zeros(4000), "a constant": torch.full((4000,), 0.3),
+                           "full scale": -torch.ones(4000)}.items():
+            require(bool(frontend(clip)[0].isfinite().all()), f"{what} gives features that are not finite")
+
+    def test_gradients_flow(self) -> None:
+        """Gradients reach the waveform and are finite, for noise and for silence."""
+        frontend = self.make()
+        clips = torch.stack([noise(3000, 4), torch.zeros(3000)]).requires_grad_()
+        frontend(clips, torch.tensor([3000, 2500]))[0].square().mean().backward()
+        require(clips.grad is not None and bool(clips.grad.isfinite().all()), "the gradient of the waveform is not finite")
+        require(clips.grad is not None and bool(clips.grad[0].any()), "the gradient of the waveform is zero everywhere")
+
+    def test_streaming_equals_offline(self) -> None:
+        """Fed in blocks of any size, it yields the frames of the whole clip."""
+        if "stream" in self.entry.cannot:
+            raise NotPromised(f"stream: {self.entry.cannot['stream']}")
+        frontend = self.make()
+        try:
+            frontend.stream()
+        except UsageError as error:
+            raise NotPromised(str(error)) from error
+        for samples, block in ((9000, 733), (3200, 160), (500, 7), (1, 1)):
+            clip = noise(samples, samples)
+            stream = frontend.stream()
+            joined = torch.cat([*(stream.push(part) for part in clip.split(block)), stream.finish()])
+            offline = frontend(clip)[0]
+            require(joined.shape == offline.shape, f"a clip of {samples} samples streamed in blocks of {block} gives "
+                                                   f"{len(joined)} frames, offline {len(offline)}")
+            require(close(joined, offline), f"a clip of {samples} samples streamed in blocks of {block} differs from offline, "
+                                            f"by {gap(joined, offline)}")
+
+    def test_the_same_input_gives_the_same_features(self) -> None:
+        """The same clip gives the same features, from a copy of the front end too."""
+        frontend = self.make()
+        clip = noise(4000, 6)
+        first = frontend(clip)[0].clone()
+        require(torch.equal(first, frontend(clip)[0]), "the same clip gives other features the second time")
+        require(torch.equal(first, copy.deepcopy(frontend)(clip)[0]), "a copy of the front end gives other features")
+
+
+class TransformSuite(Suite):
+    """A transform's promises, on waveforms or on features as its ``domain`` says."""
+
+    kind = "transform"
+    seconds = 0.5
+
+    @property
+    def domain(self) -> str:
+        return str(getattr(self.make(), "domain", "waveform"))
+
+    def clips(self, count: int = 3) -> tuple[Tensor, Tensor]:
+        """A batch in the transform's domain, and its lengths [B]."""
+        if self.domain == "features":
+            generator = torch.Generator().manual_seed(0)
+            return torch.randn(count, 60, 40, generator=generator), torch.tensor([60, 41, 30][:count])
+        samples = int(16_000 * self.seconds)
+        return torch.stack([noise(samples, seed) for seed in range(count)]), torch.tensor(
+            [samples, samples * 3 // 4, samples // 2][:count])
+
+    def test_shapes_and_lengths_agree(self) -> None:
+        """Its results are float of the same domain, with one length a clip, and 0 past it."""
+        clips, lengths = self.clips()
+        changed, sizes = self.make()(clips, lengths, torch.Generator().manual_seed(1))
+        require(changed.dim() == clips.dim() and len(changed) == len(clips), f"a batch {tuple(clips.shape)} gives "
+                                                                             f"{tuple(changed.shape)}")
+        require(sizes.shape == (len(clips),), f"lengths are {tuple(sizes.shape)}, promised: one for each of {len(clips)} clips")
+        require(bool(changed.isfinite().all()), "its result is not finite")
+        for row, size in enumerate(sizes.tolist()):
+            require(0 <= size <= changed.shape[1], f"clip {row} has the length {size} in a batch of {changed.shape[1]}")
+            require(not changed[row, size:].any(), f"clip {row} is not 0 past its length {size}")
+
+    def test_random_choices_come_from_the_generator(self) -> None:
+        """The same generator gives the same result, and torch's default one is not read."""
+        clips, lengths = self.clips()
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        one, _ = self.make()(clips, lengths, torch.Generator().manual_seed(7))
+        require(torch.equal(before, torch.get_rng_state()), "it draws from torch's default generator: draw from the one given")
+        other, _ = self.make()(clips, lengths, torch.Generator().manual_seed(7))
+        require(torch.equal(one, other), "the same generator gives another result the second time")
+
+    def test_a_batch_equals_its_clips(self) -> None:
+        """A batch equals its clips one after another with one generator: padding changes nothing."""
+        if "one by one" in self.entry.cannot:
+            raise NotPromised(f"one by one: {self.entry.cannot['one by one']}")
+        clips, lengths = self.clips()
+        transform = self.make()
+        together, sizes = transform(clips, lengths, torch.Generator().manual_seed(3))
+        generator = torch.Generator().manual_seed(3)
+        for row, length in enumerate(lengths.tolist()):
+            alone, _ = transform(clips[row, :length], None, generator)
+            size = int(sizes[row])
+            require(len(alone) == size, f"clip {row} alone has the length {len(alone)}, in the batch {size}")
+            require(close(together[row, :size], alone), f"clip {row} in the batch differs from the clip alone, by "
+                                                        f"{gap(together[row, :size], alone)}: its padding leaks in")
+
+    def test_the_input_stays_as_it_is(self) -> None:
+        """What it is given is not changed."""
+        clips, lengths = self.clips()
+        kept = clips.clone()
+        self.make()(clips, lengths, torch.Generator().manual_seed(1))
+        require(torch.equal(clips, kept), "it changed the clips that it was given")
+
+
+class VocoderSuite(Suite):
+    """A vocoder's promises."""
+
+    kind = "vocoder"
+
+    def test_a_frame_becomes_a_hop_of_sound(self) -> None:
+        """mel [B, F, mels] gives float waveforms [B, T] that last as long as F frames, within one window."""
+        vocoder = self.make()
+        spec = vocoder.spec
+        require(isinstance(spec, FrameSpec), f"spec is a {type(spec).__name__}, promised: a FrameSpec")
+        sound = vocoder(mels(spec))
+        wanted = 20 * spec.hop_length
+        require(sound.dim() == 2 and len(sound) == 2, f"mel [2, 20, {spec.bins}] gives {tuple(sound.shape)}, promised: [2, T]")
+        require(abs(sound.shape[1] - wanted) <= spec.n_fft, f"20 frames of {spec.hop_length} samples give {sound.shape[1]} "
+                                                            f"samples, promised: {wanted} within one window of {spec.n_fft}")
+        require(bool(sound.isfinite().all()), "its sound is not finite")
+
+    def test_the_same_mel_gives_the_same_sound(self) -> None:
+        """Once made, the same mel gives the same sound."""
+        vocoder = self.make()
+        mel = mels(vocoder.spec)
+        with torch.no_grad():
+            require(torch.equal(vocoder(mel), vocoder(mel)), "the same mel gives another sound the second time")
+
+
+def mels(spec: FrameSpec) -> Tensor:
+    """Two clips of 20 frames of plausible mel features."""
+    values = torch.rand(2, 20, spec.bins, generator=torch.Generator().manual_seed(0))
+    return values if spec.log == "none" else values.clamp(min=1e-5).log()
+
+
+def noise(samples: int, seed: int = 0) -> Tensor:
+    """Noise [samples] in [-1, 1)."""
+    return torch.rand(samples, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.allclose(one, other, atol=TOLERANCE, rtol=TOLERANCE))
+
+
+def gap(one: Tensor, other: Tensor) -> Any:
+    """The largest difference, in words."""
+    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "their shapes"
