@@ -39,6 +39,18 @@ def test_the_commands_of_runs_md_run(toolkit: Any) -> None:
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
+def test_the_commands_of_hearing_md_run(toolkit: Any) -> None:
+    """With short budgets, and tones for words: what is written takes minutes and, the first time, makes speech."""
+    for command in commands((ROOT / "docs" / "hearing.md").read_text()):
+        words = command.replace("--episodes 200", "--episodes 4").split()[1:]
+        if words[0] == "run":
+            words += ["--steps", "1024", "--final-episodes", "4", "--evaluation-episodes", "4", "--evaluate-every", "1024"]
+            words += ["--env.words", "tones"] if "HearAndGo" in command else []
+        done = toolkit(*words, *([] if words[0] == "run" or "--episodes" in words else ["--episodes", "4"]))
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert (toolkit.folder / "obeys.mp4").stat().st_size > 1000
+
+
 def test_the_commands_of_the_readme_run(toolkit: Any) -> None:
     """After its first command, made shorter here, has left a run."""
     assert toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1500", "--final-episodes", "5").returncode == 0

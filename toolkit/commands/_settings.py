@@ -145,9 +145,11 @@ def is_bool(item: Setting | None) -> bool:
 
 
 def is_free(name: str, known: Mapping[str, Setting]) -> bool:
-    """Whether a dotted name may be known later: an environment's option, or a part's that a file chooses."""
-    head = name.rpartition(".")[0]
-    return name.startswith(ENV_PREFIX) or (head in known and bool(known[head].kind))
+    """Whether a dotted name may be known later: an environment's option, or that of a part, or of a part's part, which a
+    preset or a file chooses."""
+    words = name.split(".")
+    heads = [".".join(words[:count]) for count in range(1, len(words))]
+    return name.startswith(ENV_PREFIX) or any(head in known and known[head].kind for head in heads)
 
 
 # -- help
