@@ -188,12 +188,14 @@ def report() -> None:
         "# Results\n\nWritten by `python benchmarks/learning.py`; the rows of every seed are in [results/](results).\n"
         "Final model after the full budget, 100 deterministic episodes a seed on its own evaluation seeds; interquartile mean\n"
         "over seeds with its 95 % bootstrap interval; seconds are the median training time on one thread of a shared machine\n"
-        f"({platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}).\n\n")
+        f"({platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}).\n"
+        "How busy the machine was differs from row to row. A preset without a row is started by the tests, and its full budget\n"
+        "has not been run.\n\n")
     ablation = (
         "\n## One switch at a time\n\nThe DQN family on Acrobot-v1 for 30,000 steps: plain DQN, and what each extension does "
         "to it alone\n(`python benchmarks/learning.py ablation`; settings of the base in that file).\n\n")
     speed = ROOT / "docs" / "results" / "speed.md"
-    text = head + table(CELLS, "preset") + ablation + table(ABLATION, "switch")
+    text = head + table(CELLS, "preset") + (ablation + table(ABLATION, "switch") if any(map(read, ABLATION)) else "")
     (ROOT / "docs" / "results.md").write_text(text + ("\n" + speed.read_text() if speed.exists() else ""))
 
 
