@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from small_runs import command
 from torch import Tensor
 
 from toolkit.registry import registry
@@ -188,23 +190,23 @@ def test_a_device_that_is_not_there_is_named() -> None:
 # -- the command
 
 
-def test_the_command_shows_shapes_strides_memory_and_gradient(toolkit: Any) -> None:
-    facts = toolkit.json("op", "transpose", "--shape", "2,3", "--args", "0,1")
+def test_the_command_shows_shapes_strides_memory_and_gradient(tmp_path: Path) -> None:
+    facts = command("op", "transpose", "--shape", "2,3", "--args", "0,1", "--json", cwd=tmp_path).json
     assert facts["inputs"][0]["shape"] == [2, 3] and facts["inputs"][0]["stride"] == [3, 1]
     assert facts["output"]["shape"] == [3, 2] and facts["output"]["stride"] == [1, 3]
     assert facts["output"]["values"] == [[0, 3], [1, 4], [2, 5]] and not facts["output"]["contiguous"]
     assert facts["shares_memory_with"] == ["x"] and not facts["in_place"]
     assert facts["gradients"] == {"x": [[1, 3, 5], [2, 4, 6]]}
-    said = toolkit("op", "derivative", "--values", "2", "--args", "1,3,1").stdout
+    said = command("op", "derivative", "--values", "2", "--args", "1,3,1", cwd=tmp_path).out
     assert "7.0" in said and "gradient of the output for x: 2.0" in said
 
 
-def test_the_command_shows_what_is_in_place_as_it_was_before(toolkit: Any) -> None:
-    facts = toolkit.json("op", "relu-in-place", "--values=-1,2")
+def test_the_command_shows_what_is_in_place_as_it_was_before(tmp_path: Path) -> None:
+    facts = command("op", "relu-in-place", "--values=-1,2", "--json", cwd=tmp_path).json
     assert facts["in_place"] and facts["shares_memory_with"] == ["x"]
     assert facts["inputs"][0]["values"] == [-1, 2] and facts["output"]["values"] == [0, 2]
     assert facts["gradients"] == {"x": [0, 2]}
-    assert toolkit.json("op", "detach", "--shape", "2")["gradients"] is None
+    assert command("op", "detach", "--shape", "2", "--json", cwd=tmp_path).json["gradients"] is None
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -214,9 +216,9 @@ def test_the_command_shows_what_is_in_place_as_it_was_before(toolkit: Any) -> No
     (("view", "--shape", "2,a"), "allowed are whole numbers with commas"),
     (("exp", "--values", "[[1],[2,3]]"), "lists of equal length"), (("exp", "--shape", "9999999"), "1,000,000 elements"),
     (("exp", "--shape", "2", "--dtype", "number"), "such as float32"), (("transpoze",), "Did you mean 'transpose'")])
-def test_wrong_use_of_the_command_is_explained(toolkit: Any, words: tuple[str, ...], said: str) -> None:
-    done = toolkit("op", *words)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+def test_wrong_use_of_the_command_is_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = command("op", *words, cwd=tmp_path)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err
 
 
 def test_info_shows_the_definition_without_importing_torch(toolkit: Any, tmp_path: Any) -> None:
