@@ -88,7 +88,7 @@ def chosen(logits: Tensor, sampling: Sampling, generator: torch.Generator | None
     return torch.multinomial(shares, 1, generator=generator)[:, 0]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def write(model: nn.Module, prompt: Tensor, count: int, end_id: int, sampling: Sampling | None = None, *,
           forbidden: Sequence[int] = (), seed: int = 0, cached: bool = True) -> list[list[int]]:
     """Up to ``count`` new ids after each prompt [B, n], without the end.

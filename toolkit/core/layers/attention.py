@@ -90,10 +90,10 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False, cache: Cache | None = None) -> Tensor:
         size, length, width = x.shape
         packed = self.inward(x).view(size, length, 3, self.heads, width // self.heads)
-        query, key, value = packed.permute(2, 0, 3, 1, 4)  # [B, H, T, d] each
+        parts = packed.permute(2, 0, 3, 1, 4)  # [3, B, H, T, d]
+        query, key, value = parts
         if self.rotary is not None:
-            start = 0 if cache is None else cache.length
-            query, key = self.rotary(query, start), self.rotary(key, start)
+            query, key = self.rotary(parts[:2], 0 if cache is None else cache.length)  # both at once
         if cache is not None:
             causal = causal and length > 1  # one new position may look at all before it
             key, value = cache.extend(key, value)

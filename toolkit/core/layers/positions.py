@@ -87,9 +87,10 @@ class Rotary(nn.Module):
     def _tables(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         if self._made is None or self._made[0].shape[0] < length or self._made[0].device != like.device:
             room = max(64, 1 << (length - 1).bit_length())
-            angles = torch.arange(room, device=like.device)[:, None] * self.rates.to(like.device)  # [T, d / 2]
-            angles = torch.cat([angles, angles], -1)  # [T, d]
-            self._made = angles.cos(), angles.sin()
+            with torch.inference_mode(False):  # they outlive the call, and training may need them next
+                angles = torch.arange(room, device=like.device)[:, None] * self.rates.to(like.device)  # [T, d / 2]
+                angles = torch.cat([angles, angles], -1)  # [T, d]
+                self._made = angles.cos(), angles.sin()
         return self._made
 
 
