@@ -63,9 +63,43 @@ def declare(registry: Declarer) -> None:
     """The room's components."""
     declare_frontends(registry)
     declare_presets(registry)
+    declare_recognition(registry)
     for name, target, config, summary in TRANSFORMS:
         registry.add("transform", name, f"toolkit.audio.transforms.{target}", summary=summary,
                      config=f"toolkit.audio.transforms.configs:{config}", cannot=_ALONE if name == "mix" else None)
+
+
+# name, where its code is, its config, its summary
+SPEECH = {"espeakng_loader": 'pip install "toolkit[speech]"'}
+MADE = (
+    ("spoken-digits", "spoken:Digits", "MadeSoundConfig", "Ten spoken words, zero to nine, by made voices."),
+    ("spoken-commands", "spoken:Commands", "CommandsConfig", "The 35 words of Speech Commands, by made voices."),
+    ("spoken-digit-strings", "spoken:DigitStrings", "DigitStringsConfig", "Three to seven digits one after the other."),
+    ("spoken-sentences", "spoken:Sentences", "SentencesConfig", "Sentences of a closed grammar in English, German or Japanese."),
+    ("synthetic-sounds", "synthetic:Sounds", "MadeSoundConfig", "Ten kinds of environmental sound, computed in NumPy."),
+)
+MODELS = (
+    ("crnn", "crnn:CRNN", "CRNNConfig", "Convolutions, then recurrent layers both ways."),
+    ("transformer", "encoders:Transformer", "EncoderConfig", "Attention over positions that convolutions made fewer."),
+    ("conformer", "encoders:Conformer", "EncoderConfig", "Attention and convolution in every layer."),
+    ("tdnn", "tdnn:TDNN", "TDNNConfig", "Dilated convolutions over time."),
+)
+
+
+def declare_recognition(registry: Declarer) -> None:
+    """Data, models and tasks of what is heard."""
+    configs, presets = "toolkit.audio.recognition_configs", "toolkit.audio:presets"
+    for name, target, config, summary in MADE:
+        registry.add("dataset", name, f"toolkit.audio.datasets.{target}", config=f"{configs}:{config}", summary=summary,
+                     extras=SPEECH if name.startswith("spoken") else None)
+    registry.add("dataset", "recordings", "toolkit.audio.datasets.recordings:Recordings", config=f"{configs}:RecordingsConfig",
+                 accepts=(".jsonl", ".csv", "/"), summary="A manifest of sound files, or a folder with a folder for each label.")
+    for name, target, config, summary in MODELS:
+        registry.add("model", name, f"toolkit.audio.models.{target}", config=f"{configs}:{config}", accepts=("clip", "frames"),
+                     summary=summary)
+    registry.add("task", "audio-classification", "toolkit.audio.tasks.classification:AudioClassification",
+                 config=f"{configs}:AudioClassificationConfig", presets=f"{presets}/classification.toml", accepts=("recordings",),
+                 aliases=("keyword-spotting",), summary="A class for each clip: words, keywords, sounds, speakers.")
 
 
 def declare_frontends(registry: Declarer) -> None:

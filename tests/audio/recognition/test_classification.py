@@ -1,0 +1,54 @@
+"""Sound classification in real runs: learned, judged on every split, resumed, asked; bad data is found before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Toolkit
+
+from toolkit import audio
+
+SMALL = ("--model.channels", "6,8", "--model.time-strides", "2,2", "--model.hidden-size", "16", "--batch-size", "20",
+         "--data.count", "200", "--data.held-out", "40", "--transforms", "")
+
+
+def run(toolkit: Toolkit, *words: str) -> Any:
+    return toolkit.json("run", "audio-classification", "--data", "synthetic-sounds", *SMALL, *words)
+
+
+def test_sounds_are_learned_and_every_condition_is_judged(toolkit: Toolkit, tmp_path: Path) -> None:
+    done = run(toolkit, "--epochs", "8", "--out", "heard")
+    assert {"accuracy", "accuracy/validation", "accuracy/noise_0db"} <= set(done["evaluation"])
+    assert done["evaluation"]["accuracy"] > 0.6  # chance is 0.1
+    again = toolkit.json("evaluate", "heard")
+    assert again["accuracy"] == done["evaluation"]["accuracy"]
+    audio.save(tmp_path / "tone.wav", 0.5 * np.sin(np.arange(16000) / 8).astype(np.float32), 16000)
+    (answer,) = toolkit.json("predict", "heard", "tone.wav")["answers"]
+    assert answer["label"] in ("sine", "bell", "chirp") and sum(answer["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_the_same_seed_ends_the_same_under_random_transforms(toolkit: Toolkit) -> None:
+    words = ("--transforms", "noise(snr=0..20) | gain(-6..6)", "--model.dropout", "0.2", "--steps", "400")
+    whole = run(toolkit, *words, "--out", "whole")
+    other = run(toolkit, *words, "--out", "again")
+    assert other["parameters_sha256"] == whole["parameters_sha256"]
+
+
+def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        for number in range(6):
+            sound = np.random.default_rng(number).uniform(-0.5, 0.5, 4000).astype(np.float32)
+            audio.save(tmp_path / f"{label}{number}.wav", sound, 16000)
+    rows = [f'{{"path": "{label}{number}.wav", "label": "{label}"}}' for label in ("a", "b") for number in range(6)]
+    (tmp_path / "empty.wav").write_bytes(b"")
+    rows += ['{"path": "none.wav", "label": "a"}', '{"path": "empty.wav", "label": "b"}', '{"path": "a0.wav"}']
+    (tmp_path / "clips.jsonl").write_text("\n".join(rows) + "\n")
+    words = ("run", "audio-classification", "--data", "clips.jsonl", *SMALL[:8], "--steps", "20")
+    done = toolkit(*words)
+    assert done.returncode == 2
+    assert "3 of 15 clips (train) cannot be used: row 13: " in done.stderr and "--skip-bad true" in done.stderr
+    assert "row 15: no 'label'" in done.stderr
+    assert toolkit(*words, "--skip-bad", "true").returncode == 0

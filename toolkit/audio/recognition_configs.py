@@ -1,0 +1,113 @@
+"""Every knob of the recognition side on one page: made sounds, models that hear, tasks on recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.config import Part, part, setting
+from toolkit.core.configs import FileConfig, TaskConfig, again
+
+# -- data
+
+
+@dataclass(frozen=True)
+class MadeSoundConfig:
+    count: int = setting(6000, "training clips", unit="clips", minimum=10)
+    held_out: int = setting(1000, "clips of test and of every other condition; validation has half as many", unit="clips",
+                            minimum=4)
+    seed: int = setting(0, "of the data, not of the run", minimum=0)
+    sample_rate: int = setting(16000, "rate of the waveforms", unit="Hz", minimum=4000)
+
+
+@dataclass(frozen=True)
+class CommandsConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 12_000)
+    held_out: int = again(MadeSoundConfig, "held_out", 1400)
+
+
+@dataclass(frozen=True)
+class SentencesConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 4000)
+    held_out: int = again(MadeSoundConfig, "held_out", 400)
+    language: str = setting("en", "what is spoken", choices=("en", "de", "ja"))
+
+
+@dataclass(frozen=True)
+class DigitStringsConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 4000)
+    held_out: int = again(MadeSoundConfig, "held_out", 400)
+    longest: int = setting(7, "digits at most", unit="digits", minimum=1)
+
+
+@dataclass(frozen=True)
+class RecordingsConfig(FileConfig):
+    """A manifest (JSONL or CSV with a column ``path``), or a folder with one folder of sound files for each label."""
+
+
+# -- models
+
+
+@dataclass(frozen=True)
+class CRNNConfig:
+    channels: tuple[int, ...] = setting((24, 32, 48), "of each convolution; each halves the bins", minimum=1)
+    time_strides: tuple[int, ...] = setting((2, 2, 1), "frames each convolution steps by", unit="frames", minimum=1, maximum=4)
+    hidden_size: int = setting(64, "units of the recurrent layers, each way", unit="units", minimum=1)
+    layers: int = setting(1, "recurrent layers", minimum=1)
+    cell: str = setting("gru", "kind of recurrent layer", choices=("gru", "lstm"))
+    dropout: float = setting(0.1, "share dropped before the output layer", minimum=0, below=1)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    width: int = setting(144, "numbers of a position", minimum=8)
+    heads: int = setting(4, "attentions side by side; divides width", minimum=1)
+    hidden: int = setting(576, "units of the feed-forward parts", unit="units", minimum=1)
+    layers: int = setting(4, "encoder layers", minimum=1)
+    subsampling: int = setting(4, "frames that become one position", unit="frames", minimum=1, maximum=8)
+    dropout: float = setting(0.1, "share dropped", minimum=0, below=1)
+
+
+@dataclass(frozen=True)
+class TDNNConfig:
+    channels: int = setting(128, "of each layer", minimum=1)
+    dilations: tuple[int, ...] = setting((1, 2, 3, 1), "distance between the three frames that each layer sees", unit="frames",
+                                         minimum=1)
+    subsampling: int = setting(2, "frames that become one position", unit="frames", minimum=1, maximum=8)
+    dropout: float = setting(0.1, "share dropped before the output layer", minimum=0, below=1)
+
+
+# -- tasks
+
+
+@dataclass(frozen=True)
+class AudioTaskConfig(TaskConfig):
+    frontend: Part = part("frontend", "log-mel", "from sound to features", {"n_mels": 40})
+    transforms: str = setting("", 'what training clips go through, such as "noise(snr=0..30) | speed(0.9,1.0,1.1)"')
+    skip_bad: bool = setting(False, "leave out clips that cannot be used, and say how many, instead of stopping")
+    epochs: float = again(TaskConfig, "epochs", 12.0)
+    scheduler: Part = again(TaskConfig, "scheduler", "one-cycle")
+    learning_rate: float = again(TaskConfig, "learning_rate", 4e-3)
+    prefetch: int = again(TaskConfig, "prefetch", 2)
+
+
+@dataclass(frozen=True)
+class AudioClassificationConfig(AudioTaskConfig):
+    model: Part = part("model", "crnn", "from features to classes")
+    target: str | None = setting(None, "what clips are told apart by; none takes the data's own, or label")
+    class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
+                                 choices=("none", "balanced"))
+    shuffle_labels: bool = setting(False, "give training clips each other's labels: what is learned then is chance")
+
+
+@dataclass(frozen=True)
+class SpeechRecognitionConfig(AudioTaskConfig):
+    model: Part = part("model", "crnn", "from features to letters")
+    tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
+    target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
+    loss: Part = again(TaskConfig, "loss", "ctc")
+    beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
+    language_model: str | None = setting(None, "an ARPA file of word n-grams that decoding with a beam also goes by")
+    language_weight: float = setting(0.5, "weight of the language model's log-probability", minimum=0)
+    word_bonus: float = setting(0.5, "added for each word, against the language model's love of short texts")
+    epochs: float = again(TaskConfig, "epochs", 20.0)
+    batch_size: int = again(TaskConfig, "batch_size", 16)

@@ -1,0 +1,203 @@
+"""What all tasks on sound share: clips in memory, transforms and front end, features standardised.
+
+Sound     the clips of a split and their targets
+Featured  a batch whose inputs are features already
+Heard     base of the tasks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.audio import io, manifests
+from toolkit.audio.models.base import HeardSpec
+from toolkit.audio.recognition_configs import AudioTaskConfig
+from toolkit.audio.spec import FrameSpec
+from toolkit.audio.transforms.pipeline import Pipeline
+from toolkit.core.base import Example
+from toolkit.core.problem import Array, Batch, Problem
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.registry import registry
+
+MEASURED = 400  # training clips whose features tell mean and deviation
+SHOWN = 5  # rows that an error names
+FULL_SCALE = 32768.0
+
+
+@dataclass(frozen=True)
+class Featured(Batch):
+    """A training batch that has been through transforms and front end."""
+
+
+class Sound:
+    """Waveforms [T], int16 or float32, one a clip, and where they are known the targets."""
+
+    def __init__(self, clips: Sequence[Array], targets: Any = None) -> None:
+        self.clips, self.targets = clips, targets
+        self.sizes = np.array([len(clip) for clip in clips], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def pad(self, indices: Array) -> tuple[Tensor, Tensor]:
+        """Clips ``indices`` as [B, T] float in [-1, 1], zeros past their ends, and their lengths."""
+        lengths = self.sizes[indices]
+        filled = np.zeros((len(indices), max(1, int(lengths.max(initial=0)))), np.float32)
+        for row, index in enumerate(indices):
+            clip = self.clips[index]
+            filled[row, :len(clip)] = clip if clip.dtype == np.float32 else clip / np.float32(FULL_SCALE)
+        return torch.from_numpy(filled), torch.from_numpy(lengths)
+
+
+class HeardProblem(Problem[Any]):
+    """Clips in; the model's inputs are the front end's features, each bin with mean 0 and deviation 1 over the training clips."""
+
+    config: AudioTaskConfig
+    unit = "clips"
+    level: ClassVar[Any] = "clip"
+
+    def __init__(self, config: AudioTaskConfig) -> None:
+        super().__init__(config)
+        self.model_part: Any = config.model  # type: ignore[attr-defined]
+        self.ears: Any = registry.make("frontend", config.frontend.name, **config.frontend.options)
+        self.frontend = self.ears
+        self.spec: FrameSpec = self.ears.spec
+        self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None
+        self.mean, self.deviation = torch.zeros(self.spec.bins), torch.ones(self.spec.bins)
+        self.inherited = False
+
+    @property
+    def outputs(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def target(self) -> str:
+        """The column that holds what is to be told."""
+        raise NotImplementedError
+
+    # -- before training
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
+        for split, rows in list(splits.items()):
+            found = {number: fault for number, row in enumerate(rows, 1) if (fault := self.fault(row))}
+            if not found:
+                continue
+            shown = "; ".join(f"row {number}: {fault}" for number, fault in list(found.items())[:SHOWN])
+            if not self.config.skip_bad or len(found) == len(rows):
+                raise UsageError(f"{len(found)} of {len(rows)} clips ({split}) cannot be used: {shown}"
+                                 f"{'; ...' if len(found) > SHOWN else ''}. Mend them, or go on without them: --skip-bad true")
+            kept = [rows[place] for place in range(len(rows)) if place + 1 not in found]
+            splits[split] = kept  # type: ignore[index]  # the caller's own dictionary
+
+    def fault(self, row: Example) -> str | None:
+        """Why a clip cannot be used, or None."""
+        if row.get(self.target) in (None, ""):
+            return f"no {self.target!r}"
+        audio = row["audio"]
+        if isinstance(audio, manifests.Clip):
+            try:
+                facts = io.info(audio.path)
+            except ToolkitError as error:
+                return str(error)
+            return f"{audio.path} holds no sound" if facts.duration <= audio.start else None
+        return None if len(audio) else "its sound has length zero"
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        self.fit_targets(examples)
+        if self.inherited:
+            return
+        chosen = np.random.default_rng(self.config.split_seed).permutation(len(examples))[:MEASURED]
+        sound = Sound([self.samples(examples[int(place)]) for place in np.sort(chosen)])
+        features, counts = self.ears(*sound.pad(np.arange(len(sound))))
+        own = features[torch.arange(features.shape[1]) < counts[:, None]].double()  # [frames, bins]
+        self.mean, self.deviation = own.mean(0).float(), own.std(0).clamp(min=1e-5).float()
+
+    def fit_targets(self, examples: Sequence[Example]) -> None:
+        raise NotImplementedError
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        """How features are scaled; the targets are learned anew."""
+        self._take(facts)
+        self.inherited = True
+
+    def facts(self) -> dict[str, Any]:
+        return {"target": self.target, "mean": self.mean, "deviation": self.deviation, "spec": self.spec.json()}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.target_name = facts["target"]
+        self._take(facts)
+
+    def _take(self, facts: Mapping[str, Any]) -> None:
+        FrameSpec.from_json(facts["spec"]).require(self.spec, "the run", "its front end")
+        self.mean, self.deviation = facts["mean"], facts["deviation"]
+
+    def build(self) -> nn.Module:
+        model: nn.Module = registry.make("model", self.model_part.name, inputs=self.spec.bins, outputs=self.outputs,
+                                         spec=HeardSpec(self.level, self.spec), **self.model_part.options)
+        return model
+
+    # -- batches
+
+    def samples(self, example: Example) -> Array:
+        """The clip's sound at the front end's rate, mono: [T] int16 or float32."""
+        audio, rate = example["audio"], self.spec.sample_rate
+        if isinstance(audio, manifests.Clip):
+            loaded, _ = audio.load(rate)
+            return np.asarray(loaded).reshape(-1).astype(np.float32)
+        array = np.asarray(audio)
+        given = int(example.get("sample_rate", rate))
+        if given == rate:
+            return array if array.dtype in (np.int16, np.float32) else array.astype(np.float32)
+        whole = array.astype(np.float32) / (np.float32(FULL_SCALE) if array.dtype == np.int16 else np.float32(1))
+        return io.resampled(whole, given, rate)
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
+        wanted = self.encode_targets(examples) if targets else None
+        return Sound([self.samples(example) for example in examples], wanted)
+
+    def encode_targets(self, examples: Sequence[Example]) -> Any:
+        raise NotImplementedError
+
+    def sizes(self, encoded: Sound) -> Array:
+        return encoded.sizes
+
+    def collate(self, encoded: Sound, indices: Array) -> Batch:
+        inputs, lengths = encoded.pad(indices)
+        return Batch(inputs, lengths, *self.targets_of(encoded, indices), indices)
+
+    def targets_of(self, encoded: Sound, indices: Array) -> tuple[Tensor | None, Tensor | None]:
+        """The targets of a batch and, for sequences, their lengths."""
+        raise NotImplementedError
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        if self.transforms is None:
+            return batch
+        assert batch.lengths is not None
+        inputs, lengths = self.transforms(batch.inputs, batch.lengths, generator)
+        inputs, lengths = self.ears(inputs, lengths)
+        inputs, lengths = self.transforms.features(inputs, lengths, generator)
+        return Featured(inputs, lengths, batch.targets, batch.target_lengths, batch.indices)
+
+    def features(self, batch: Batch) -> Batch:
+        ready = batch if isinstance(batch, Featured) else super().features(batch)
+        scaled = (ready.inputs - self.mean.to(ready.inputs.device)) / self.deviation.to(ready.inputs.device)
+        return replace(ready, inputs=scaled)
+
+    # -- what people ask about
+
+    def as_example(self, value: Any) -> Example:
+        """A path, a `toolkit.audio.manifests.Clip`, a row with one, or samples [T] at the front end's rate."""
+        if isinstance(value, str):
+            return {"audio": manifests.Clip(value)}
+        if isinstance(value, manifests.Clip):
+            return {"audio": value}
+        if isinstance(value, Mapping):
+            return value if "audio" in value else {"audio": manifests.Clip(str(value["path"])), **value}
+        return {"audio": np.asarray(value, np.float32)}
