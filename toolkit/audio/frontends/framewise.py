@@ -46,7 +46,10 @@ class Framewise(nn.Module):
         return clips
 
     def analyse(self, frames: Tensor) -> Tensor:
-        """Values [..., F, inner] of frames [..., F, frame_length], each frame by itself."""
+        """Values [..., F, inner] of frames [..., F, frame_length], each frame by itself.
+
+        This may run in inference mode: tensors that are kept between calls belong into `Constants`.
+        """
         raise NotImplementedError
 
     def finish(self, values: Tensor, counts: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
@@ -65,7 +68,9 @@ class Framewise(nn.Module):
         past its frames are 0. Raises UsageError for wrong shapes, types and lengths.
         """
         clips, sizes = checked_clips(waveform, lengths)
-        if clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
+        if len(clips) == 1 and lengths is None and is_short(self.spec, clips):
+            features, counts = self._short_clip(clips)
+        elif clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
             features, counts = self._one_by_one(clips, sizes)
         else:
             counts = frame_counts(self.spec, sizes)
@@ -77,6 +82,20 @@ class Framewise(nn.Module):
         if self.whole_clip:
             raise UsageError(f"this front end cannot stream: {self.whole_clip}")
         return FrameStream(self)
+
+    def _short_clip(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as `_one_by_one` for one clip [1, T] of one chunk, where every call that is not made counts.
+
+        It runs in inference mode, which asks less of each call; what leaves it is a copy that autograd may use.
+        """
+        samples = clip.shape[1]
+        count = self.spec.frames(samples)
+        with one_thread(), torch.inference_mode():
+            prepared = self.prepare(clip, torch.tensor([samples]))[0]
+            extended = extend(prepared, self.spec.left, self.spec.right(samples), self.mode)
+            values = self.analyse(frames_of(extended, self.spec.frame_length, self.spec.hop_length)[:count])
+            features: Tensor = self.finish(values[None], None)[0]
+        return features if torch.is_inference_mode_enabled() else features.clone(), torch.tensor([count])
 
     def _one_by_one(self, clips: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """The features and frames of each clip, one after another; clips without gradients."""
@@ -129,6 +148,13 @@ class Framewise(nn.Module):
         values = self.analyse(frames_of(samples, self.spec.frame_length, self.spec.hop_length))
         features = self.finish(values, counts)[0]
         return torch.where(mask_of(counts, frames)[..., None], features, features.new_zeros(()))
+
+
+def is_short(spec: FrameSpec, clips: Tensor) -> bool:
+    """Whether clips [B, T] on the CPU, without gradients, have frames and all of them fit one chunk."""
+    if clips.device.type != "cpu" or (torch.is_grad_enabled() and clips.requires_grad):
+        return False
+    return 0 < spec.frames(clips.shape[1]) <= max(8, CHUNK // spec.frame_length)
 
 
 def checked_clips(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:

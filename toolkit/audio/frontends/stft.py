@@ -14,7 +14,7 @@ from toolkit.audio import configs
 from toolkit.audio.frontends import filters
 from toolkit.audio.frontends.framewise import Framewise
 from toolkit.audio.frontends.framing import mask_of
-from toolkit.audio.frontends.pieces import BandedProduct, Constants, LogScale, magnitudes, squares
+from toolkit.audio.frontends.pieces import FEW_ROWS, BandedProduct, Constants, LogScale, magnitudes, squares
 from toolkit.audio.spec import FrameSpec
 from toolkit.config import ConfigError
 
@@ -63,10 +63,14 @@ class Bands(Stft):
         # Summing squared real and imaginary parts is left to the product, which has each row twice.
         self.folded = self.power == 2.0 and not magnitude_floor
         self.product = BandedProduct(bank.repeat(2, axis=0) if self.folded else bank)
+        self.few_product = BandedProduct(bank)
 
     def bands(self, frames: Tensor) -> Tensor:
         """[..., F, bands] of frames [..., F, n_fft]."""
         spectrum = self.spectrum(frames)
+        if self.folded and frames.dim() == 2 and len(frames) <= FEW_ROWS and not frames.requires_grad:
+            parts = squares(spectrum)  # [F, 2 bins]
+            return self.few_product(parts[:, ::2] + parts[:, 1::2])
         return self.product(squares(spectrum) if self.folded else magnitudes(spectrum, self.power, self.magnitude_floor))
 
     def analyse(self, frames: Tensor) -> Tensor:
