@@ -21,6 +21,7 @@ from toolkit.registry import registry
 
 ENTRIES = registry.entries("frontend")
 NAMES = [entry.name for entry in ENTRIES]
+FLAT = [entry.name for entry in ENTRIES if "gradient" in entry.cannot]
 STREAMABLE = [entry.name for entry in ENTRIES if "stream" not in entry.cannot]
 # Variants of settings that take other paths through the code.
 VARIANTS = [(name, {}) for name in NAMES] + [
@@ -96,7 +97,7 @@ def test_gradients_are_finite_and_the_paths_with_and_without_them_agree(name: st
     close(features.detach(), frontend(clips, lengths)[0])
     features.square().mean().backward()
     assert tracked.grad is not None and tracked.grad.isfinite().all()
-    assert tracked.grad[0].abs().sum() > 0
+    assert (tracked.grad[0].abs().sum() > 0) == (name not in FLAT)
     assert not tracked.grad[1, 2500:].any()
 
 

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 from toolkit.registry import Declarer
 
 if TYPE_CHECKING:
+    from toolkit.audio.analysis import deltas as deltas
+    from toolkit.audio.analysis import griffin_lim as griffin_lim
+    from toolkit.audio.analysis import invert_mel as invert_mel
+    from toolkit.audio.analysis import pitch as pitch
+    from toolkit.audio.analysis import separate as separate
+    from toolkit.audio.analysis import tempo as tempo
     from toolkit.audio.io import blocks as blocks
     from toolkit.audio.io import info as info
     from toolkit.audio.io import load as load
@@ -16,7 +22,8 @@ if TYPE_CHECKING:
     from toolkit.audio.store import FeatureStore as FeatureStore
     from toolkit.audio.transforms.pipeline import Pipeline as Pipeline
 
-_HOMES = {**dict.fromkeys(("load", "save", "info", "blocks"), "toolkit.audio.io"), "FrameSpec": "toolkit.audio.spec",
+_HOMES = {**dict.fromkeys(("deltas", "griffin_lim", "invert_mel", "pitch", "separate", "tempo"), "toolkit.audio.analysis"),
+          **dict.fromkeys(("load", "save", "info", "blocks"), "toolkit.audio.io"), "FrameSpec": "toolkit.audio.spec",
           "FeatureStore": "toolkit.audio.store",
           "Pipeline": "toolkit.audio.transforms.pipeline"}
 _ALONE = {"one by one": "a clip is mixed with others of its batch"}
@@ -52,6 +59,19 @@ TRANSFORMS = (
     ("spec-augment", "masks:SpecAugment", "SpecAugmentConfig", "SpecAugment: time warp, frequency and time masks (features)."),
 )
 
+FLAT = {"gradient": "it moves in steps, so that its derivative is 0"}
+# name, class and config (of frontends.analysis and configs), summary, what it cannot do
+ANALYSES = (
+    ("spectral-centroid", "Centroid", "AnalysisConfig", "Mean frequency of the spectrum.", None),
+    ("spectral-bandwidth", "Bandwidth", "AnalysisConfig", "Spread of the spectrum around its mean frequency.", None),
+    ("spectral-rolloff", "Rolloff", "RolloffConfig", "Frequency below which 85 % of the spectrum lies.", FLAT),
+    ("spectral-flatness", "Flatness", "FlatnessConfig", "Geometric over arithmetic mean of the spectrum.", None),
+    ("spectral-contrast", "Contrast", "ContrastConfig", "Peaks over valleys in octave bands.", None),
+    ("zero-crossing-rate", "ZeroCrossings", "AnalysisConfig", "Changes of sign a sample.", FLAT),
+    ("rms", "RootMeanSquare", "AnalysisConfig", "Root mean square of the samples.", None),
+    ("onset-strength", "OnsetStrength", "OnsetConfig", "Rise of mel bands from one frame to the next.", None),
+)
+
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
@@ -64,6 +84,9 @@ def declare(registry: Declarer) -> None:
     declare_frontends(registry)
     declare_presets(registry)
     declare_recognition(registry)
+    for name, target, config, summary, cannot in ANALYSES:
+        registry.add("frontend", name, f"toolkit.audio.frontends.analysis:{target}", summary=summary,
+                     config=f"toolkit.audio.configs:{config}", cannot=cannot)
     for name, target, config, summary in TRANSFORMS:
         registry.add("transform", name, f"toolkit.audio.transforms.{target}", summary=summary,
                      config=f"toolkit.audio.transforms.configs:{config}", cannot=_ALONE if name == "mix" else None)

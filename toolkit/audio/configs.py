@@ -317,3 +317,49 @@ class VocosMelConfig(LogMelConfig):
     mel_scale: str = setting("htk", "the mel scale's formula", choices=("slaney", "htk"))
     mel_norm: str = setting("none", "slaney gives each band the same area", choices=("slaney", "none"))
     floor: float = setting(1e-7, "keeps the logarithm finite", above=0)
+
+
+# -- analysis, with librosa's definitions
+
+
+@dataclass(frozen=True)
+class AnalysisConfig(SpectrogramConfig):
+    """Frames as librosa takes them."""
+
+    sample_rate: int = setting(22050, "rate of the waveforms", unit="Hz", minimum=1)
+    n_fft: int = setting(2048, "samples that one value is taken of", minimum=2)
+    hop_length: int = setting(512, "samples from one frame to the next", minimum=1)
+    padding: str = setting("constant", "what lies beyond a clip's ends", choices=PADDINGS)
+    power: float = setting(1.0, "exponent of the magnitude: 1 amplitude, 2 power", minimum=1, maximum=4)
+
+
+@dataclass(frozen=True)
+class RolloffConfig(AnalysisConfig):
+    """The frequency below which a share of the spectrum lies."""
+
+    share: float = setting(0.85, "of the sum of magnitudes", above=0, below=1)
+
+
+@dataclass(frozen=True)
+class FlatnessConfig(AnalysisConfig):
+    """Geometric over arithmetic mean of the spectrum."""
+
+    power: float = setting(2.0, "exponent of the magnitude: 1 amplitude, 2 power", minimum=1, maximum=4)
+    floor: float = setting(1e-10, "keeps the logarithm finite", above=0)
+
+
+@dataclass(frozen=True)
+class ContrastConfig(AnalysisConfig):
+    """Peaks over valleys in octaves (Jiang et al., 2002)."""
+
+    f_min: float = setting(200.0, "upper end of the lowest band", unit="Hz", above=0)
+    n_bands: int = setting(6, "octaves above f_min", minimum=1)
+    quantile: float = setting(0.02, "share of a band's bins that are its peaks, and its valleys", above=0, below=1)
+    floor: float = setting(1e-10, "keeps the logarithm finite", above=0)
+
+
+@dataclass(frozen=True)
+class OnsetConfig(LibrosaMelConfig):
+    """Rising energy in mel bands."""
+
+    floor: float = setting(1e-10, "keeps the logarithm finite", above=0)

@@ -1,0 +1,123 @@
+"""Functions that describe or rebuild whole clips: what needs the clip's past and future at once.
+
+pitch          fundamental frequency of each frame by pYIN, with the probability of a voice
+tempo          beats a minute
+separate       the harmonic and the percussive part of a clip
+deltas         slopes of features over time
+invert_mel     a magnitude spectrogram whose mel bands are the given features
+griffin_lim    a waveform whose magnitude spectrogram is the given one
+
+librosa does the first four; the last two follow a `FrameSpec`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from toolkit.audio.frontends import filters
+from toolkit.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from toolkit.audio.spec import FrameSpec
+
+UPDATES = 200  # of the spectrogram that explains the mel bands
+MOMENTUM = 0.99  # Perraudin, Balazs and Sondergaard (2013)
+
+
+def librosa() -> Any:
+    try:
+        import librosa as imported
+    except (ImportError, OSError) as error:
+        raise MissingExtra(f'this analysis needs librosa ({error}). Install it: pip install "librosa<1.0"') from error
+    return imported
+
+
+def clip_of(waveform: Tensor) -> Any:
+    """One clip [T] as an array. Raises UsageError for other shapes."""
+    if waveform.dim() != 1 or not waveform.is_floating_point() or not len(waveform):
+        raise UsageError(f"one clip [T] of float samples is needed; got {waveform.dtype} of shape {tuple(waveform.shape)}")
+    return waveform.detach().cpu().float().numpy()
+
+
+def pitch(waveform: Tensor, sample_rate: int, f_min: float = 65.0, f_max: float = 800.0, frame_length: int = 2048,
+          hop_length: int = 512) -> tuple[Tensor, Tensor]:
+    """Fundamental frequency (Hz, 0 where no voice is) and probability of a voice [F] of a clip [T] (Mauch and Dixon, 2014)."""
+    frequency, voiced, probability = librosa().pyin(clip_of(waveform), fmin=f_min, fmax=f_max, sr=sample_rate,
+                                                    frame_length=frame_length, hop_length=hop_length, fill_na=0.0)
+    return torch.from_numpy(frequency * voiced).float(), torch.from_numpy(probability).float()
+
+
+def tempo(waveform: Tensor, sample_rate: int) -> float:
+    """Beats a minute of a clip [T], from the autocorrelation of its onsets."""
+    return float(librosa().feature.tempo(y=clip_of(waveform), sr=sample_rate)[0])
+
+
+def separate(waveform: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The harmonic and the percussive part [T] of a clip [T] (Fitzgerald, 2010)."""
+    parts = librosa().effects.hpss(clip_of(waveform), margin=margin)
+    return torch.from_numpy(parts[0]), torch.from_numpy(parts[1])
+
+
+def deltas(features: Tensor, order: int = 1, width: int = 9) -> Tensor:
+    """Slopes [F, bins] of features [F, bins] over ``width`` frames (odd, at most F), or slopes of slopes."""
+    if features.dim() != 2 or not 3 <= width <= len(features) or width % 2 == 0:
+        raise UsageError(f"deltas need features [F, bins] and an odd width from 3 to F; got shape {tuple(features.shape)} "
+                         f"and width {width}")
+    found = librosa().feature.delta(features.detach().cpu().numpy(), width=width, order=order, axis=0)
+    return torch.from_numpy(found).to(features.dtype)
+
+
+def invert_mel(mel: Tensor, spec: FrameSpec) -> Tensor:
+    """Magnitudes [F, n_fft // 2 + 1] whose mel bands are near ``mel`` [F, mels] made under ``spec``.
+
+    Non-negative least squares by multiplicative updates (Lee and Seung, 2001). Raises UsageError for a spec
+    whose values are not mel bands, or are normalised over the clip.
+    """
+    details = dict(spec.details)
+    if spec.values not in ("mel", "log-mel") or spec.n_mels != spec.bins or details.get("normalize", "none") != "none" or (
+            spec.mel_scale not in ("htk", "slaney")):
+        raise UsageError(f"only mel bands can be inverted; this front end gives {spec.values} ({spec.mel_scale or 'no'} scale)")
+    bank = torch.from_numpy(filters.mel_filters(spec.sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max,
+                                                spec.mel_scale, spec.mel_norm)).to(mel.dtype)  # [bins, mels]
+    bands = linear(mel, spec).clamp(min=0)
+    target, gram = bands @ bank.T, bank @ bank.T
+    estimate = target / bank.sum(dim=1).square().clamp(min=1e-12)
+    tiny = torch.finfo(mel.dtype).tiny
+    for _ in range(UPDATES):
+        estimate = estimate * target / (estimate @ gram).clamp(min=tiny)
+    return estimate.clamp(min=0) ** (1 / spec.power)
+
+
+def linear(mel: Tensor, spec: FrameSpec) -> Tensor:
+    """Mel bands before the logarithm."""
+    details = dict(spec.details)
+    values = mel / details.get("scale", 1.0) - details.get("shift", 0.0)
+    if spec.log == "none":
+        return values
+    if spec.log == "db":
+        return 10 ** (values * spec.power / 20)
+    return values.exp() if spec.log == "natural" else 10 ** values
+
+
+def griffin_lim(magnitude: Tensor, spec: FrameSpec, iterations: int = 32, seed: int = 0) -> Tensor:
+    """A waveform [T] whose spectra under ``spec`` have near the magnitudes [F, n_fft // 2 + 1] (Griffin and Lim, 1984).
+
+    The phases begin at random from ``seed``. Raises UsageError for frames that do not lie centred.
+    """
+    if spec.padding not in ("reflect", "constant") or magnitude.dim() != 2 or magnitude.shape[1] != spec.n_fft // 2 + 1:
+        raise UsageError(f"Griffin-Lim needs magnitudes [F, {spec.n_fft // 2 + 1}] of centred frames (reflect or constant); "
+                         f"got shape {tuple(magnitude.shape)}, padding {spec.padding}")
+    window = torch.from_numpy(filters.centred_window(spec.window, spec.win_length, spec.n_fft)).to(magnitude)
+    size = magnitude.T  # [bins, F]
+    random = torch.Generator().manual_seed(seed)
+    angles = torch.rand(size.shape, generator=random, dtype=torch.float64).to(magnitude) * (2 * torch.pi)
+    phases, before = torch.polar(torch.ones_like(size), angles), torch.zeros((), dtype=torch.complex64)
+    for _ in range(iterations):
+        samples = torch.istft(size * phases, spec.n_fft, spec.hop_length, window=window)
+        again = torch.stft(samples, spec.n_fft, spec.hop_length, window=window, pad_mode=spec.padding, return_complex=True)
+        phases = again - before * (MOMENTUM / (1 + MOMENTUM))
+        phases, before = phases / phases.abs().clamp(min=1e-16), again
+    return torch.istft(size * phases, spec.n_fft, spec.hop_length, window=window)
