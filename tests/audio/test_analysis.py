@@ -17,7 +17,8 @@ from toolkit.registry import registry
 
 RATES = {16000: (1024, 256), 22050: (2048, 512), 22051: (1023, 200)}
 CLIPS = {"random": lambda rate: noise(rate, 1), "voice": lambda rate: speech_like(1.0, rate),
-         "silent": lambda rate: torch.zeros(rate), "clipped": lambda rate: noise(rate, 2, 3.0).clamp(-1, 1), "short": lambda rate: noise(300, 3)}
+         "silent": lambda rate: torch.zeros(rate),
+         "clipped": lambda rate: noise(rate, 2, 3.0).clamp(-1, 1), "short": lambda rate: noise(300, 3)}
 
 
 def ours(name: str, clip: torch.Tensor, rate: int, **options: Any) -> np.ndarray:

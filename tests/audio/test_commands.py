@@ -231,3 +231,13 @@ def test_pictures_have_seconds_hertz_and_units(name: str) -> None:
         nearest = min(marks, key=lambda mark: abs(float(mark) - 1000))
         place = np.interp(float(nearest), plots.bin_frequencies(frontend.spec), range(frontend.spec.bins))
         assert marks[nearest] == pytest.approx(place)
+
+
+def test_exporting_a_front_end(inside: Inside, chirp: Path) -> None:
+    inside.json("audio", "export", "--frontend", "mfcc", "--frontend.n-mfcc", "13", "--out", "mfcc.pt")
+    clip = audio_io.load(chirp)[0]
+    expected = registry.make("frontend", "mfcc", n_mfcc=13)(clip)[0]
+    torch.testing.assert_close(torch.jit.load(inside.folder / "mfcc.pt")(clip), expected, atol=2e-3, rtol=1e-3)
+    again = inside("audio", "export", "--out", "mfcc.pt")
+    assert again.returncode == 2 and "nothing is overwritten" in again.stderr
+    assert "ending in .onnx or .pt" in inside("audio", "export", "--out", "a.txt").stderr

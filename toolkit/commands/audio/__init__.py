@@ -16,6 +16,7 @@ SUBCOMMANDS: dict[str, str] = {
     "denoise": "Take noise out of sound files, without training.",
     "convert": "Other formats, rates, channels and encodings of sound files.",
     "compare": "How two front ends differ on a file, in numbers and a picture.",
+    "export": "A front end as an ONNX or TorchScript file.",
     "manifest": "List the sound files of a folder tree, with labels and texts, in a manifest.",
 }
 
