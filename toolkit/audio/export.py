@@ -32,6 +32,10 @@ EXPORTABLE = (stft.Spectrogram, stft.Mel, stft.LogMel, stft.MFCC, stft.LFCC)
 class RealFrontend(nn.Module):
     """``features [B, F, bins]`` of clips ``[B, T]`` by products of real numbers; every attribute is a constant."""
 
+    fourier: Tensor
+    bank: Tensor
+    cepstra: Tensor
+
     def __init__(self, frontend: Any, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         spec, config = frontend.spec, frontend.config
