@@ -18,7 +18,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("spectrogram", {}), ("mel", {"power": 1.5}), ("log-mel", {}),
     ("log-mel", {"log": "db", "top_db": 40.0, "padding": "none"}),
     ("mfcc", {"lifter": 22.0}), ("lfcc", {}), ("librosa-mel", {}), ("librosa-mfcc", {}), ("torchaudio-mel", {}),
-    ("torchaudio-mfcc", {}), ("whisper-log-mel", {}), ("hifigan-mel", {}), ("tacotron2-mel", {}), ("nemo-mel", {}), ("vocos-mel", {})]
+    ("torchaudio-mfcc", {}), ("whisper-log-mel", {}), ("hifigan-mel", {}), ("tacotron2-mel", {}),
+    ("nemo-mel", {}),
+    ("vocos-mel", {})]
 IDS = [name + "".join(f" {key}={value}" for key, value in options.items()) for name, options in CASES]
 
 

@@ -32,10 +32,6 @@ EXPORTABLE = (stft.Spectrogram, stft.Mel, stft.LogMel, stft.MFCC, stft.LFCC)
 class RealFrontend(nn.Module):
     """``features [B, F, bins]`` of clips ``[B, T]`` by products of real numbers; every attribute is a constant."""
 
-    fourier: Tensor
-    bank: Tensor
-    cepstra: Tensor
-
     def __init__(self, frontend: Any, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         spec, config = frontend.spec, frontend.config
@@ -75,13 +71,13 @@ class RealFrontend(nn.Module):
         samples = samples[:, None]  # [B, 1, T]
         if self.left > 0:
             samples = F.pad(samples, (self.left, self.left), "reflect" if self.reflects else "constant")
-        parts = F.conv1d(samples, self.fourier, stride=self.hop).transpose(1, 2)  # [B, F, 2 bins]
+        parts = F.conv1d(samples, self.fourier, stride=self.hop).transpose(1, 2)  # type: ignore[arg-type]
         if self.drop_last:
             parts = parts[:, :-1]
         values = parts[..., :self.bins].square() + parts[..., self.bins:].square() + self.added
         if self.power != 2.0:
             values = values.sqrt() if self.power == 1.0 else values ** (self.power / 2)
-        return self.finish(values @ self.bank if self.has_bank else values)
+        return self.finish(values @ self.bank if self.has_bank else values)  # type: ignore[operator]
 
     def finish(self, values: Tensor) -> Tensor:
         """What follows the bands [B, F, bands]: logarithm, cut, shift, normalisation, cepstra."""
@@ -95,7 +91,7 @@ class RealFrontend(nn.Module):
             centred = values - values.mean(dim=1, keepdim=True)
             deviation = (centred.square().sum(dim=1, keepdim=True) / (values.shape[1] - 1)).clamp(min=1e-20).sqrt()
             values = centred / (deviation + 1e-5)
-        return values @ self.cepstra if self.has_cepstra else values
+        return values @ self.cepstra if self.has_cepstra else values  # type: ignore[operator]
 
 
 def exportable(frontend: Any, dtype: torch.dtype = torch.float32) -> RealFrontend:
