@@ -87,6 +87,7 @@ def declare(registry: Declarer) -> None:
     for name, target, config, summary, cannot in ANALYSES:
         registry.add("frontend", name, f"toolkit.audio.frontends.analysis:{target}", summary=summary,
                      config=f"toolkit.audio.configs:{config}", cannot=cannot)
+    declare_vocoders(registry)
     for name, target, config, summary in TRANSFORMS:
         registry.add("transform", name, f"toolkit.audio.transforms.{target}", summary=summary,
                      config=f"toolkit.audio.transforms.configs:{config}", cannot=_ALONE if name == "mix" else None)
@@ -175,3 +176,16 @@ def declare_presets(registry: Declarer) -> None:
                  summary="NeMo's normalised log mel bands.", cannot={"stream": "bands are normalised over the clip"})
     registry.add("frontend", "vocos-mel", "toolkit.audio.frontends.stft:LogMel", config="toolkit.audio.configs:VocosMelConfig",
                  summary="Vocos's log mel magnitudes at 24 kHz.")
+
+
+def declare_vocoders(registry: Declarer) -> None:
+    """From mel frames back to sound, and the task that learns it."""
+    configs, vocoders = "toolkit.audio.vocoder_configs", "toolkit.audio.vocoders"
+    registry.add("vocoder", "griffin-lim", f"{vocoders}.griffin_lim:GriffinLim", config=f"{configs}:GriffinLimConfig",
+                 summary="Phases that fit the magnitudes, without learning; fast with momentum.",
+                 cannot={"stream": "each sample depends on the whole clip"})
+    for size, config in (("v1", "HifiganConfig"), ("v2", "HifiganV2Config"), ("v3", "HifiganV3Config")):
+        registry.add("vocoder", f"hifigan-{size}", f"{vocoders}.hifigan:Hifigan", config=f"{configs}:{config}",
+                     aliases=("hifigan",) if size == "v1" else (), summary=f"HiFi-GAN's generator {size.upper()}.")
+    registry.add("vocoder", "vocos", f"{vocoders}.vocos:Vocos", config=f"{configs}:VocosConfig",
+                 summary="ConvNeXt blocks and an inverse Fourier transform.")

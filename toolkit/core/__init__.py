@@ -27,6 +27,8 @@ def declare_training(registry: Declarer) -> None:
                  summary="Rises from zero, then falls along half a cosine.")
     registry.add("scheduler", "step", f"{schedules}:step", config=f"{configs}:StepConfig",
                  summary="Falls by a factor at even distances.")
+    registry.add("scheduler", "exponential", f"{schedules}:exponential", config=f"{configs}:ExponentialConfig",
+                 summary="Falls by the same share in each stretch.")
     registry.add("scheduler", "one-cycle", f"{schedules}:one_cycle", config=f"{configs}:OneCycleConfig",
                  summary="Up and down once, along cosines, to almost nothing.")
     registry.add("scheduler", "plateau", f"{schedules}:plateau", config=f"{configs}:PlateauConfig",

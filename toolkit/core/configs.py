@@ -155,6 +155,11 @@ class StepConfig:
 
 
 @dataclass(frozen=True)
+class ExponentialConfig:
+    final: float = setting(0.1, "factor at the end of the budget", above=0, maximum=1)
+
+
+@dataclass(frozen=True)
 class OneCycleConfig:
     warmup: float = setting(0.3, "share of the budget on the way up", above=0, below=1)
     start: float = setting(0.04, "factor at the start", above=0, maximum=1)

@@ -81,6 +81,17 @@ def step(fraction: float, every: float = 0.3, gamma: float = 0.1) -> float:
     return float(gamma ** math.floor(fraction / every + 1e-9))
 
 
+def exponential(fraction: float, final: float = 0.1) -> float:
+    """``final ** fraction``: the same share is lost in each stretch of the budget.
+
+    A decay of 0.999 an epoch over n epochs is ``final = 0.999 ** n``.
+
+    >>> exponential(0.0), round(exponential(0.5, final=0.01), 6), exponential(1.0)
+    (1.0, 0.1, 0.1)
+    """
+    return math.pow(final, fraction)
+
+
 def one_cycle(fraction: float, warmup: float = 0.3, start: float = 0.04, final: float = 0.000004) -> float:
     """Half a cosine up from ``start`` to 1 over ``warmup`` of the budget, then half a cosine down to ``final``.
 

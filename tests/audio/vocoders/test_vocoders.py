@@ -1,0 +1,173 @@
+"""Vocoders: published sizes, frames they refuse, streaming, folding, published weights, Griffin-Lim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import toolkit
+from tests.audio.signals import speech_like
+from toolkit.audio.spec import SpecMismatch
+from toolkit.audio.vocoders.hifigan import G, V, folded_parameters, is_folded
+from toolkit.config import ConfigError
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+SMALL: dict[str, dict[str, Any]] = {**{f"hifigan-{size}": {"channels": 16} for size in ("v1", "v2", "v3")},
+                                    "vocos": {"dim": 16, "hidden": 32, "layers": 2}}
+NAMES = [entry.name for entry in registry.entries("vocoder", plugins=False)]
+STREAMING = [entry.name for entry in registry.entries("vocoder", plugins=False) if "stream" not in entry.cannot]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small convolutions wait for each other's threads more than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(name: str, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return toolkit.make("vocoder", name, **{**SMALL.get(name, {}), **options}).eval()
+
+
+def frames_of(vocoder: Any, seconds: float = 0.3) -> torch.Tensor:
+    return vocoder.frontend(speech_like(seconds, vocoder.spec.sample_rate))[0]
+
+
+@pytest.mark.parametrize(("name", "count"), [("hifigan-v1", 13_926_017), ("hifigan-v2", 925_985), ("hifigan-v3", 1_462_273)])
+def test_generators_have_the_published_sizes(name: str, count: int) -> None:
+    vocoder = toolkit.make("vocoder", name)
+    assert folded_parameters(vocoder) == count
+    vocoder.remove_weight_norm()
+    assert sum(value.numel() for value in vocoder.parameters()) == count
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_shapes_and_lengths(name: str) -> None:
+    vocoder = make(name)
+    mel = frames_of(vocoder)
+    sound = vocoder(torch.stack((mel, mel)))
+    assert sound.shape == (2, vocoder.samples(len(mel)))
+    assert sound.abs().max() < 2 and torch.isfinite(sound).all()
+    torch.testing.assert_close(vocoder(mel), sound[0], atol=1e-5, rtol=1e-4)
+    assert len(vocoder.frontend(sound[0])[0]) == len(mel)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_frames_are_refused_with_the_field_named(name: str) -> None:
+    vocoder = make(name)
+    vocoder.check(vocoder.spec)
+    other = "vocos-mel" if vocoder.spec.sample_rate == 22050 else "hifigan-mel"
+    with pytest.raises(SpecMismatch, match="sample_rate: .* needs .*; n_mels|sample_rate"):
+        vocoder.check(toolkit.make("frontend", other).spec)
+    with pytest.raises(UsageError, match=f"allowed: .*{vocoder.spec.bins}"):
+        vocoder(torch.zeros(1, 8, 7))
+    with pytest.raises(ConfigError, match="log mel frames"):
+        make(name, frontend="mfcc")
+
+
+@pytest.mark.parametrize("sizes", [(7,), (3, 40, 1, 13)], ids=str)
+@pytest.mark.parametrize("name", STREAMING)
+@torch.no_grad()
+def test_streaming_equals_offline(name: str, sizes: tuple[int, ...]) -> None:
+    vocoder = make(name)
+    torch.manual_seed(1)
+    for parameter in vocoder.parameters():  # far from the small weights at the start: every frame counts
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    mel = frames_of(vocoder, 0.8)
+    stream, pieces, place, turn = vocoder.stream(), [], 0, 0
+    while place < len(mel):
+        pieces.append(stream.push(mel[place:place + sizes[turn % len(sizes)]]))
+        place, turn = place + sizes[turn % len(sizes)], turn + 1
+    pieces.append(stream.finish())
+    assert sum(len(piece) > 0 for piece in pieces) > 1
+    whole = vocoder(mel)
+    torch.testing.assert_close(torch.cat(pieces), whole, atol=2e-5 * float(whole.abs().max()), rtol=1e-4)
+
+
+def test_what_cannot_stream_says_so() -> None:
+    with pytest.raises(UsageError, match="cannot stream.*hifigan-v3"):
+        make("griffin-lim").stream()
+
+
+@pytest.mark.parametrize("name", ["hifigan-v1", "hifigan-v3"])
+@torch.no_grad()
+def test_folding_keeps_the_sound(name: str) -> None:
+    vocoder = make(name)
+    mel = frames_of(vocoder)
+    before = vocoder(mel)
+    assert not is_folded(vocoder)
+    vocoder.remove_weight_norm()
+    assert is_folded(vocoder)
+    torch.testing.assert_close(vocoder(mel), before, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["normalised", "plain"])
+@torch.no_grad()
+def test_published_weights_are_read_from_a_file(form: str, tmp_path: Path) -> None:
+    source = make("hifigan-v3")
+    mel = frames_of(source)
+    before = source(mel)
+    if form == "plain":
+        source.remove_weight_norm()
+    state = {name.replace(G, "weight_g").replace(V, "weight_v"): value for name, value in source.state_dict().items()}
+    torch.save({"generator": state}, tmp_path / "g_02500000")
+    torch.manual_seed(5)
+    again = toolkit.make("vocoder", "hifigan-v3", channels=16, weights=str(tmp_path / "g_02500000"))
+    torch.testing.assert_close(again(mel), before, atol=1e-6, rtol=1e-4)
+    with pytest.raises(UsageError, match="another generator"):
+        toolkit.make("vocoder", "hifigan-v3", channels=8, weights=str(tmp_path / "g_02500000"))
+
+
+def test_wrong_weight_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        make("hifigan-v3", weights=str(tmp_path / "none"))
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(UsageError, match="could not be read as weights"):
+        make("hifigan-v3", weights=str(tmp_path / "text"))
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"upsample_rates": (8, 8)}, "product is the hop, 256"), ({"channels": 12}, "a multiple of"), ({"kernels": (3, 4, 7)}, "odd"),
+    ({"dilations": (1, 2)}, "as many for each")])
+def test_settings_that_do_not_fit(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make("hifigan-v1", **options)
+
+
+# -- Griffin-Lim
+
+
+@pytest.mark.parametrize("frontend", ["hifigan-mel", "vocos-mel", "log-mel"])
+def test_griffin_lim_comes_near_the_frames_and_more_iterations_nearer(frontend: str) -> None:
+    errors = []
+    for iterations in (1, 32):
+        vocoder = make("griffin-lim", iterations=iterations, frontend=frontend)
+        mel = frames_of(vocoder)
+        again = vocoder.frontend(vocoder(mel))[0]
+        errors.append(float((again - mel)[4:-4].abs().mean()))
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_momentum_is_faster() -> None:
+    def inconsistency(momentum: float) -> float:
+        vocoder = make("griffin-lim", momentum=momentum, iterations=32)
+        magnitudes = vocoder.magnitudes(frames_of(vocoder)[None])
+        return float((vocoder.spectra.analyse(vocoder.with_phases(magnitudes)).abs() - magnitudes).norm() / magnitudes.norm())
+
+    assert inconsistency(0.99) < inconsistency(0.0)
+
+
+def test_synthesis_inverts_analysis() -> None:
+    for name in ("hifigan-mel", "vocos-mel"):
+        vocoder = make("griffin-lim", frontend=name)
+        sound = speech_like(0.5, vocoder.spec.sample_rate)[None, :256 * 40]
+        torch.testing.assert_close(vocoder.spectra.synthesise(vocoder.spectra.analyse(sound)), sound, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,1 @@
+"""Vocoders: from mel frames back to sound."""

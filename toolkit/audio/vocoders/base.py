@@ -1,0 +1,130 @@
+"""What all vocoders share: their front end, the check of a FrameSpec, and streaming.
+
+Base     a vocoder with the front end whose frames it takes
+Neural   a convolutional vocoder: each sample depends on a bounded number of frames
+Stream   synthesis in blocks: the samples, joined, are the offline result's
+
+F frames, T samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from toolkit.audio.spec import CENTRED, FrameSpec
+from toolkit.audio.vocoder_configs import VocoderConfig
+from toolkit.config import ConfigError
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+
+class Base(nn.Module):
+    """``vocoder(mel [B, F, mels])`` is a waveform [B, T]; one clip [F, mels] gives [T]."""
+
+    def __init__(self, config: VocoderConfig, owner: str) -> None:
+        super().__init__()
+        self.config, self.owner = config, owner
+        # Not a submodule: its constants are made from the config, not kept with the parameters.
+        self._made = (registry.make("frontend", config.frontend.name, **config.frontend.options),)
+        self.spec: FrameSpec = self.frontend.spec
+        if self.spec.values != "log-mel":
+            raise ConfigError(f"frontend: {owner} needs log mel frames, {config.frontend.name} gives {self.spec.values}. "
+                              "Allowed, for example: hifigan-mel, tacotron2-mel, vocos-mel.")
+
+    @property
+    def frontend(self) -> Any:
+        """The front end that gives this vocoder's frames."""
+        return self._made[0]
+
+    def check(self, spec: FrameSpec, giver: str = "the front end") -> None:
+        """Raise SpecMismatch, which names the fields, unless ``spec`` is this vocoder's."""
+        self.spec.require(spec, self.owner, giver)
+
+    def samples(self, frames: int) -> int:
+        """How many samples ``frames`` frames become."""
+        return max(0, frames - int(self.spec.padding in CENTRED)) * self.spec.hop_length
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Waveforms [B, T] of log mel frames [B, F, mels]. Raises UsageError for frames of another size."""
+        if mel.dim() not in (2, 3) or mel.shape[-1] != self.spec.bins:
+            raise UsageError(f"{self.owner}: got frames of shape {list(mel.shape)}, allowed: [B, F, {self.spec.bins}] "
+                             f"or [F, {self.spec.bins}]")
+        if self.samples(mel.shape[-2]) == 0:
+            raise UsageError(f"{self.owner}: got {mel.shape[-2]} frames, which is too short to give a sample")
+        return self.synthesise(mel) if mel.dim() == 3 else self.synthesise(mel[None])[0]
+
+    def synthesise(self, mel: Tensor) -> Tensor:
+        """Waveforms [B, T] of [B, F, mels]."""
+        raise NotImplementedError
+
+    def stream(self) -> Stream:
+        """A new stream. Raises UsageError where a sample depends on the whole clip."""
+        raise UsageError(f"{self.owner} cannot stream: each sample depends on the whole clip. "
+                         "Give it the whole clip, or take hifigan-v1, hifigan-v2, hifigan-v3 or vocos")
+
+
+class Neural(Base):
+    """A vocoder whose samples of frame f depend on frames f - context to f + context alone."""
+
+    context: int
+
+    def stream(self) -> Stream:
+        return Stream(self)
+
+    def remove_weight_norm(self) -> None:
+        """Fold every weight norm into the plain weight it stands for; the sound stays the same."""
+        fold(self)
+
+
+class Stream:
+    """Frames in blocks to samples in blocks, each ``vocoder.context`` frames late.
+
+    A block is synthesised with the frames around it that it depends on, and the sound of those is
+    left out, so that the samples equal the offline ones but for the rounding of sums.
+    """
+
+    def __init__(self, vocoder: Neural) -> None:
+        self.vocoder = vocoder
+        self._kept: Tensor | None = None  # [n, mels] frames from number `_first` on
+        self._first = self._done = 0  # frames; the samples of those before `_done` are out
+
+    def push(self, block: Tensor) -> Tensor:
+        """The samples [T] that the frames ``block`` [n, mels] complete; T may be 0."""
+        self._kept = block if self._kept is None else torch.cat((self._kept, block))
+        ready = self._first + len(self._kept) - self.vocoder.context
+        if ready <= self._done:
+            return block.new_zeros(0)
+        sound = self._sound(ready)
+        self._done = ready
+        drop = max(0, ready - self.vocoder.context - self._first)
+        self._kept, self._first = self._kept[drop:], self._first + drop
+        return sound
+
+    def finish(self) -> Tensor:
+        """The samples [T] that only the clip's end completes; the stream is then at its end."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return torch.zeros(0)
+        self._kept = kept
+        sound = self._sound(None)
+        self._kept = None
+        return sound
+
+    @torch.no_grad()
+    def _sound(self, end: int | None) -> Tensor:
+        assert self._kept is not None
+        hop = self.vocoder.spec.hop_length
+        whole = self.vocoder(self._kept)
+        return whole[(self._done - self._first) * hop:None if end is None else (end - self._first) * hop]
+
+
+def fold(module: nn.Module) -> None:
+    """Replace parametrised weights by plain ones of the same value."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part):
+            for name in list(part.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(part, name)

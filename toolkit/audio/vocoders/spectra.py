@@ -1,0 +1,59 @@
+"""Short-time Fourier transforms there and back, under a FrameSpec's window and padding.
+
+B clips, F frames, N = n_fft.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from toolkit.audio.frontends import filters
+from toolkit.audio.spec import CENTRED, FrameSpec
+from toolkit.config import ConfigError
+
+TINY = 1e-11  # below any square of a window that matters
+
+
+class Spectra(nn.Module):
+    """`analyse` waveforms to complex spectra [B, F, N // 2 + 1], `synthesise` the other way.
+
+    Synthesis is the least-squares one: overlapping frames are windowed, added and divided by the
+    added squares of the window (Griffin and Lim, 1984, equation 6).
+    """
+
+    window: Tensor
+
+    def __init__(self, spec: FrameSpec) -> None:
+        super().__init__()
+        if spec.padding not in (*CENTRED, "same"):
+            raise ConfigError(f"padding: got {spec.padding!r}; synthesis needs one of {', '.join((*CENTRED, 'same'))}.")
+        if spec.n_fft < spec.hop_length:
+            raise ConfigError(f"hop_length: got {spec.hop_length}, allowed: at most n_fft = {spec.n_fft}.")
+        self.n_fft, self.hop, self.left = spec.n_fft, spec.hop_length, spec.left
+        self.centred = spec.padding in CENTRED
+        self.mode = "constant" if spec.padding == "constant" else "reflect"
+        window = filters.centred_window(spec.window, spec.win_length, spec.n_fft)
+        self.register_buffer("window", torch.as_tensor(window).float(), persistent=False)
+
+    def analyse(self, waveform: Tensor) -> Tensor:
+        """Spectra [B, F, N // 2 + 1] of waveforms [B, T]."""
+        right = self.n_fft - self.hop - self.left if not self.centred else self.left
+        mode = self.mode if waveform.shape[1] > max(self.left, right) else "constant"
+        padded = functional.pad(waveform[:, None], (self.left, right), mode=mode)[:, 0]
+        return torch.fft.rfft(padded.unfold(1, self.n_fft, self.hop) * self.window)
+
+    def synthesise(self, spectra: Tensor) -> Tensor:
+        """Waveforms [B, T] of spectra [B, F, N // 2 + 1]."""
+        frames = torch.fft.irfft(spectra, self.n_fft) * self.window  # [B, F, N]
+        count = frames.shape[1]
+        sound = self._overlapped(frames)
+        weight = self._overlapped((self.window ** 2).expand(1, count, -1))
+        length = (count - int(self.centred)) * self.hop
+        return (sound / weight.clamp(min=TINY))[:, self.left:self.left + length]
+
+    def _overlapped(self, frames: Tensor) -> Tensor:
+        """Frames [B, F, N] added, each ``hop`` samples after the one before: [B, (F - 1) hop + N]."""
+        length = (frames.shape[1] - 1) * self.hop + self.n_fft
+        return functional.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop))[:, 0, 0]

@@ -1,0 +1,63 @@
+"""Vocos (Siuzdak, 2023): ConvNeXt blocks at the frame rate, magnitudes and phases, one inverse transform.
+
+B clips, F frames, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.audio.vocoder_configs import VocosConfig
+from toolkit.audio.vocoders.base import Neural
+from toolkit.audio.vocoders.spectra import Spectra
+
+KERNEL, LOUDEST, DEVIATION, EPS = 7, 100.0, 0.02, 1e-6
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depth-wise convolution, norm, two linear layers, scaled, added (Liu et al., 2022) on [B, C, F]."""
+
+    def __init__(self, dim: int, hidden: int, scale: float) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv1d(dim, dim, KERNEL, padding=KERNEL // 2, groups=dim)
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.pwconv1, self.pwconv2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.gamma = nn.Parameter(torch.full((dim,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.dwconv(x).transpose(1, 2))
+        y = self.pwconv2(nn.functional.gelu(self.pwconv1(y))) * self.gamma
+        return x + y.transpose(1, 2)
+
+
+class Vocos(Neural):
+    """Log magnitudes and phases of each frame, and their inverse transform."""
+
+    def __init__(self, config: VocosConfig) -> None:
+        super().__init__(config, "vocos")
+        self.spectra = Spectra(self.spec)
+        self.embed = nn.Conv1d(self.spec.bins, config.dim, KERNEL, padding=KERNEL // 2)
+        self.norm = nn.LayerNorm(config.dim, eps=EPS)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(config.dim, config.hidden, 1 / config.layers) for _ in range(config.layers))
+        self.final_norm = nn.LayerNorm(config.dim, eps=EPS)
+        self.head = nn.Linear(config.dim, self.spec.n_fft + 2)
+        overlapping = -(-self.spec.n_fft // self.spec.hop_length) + 1
+        self.context = KERNEL // 2 * (config.layers + 1) + overlapping
+        for module in self.modules():
+            if isinstance(module, (nn.Conv1d, nn.Linear)):
+                nn.init.trunc_normal_(module.weight, std=DEVIATION)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def synthesise(self, mel: Tensor) -> Tensor:
+        return self.spectra.synthesise(self.spectrum(mel))
+
+    def spectrum(self, mel: Tensor) -> Tensor:
+        """Complex [B, F, n_fft // 2 + 1] of log mel frames [B, F, mels]."""
+        x = self.embed(mel.transpose(1, 2))
+        x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        magnitude, phase = self.head(self.final_norm(x.transpose(1, 2))).float().chunk(2, dim=2)
+        return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase)
