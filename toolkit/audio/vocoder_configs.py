@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.config import Part, part, setting
-from toolkit.core.configs import TaskConfig, again
+from toolkit.core.configs import FileConfig, TaskConfig, again
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,16 @@ class VocosConfig(VocoderConfig):
 
 
 @dataclass(frozen=True)
+class SoundFilesConfig(FileConfig):
+    """A folder of sound files, or a manifest (JSONL or CSV with a column ``path``)."""
+
+
+@dataclass(frozen=True)
 class VocoderTaskConfig(TaskConfig):
     """Adversarial training as HiFi-GAN's (Kong et al., 2020)."""
 
     model: Part = part("vocoder", "hifigan-v3", "from mel frames to sound")
-    loss: Part = again(TaskConfig, "loss", "mae")
+    loss: Part = part("loss", "l1", "between the log mel frames of the made and the real sound")
     segment: int = setting(8192, "samples of a training segment, a multiple of the hop", unit="samples", minimum=1)
     warm_up: int = setting(0, "segments that only the reconstruction loss is learned from, before the critics join",
                            unit="segments", minimum=0)

@@ -48,6 +48,7 @@ def declare_training(registry: Declarer) -> None:
     registry.add("loss", "focal", f"{losses}:Focal", config=f"{configs}:FocalConfig",
                  summary="Cross-entropy in which easy examples count less.")
     registry.add("loss", "mse", f"{losses}:MSE", summary="Mean squared error.")
+    registry.add("loss", "l1", f"{losses}:L1", summary="Mean absolute error.")
     registry.add("loss", "huber", f"{losses}:Huber", config=f"{configs}:HuberConfig",
                  summary="Squared error near zero, absolute error further out.")
     registry.add("loss", "ctc", f"{losses}:CTC", config=f"{configs}:CTCConfig",

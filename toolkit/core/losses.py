@@ -84,6 +84,19 @@ class MSE(nn.Module):
         return masked_mean((outputs - targets) ** 2, lengths)
 
 
+class L1(nn.Module):
+    """Mean absolute error, in the target's unit. Shapes and errors as in `MSE`.
+
+    >>> float(L1()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
+    1.0
+    """
+
+    def forward(self, outputs: Tensor, targets: Tensor, lengths: Tensor | None = None, target_lengths: Tensor | None = None,
+                class_weights: Tensor | None = None) -> Tensor:
+        check_same_shape(outputs, targets)
+        return masked_mean((outputs - targets).abs(), lengths)
+
+
 class Huber(nn.Module):
     """Half the squared error up to ``delta``, then a line: outliers pull less. Shapes as in `MSE`.
 

@@ -58,11 +58,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Judged:
-    """``score`` (higher is better) decides which checkpoint is the best; ``metrics`` go by plain names."""
+    """``score`` (higher is better) decides which checkpoint is the best; ``metrics`` go by plain names.
+
+    ``sounds`` are to be kept as files: by name, a waveform [T] in [-1, 1] and its rate (Hz).
+    """
 
     score: float
     metrics: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
+    sounds: Mapping[str, tuple[Tensor, int]] = field(default_factory=dict)
 
 
 class Tally(Protocol):
@@ -82,6 +86,7 @@ class Problem(Generic[Config]):
 
     unit = "examples"
     frontend: nn.Module | None = None
+    driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -149,6 +154,15 @@ class Problem(Generic[Config]):
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A training batch, changed at random."""
         return batch
+
+    def evaluated(self, encoded: Encoded) -> Encoded:
+        """What of a held-out split an evaluation looks at; all of it."""
+        return encoded
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Examples in a batch of an evaluation."""
+        return max(self.config.batch_size, 64)
 
     def fixed(self, batch: Batch) -> Batch:
         """An evaluation batch: where `augment` makes the task itself (hides tokens), that, the same each time."""

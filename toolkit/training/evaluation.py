@@ -33,12 +33,14 @@ class Evaluation:
     summary  what the command line prints
     metrics  what goes to metrics.jsonl
     details  what else goes to the file in ``evaluations/``
+    sounds   what goes to ``samples/``: by name, a waveform [T] in [-1, 1] and its rate (Hz)
     """
 
     score: float
     summary: Mapping[str, Any]
     metrics: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
+    sounds: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
 
 
 def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should_stop: Callable[[], bool] = bool) -> Evaluation:

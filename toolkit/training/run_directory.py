@@ -83,6 +83,17 @@ class RunDirectory:
         write_atomically(path, data.encode())
         return path
 
+    def write_sounds(self, name: str, sounds: Mapping[str, tuple[Any, int]]) -> None:
+        """Write ``samples/<name>/<sound>.wav`` for each waveform [T] and its rate (Hz)."""
+        if not sounds:
+            return
+        from toolkit.audio import io
+
+        folder = self.path / "samples" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for title, (waveform, rate) in sounds.items():
+            io.save(folder / f"{plain(title)}.wav", waveform, rate, overwrite=True)
+
 
 def plain(text: str) -> str:
     """``text`` with the characters that a folder name should not hold replaced by ``-``."""

@@ -19,11 +19,11 @@ from toolkit.agents.checks import NonFinite
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import plain_batches
 from toolkit.core.clock import Clock
-from toolkit.core.problem import Encoded, Judged, Problem, run_model
+from toolkit.core.problem import Batch, Encoded, Judged, Problem, run_model
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
-from toolkit.registry import registry
+from toolkit.registry import registry, resolve
 from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
 from toolkit.training.tasks import Report
@@ -54,6 +54,7 @@ class SupervisedTask:
         self.scores: list[float] = []  # of the evaluations during the run, in order
         self.after_training: Callable[[Stop], Mapping[str, float]] | None = None  # more to judge at the end: folds
         self._seconds = {"data": 0.0, "training": 0.0}
+        self._place = ""  # of the batch at hand, for messages
         self.model.train()
 
     @property
@@ -81,25 +82,31 @@ class SupervisedTask:
         fraction = self.clock.fraction
         return float(self.schedule(fraction, scores=self.scores) if self._asks_scores else self.schedule(fraction))
 
-    def _backward(self) -> tuple[float, int]:
-        """Gradients of one batch are added; its loss, and the units it counts."""
+    def _next(self) -> tuple[Batch, int]:
+        """The next training batch, changed at random, and the units it counts."""
         begin = perf_counter()
         loaded = self.loader.next()
         batch = loaded.batch.to(self.device)
         place = loaded.epoch * 1_000_003 + loaded.number
         batch = self.problem.augment(batch, torch.Generator().manual_seed(self.streams.seed("augmentation", place)))
+        self._place = f"epoch {loaded.epoch}, batch {loaded.number}"
+        self._seconds["data"] += perf_counter() - begin
+        return batch, loaded.units
+
+    def _backward(self) -> tuple[float, int]:
+        """Gradients of one batch are added; its loss, and the units it counts."""
+        batch, units = self._next()
         ready = perf_counter()
-        self._seconds["data"] += ready - begin
         with autocast(self.config.precision, self.device):
             outputs, lengths, batch = run_model(self.problem, self.model, batch)
             loss = self.problem.loss(outputs, lengths, batch)
         value = float(loss.detach())
         if value != value or value in (float("inf"), float("-inf")):
-            raise NonFinite(f"the loss is {value} at step {self.clock.step} (epoch {loaded.epoch}, batch {loaded.number}); "
+            raise NonFinite(f"the loss is {value} at step {self.clock.step} ({self._place}); "
                             "nothing was learned from this batch. Try a smaller --learning-rate")
         (loss / self.config.accumulate).backward()
         self._seconds["training"] += perf_counter() - ready
-        return value, loaded.units
+        return value, units
 
     def _step(self) -> float:
         """Clip, step, forget the gradients; returns the norm before clipping."""
@@ -132,7 +139,8 @@ class SupervisedTask:
         return Evaluation(
             score=judged[VALIDATION].score, summary=summary,
             metrics={f"eval/{name}": value for name, value in summary.items() if isinstance(value, (int, float))},
-            details={"split": main, "splits": {name: dict(item.details) for name, item in judged.items()}})
+            details={"split": main, "splits": {name: dict(item.details) for name, item in judged.items()}},
+            sounds=judged[main].sounds)
 
     def _consider_stopping(self, score: float) -> None:
         self.scores.append(score)
@@ -227,8 +235,9 @@ def judge(problem: Problem[Any], model: nn.Module, encoded: Encoded, device: tor
     """What the model does on a split. Raises EvaluationStopped when told to stop."""
     tally = problem.tally()
     config = problem.config
+    encoded = problem.evaluated(encoded)
     with evaluating(model), autocast(config.precision, device):
-        for indices in plain_batches(problem.sizes(encoded), max(config.batch_size, 64), config.batch_length):
+        for indices in plain_batches(problem.sizes(encoded), problem.evaluation_batch_size, config.batch_length):
             if should_stop():
                 raise EvaluationStopped
             batch = problem.fixed(problem.collate(encoded, indices)).to(device)
@@ -272,7 +281,8 @@ def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clo
     torch.manual_seed(streams.seed("model"))
     model = problem.build()
     encoded = {split: problem.encode(examples) for split, examples in splits.items() if len(examples)}
-    return SupervisedTask(problem, model, encoded, clock, streams, device)
+    made: SupervisedTask = resolve(problem.driver)(problem, model, encoded, clock, streams, device)
+    return made
 
 
 class Learner:

@@ -18,6 +18,7 @@ SUBCOMMANDS: dict[str, str] = {
     "compare": "How two front ends differ on a file, in numbers and a picture.",
     "export": "A front end as an ONNX or TorchScript file.",
     "manifest": "List the sound files of a folder tree, with labels and texts, in a manifest.",
+    "vocode": "To mel frames and back to sound, by a run of the task vocoder or by name.",
 }
 
 

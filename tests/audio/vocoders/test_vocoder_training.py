@@ -1,0 +1,132 @@
+"""The task vocoder: critics, their losses, exact resume in real processes, and the command vocode."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.audio.signals import noise, speech_like
+from toolkit import make
+from toolkit.audio import io
+from toolkit.audio.vocoders import critics, metrics
+from toolkit.audio.vocoders.critics import Critics, Opinion
+
+TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
+        "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sounds")
+    for number in range(5):
+        io.save(path / f"{number}.wav", speech_like(0.3, 22050, number), 22050)
+    return path
+
+
+# -- critics
+
+
+def test_critics_have_the_published_sizes() -> None:
+    every = Critics()
+
+    def plain(module: torch.nn.Module) -> int:
+        return sum(value.numel() for name, value in module.named_parameters() if not name.endswith("original0"))
+
+    assert plain(every.periods) == 5 * (32 * 5 + 128 * 32 * 5 + 512 * 128 * 5 + 1024 * 512 * 5 + 1024 * 1024 * 5 + 1024 * 3
+                                        + 32 + 128 + 512 + 1024 + 1024 + 1)
+    assert len(every.scales) == 3
+
+
+def test_losses_by_hand() -> None:
+    real = [Opinion(torch.tensor([[1.0, 0.0]]), [torch.tensor([1.0, 3.0])])]
+    made = [Opinion(torch.tensor([[0.5, 0.5]]), [torch.tensor([0.0, 0.0])])]
+    assert float(critics.critics_loss(real, made)) == pytest.approx(0.5 + 0.25)
+    assert float(critics.deception_loss(made)) == pytest.approx(0.25)
+    assert float(critics.feature_distance(real, made)) == pytest.approx(2.0)
+
+
+def test_critics_take_any_length() -> None:
+    for length in (2048, 2049, 3001):
+        assert len(Critics(share=0.01)(torch.randn(2, length))) == 8
+
+
+# -- metrics
+
+
+def test_metrics_by_hand() -> None:
+    sound = noise(8192)
+    frontend = make("frontend", "hifigan-mel")
+    assert metrics.log_mel_l1(sound, sound * math.e, frontend) == pytest.approx(1, abs=1e-3)
+    assert metrics.stft_distance(sound, sound) == 0
+    assert metrics.stft_distance(2 * sound, sound) == pytest.approx(1 + math.log(2), abs=1e-3)
+    assert metrics.si_sdr(3 * sound, sound) == math.inf or metrics.si_sdr(3 * sound, sound) > 100
+    wave = torch.sin(torch.arange(1000) * 2 * math.pi / 100)
+    other = torch.cos(torch.arange(1000) * 2 * math.pi / 100)
+    assert metrics.si_sdr(wave + 0.1 * other, wave) == pytest.approx(20, abs=1e-3)
+
+
+def test_warping_takes_the_cheapest_path() -> None:
+    total, steps = metrics.warped(np.array([[0.0, 5.0, 9.0], [2.0, 1.0, 4.0], [9.0, 1.0, 0.0]]))
+    assert (total, steps) == (1.0, 3)
+    frames = torch.randn(7, 80)
+    assert metrics.cepstral_distortion(frames.repeat_interleave(3, 0), frames) == 0
+    louder = metrics.cepstral_distortion(frames + 2, frames)  # only the first coefficient knows of loudness
+    assert louder == pytest.approx(0, abs=1e-4)
+
+
+# -- the task
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    facts = json.loads((run / "run.json").read_text())
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {"sha256": facts["parameters_sha256"],
+            "metrics": [{name: value for name, value in row.items() if not name.startswith("time")} for row in rows]}
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Path, tmp_path: Path) -> None:
+    words = ("run", "vocoder", "--data", str(folder), *TINY, "--steps", "24", "--record-every", "2", "--checkpoint-every", "4",
+             "--evaluate-every", "12")
+    whole = toolkit.json(*words, "--out", str(tmp_path / "whole"))
+    assert set(whole["evaluation"]) >= {"log_mel_l1", "stft_distance", "cepstral_distortion"}
+    process = toolkit.start(*words, "--out", str(tmp_path / "parts"))
+    while not (tmp_path / "parts" / "checkpoints" / "8").is_dir():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "the budget was spent before the kill"
+    again = toolkit.json("resume", str(tmp_path / "parts"))
+    assert again["resumed_from"] >= 8
+    assert again["parameters_sha256"] == whole["parameters_sha256"]
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    rows = outcome(tmp_path / "whole")["metrics"]
+    assert any("train/critics_loss" in row for row in rows) and "train/critics_loss" not in rows[0]
+    sounds = sorted(path.name for path in (tmp_path / "whole" / "samples" / "24").iterdir())
+    assert sounds == ["clip-0-made.wav", "clip-0-real.wav"]
+    done = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "out.wav"), "--plot")
+    assert done["duration"] == pytest.approx(0.3, abs=0.02) and (tmp_path / "out.png").stat().st_size > 1000
+    assert io.info(tmp_path / "out.wav").sample_rate == 22050
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--segment", "1000"), "multiples of the hop, 256"), (("--model", "griffin-lim"), "nothing to learn")])
+def test_what_cannot_be_trained(words: tuple[str, ...], said: str, toolkit: Any, folder: Path) -> None:
+    done = toolkit("run", "vocoder", "--data", str(folder), *words)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_vocode_by_name(toolkit: Any, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    assert toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(out)).returncode == 0
+    again = toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(out))
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+    untrained = toolkit("audio", "vocode", "hifigan-v3", str(folder / "1.wav"), str(tmp_path / "b.wav"))
+    assert untrained.returncode == 2 and "has not learned anything" in untrained.stderr

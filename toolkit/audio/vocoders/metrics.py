@@ -1,0 +1,103 @@
+"""How far sound is from what it should be.
+
+log_mel_l1       mean absolute difference of log mel frames
+stft_distance    spectral convergence and log magnitude at three resolutions
+cepstral_distortion  mel cepstral distortion in dB, aligned
+si_sdr           scale-invariant signal-to-distortion ratio in dB
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # n_fft, hop, window
+TINY, CEPSTRA = 1e-7, 13
+Array = np.ndarray[Any, Any]
+
+
+def log_mel_l1(first: Tensor, second: Tensor, frontend: Any) -> float:
+    """Mean absolute difference of the frames that ``frontend`` makes of two waveforms [T]; the longer one is cut.
+
+    >>> import toolkit; sound = torch.randn(4096)
+    >>> round(log_mel_l1(sound, 2 * sound, toolkit.make("frontend", "hifigan-mel")), 3)  # log 2
+    0.693
+    """
+    length = min(len(first), len(second))
+    return float((frontend(first[:length])[0] - frontend(second[:length])[0]).abs().mean())
+
+
+def stft_distance(predictions: Tensor, targets: Tensor) -> float:
+    """Spectral convergence plus the mean log magnitude difference, mean over three resolutions, of [T] and [T].
+
+    Source: Yamamoto et al. (2020), equations 4-6.
+
+    >>> sound = torch.randn(4096); stft_distance(sound, sound)
+    0.0
+    """
+    found = []
+    for n_fft, hop, width in RESOLUTIONS:
+        window = torch.hann_window(width, device=targets.device)
+        one, two = (torch.stft(sound, n_fft, hop, width, window, pad_mode="constant", return_complex=True).abs().clamp(min=TINY)
+                    for sound in (predictions, targets))
+        found.append(float((two - one).norm() / two.norm() + (one.log() - two.log()).abs().mean()))
+    return sum(found) / len(found)
+
+
+def cepstral_distortion(predictions: Tensor, targets: Tensor) -> float:
+    """Mel cepstral distortion in dB of natural-log mel frames [F, mels] and [F', mels], aligned in time.
+
+    ``10 / ln 10 sqrt(2 sum_d (c_d - c'_d)²)`` over cepstra 1 to 13 of the orthonormal DCT-II, mean over the
+    path of dynamic time warping. Source: Kubichek (1993).
+
+    >>> frames = torch.randn(9, 80); cepstral_distortion(frames, frames.repeat_interleave(2, 0))
+    0.0
+    """
+    one, two = (cepstra(frames) for frames in (predictions, targets))
+    distances = 10 / math.log(10) * math.sqrt(2) * np.sqrt(((one[:, None] - two[None]) ** 2).sum(2))
+    total, steps = warped(distances)
+    return total / steps
+
+
+def cepstra(frames: Tensor) -> Array:
+    """Cepstra 1 to 13 [F, 13] of log mel frames [F, mels]."""
+    from scipy.fft import dct
+
+    found: Array = dct(frames.double().cpu().numpy(), norm="ortho", axis=1)[:, 1:CEPSTRA + 1]
+    return found
+
+
+def warped(distances: Array) -> tuple[float, int]:
+    """The least sum of ``distances`` [F, F'] along a path from corner to corner, and the path's steps."""
+    rows, columns = distances.shape
+    totals = np.full((rows + 1, columns + 1), np.inf)
+    steps = np.zeros((rows + 1, columns + 1), np.int64)
+    totals[0, 0] = 0.0
+    for diagonal in range(rows + columns - 1):  # the cells of a diagonal do not depend on each other
+        row = np.arange(max(0, diagonal - columns + 1), min(rows, diagonal + 1)) + 1
+        column = diagonal + 2 - row
+        options = np.stack((totals[row - 1, column - 1], totals[row - 1, column], totals[row, column - 1]))
+        counts = np.stack((steps[row - 1, column - 1], steps[row - 1, column], steps[row, column - 1]))
+        best = options.argmin(0)
+        place = np.arange(len(row))
+        totals[row, column] = options[best, place] + distances[row - 1, column - 1]
+        steps[row, column] = counts[best, place] + 1
+    return float(totals[-1, -1]), int(steps[-1, -1])
+
+
+def si_sdr(predictions: Tensor, targets: Tensor) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB of [T] and [T]; infinite where they are proportional.
+
+    Source: Le Roux et al. (2019), equation 5.
+
+    >>> round(si_sdr(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])), 6)
+    0.0
+    """
+    one, two = predictions.double(), targets.double()
+    wanted = (one @ two) / (two @ two).clamp(min=1e-20) * two
+    rest = float(((one - wanted) ** 2).sum())
+    return 10 * math.log10(float((wanted ** 2).sum()) / rest) if rest else math.inf

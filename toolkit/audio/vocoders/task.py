@@ -1,0 +1,200 @@
+"""The task ``vocoder``: segments of sound, their mel frames, a vocoder that makes the sound again, critics.
+
+Clips     the waveforms of a split, at the vocoder's rate
+Model     a vocoder as the trainer calls a model
+Vocoding  the problem
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.audio import io, manifests
+from toolkit.audio.vocoder_configs import VocoderTaskConfig
+from toolkit.audio.vocoders import critics, metrics
+from toolkit.config import ConfigError
+from toolkit.core.adversarial import AdversarialProblem
+from toolkit.core.base import Example
+from toolkit.core.problem import Array, Batch, Judged
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
+FULL_SCALE = 32768
+
+
+class Model(nn.Module):
+    """``model(mel [B, F, mels], lengths [B])``: waveforms [B, T] and their lengths."""
+
+    def __init__(self, vocoder: Any) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, None]:
+        return self.vocoder(mel), None
+
+
+class Vocoding(AdversarialProblem[VocoderTaskConfig]):
+    """From mel frames to sound, against critics, as HiFi-GAN is trained."""
+
+    unit = "segments"
+
+    def __init__(self, config: VocoderTaskConfig) -> None:
+        super().__init__(config)
+        made = registry.make("vocoder", config.model.name, **config.model.options)
+        if not any(True for _ in made.parameters()):
+            raise ConfigError(f"model: {config.model.name} has nothing to learn. Use it as it is: "
+                              f"toolkit audio vocode {config.model.name} IN.wav OUT.wav")
+        self.spec, self.frontend = made.spec, made.frontend
+        hop = self.spec.hop_length
+        if config.segment % hop or config.segment < self.spec.n_fft:
+            raise ConfigError(f"segment: got {config.segment}, allowed: multiples of the hop, {hop}, from {self.spec.n_fft} on.")
+        options = {**config.model.options}.get("frontend", made.config.frontend)
+        # The loss hears up to half the rate, whatever the vocoder is told.
+        self.loss_mel = registry.make("frontend", options.name, **{**options.options, "f_max": config.loss_f_max})
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        return 1  # clips of different lengths do not share their padding
+
+    # -- data
+
+    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        for name, examples in splits.items():
+            if len(examples) and not {"audio", "path"} & set(examples[0]):
+                raise UsageError(f"the data's split {name!r} holds {', '.join(examples[0])} and no sound: an example needs "
+                                 "'audio' or 'path'. Allowed: a folder of sound files, a manifest, or a data set of sound")
+
+    def build(self) -> nn.Module:
+        return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
+
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> list[Tensor]:
+        """Waveforms [T], padded with silence to a segment where they are shorter."""
+        clips = [waveform_of(example, self.spec.sample_rate) for example in examples]
+        return [nn.functional.pad(clip, (0, max(0, self.config.segment - len(clip)))) for clip in clips]
+
+    def collate(self, encoded: list[Tensor], indices: Array) -> Batch:
+        clips = [encoded[int(index)] for index in indices]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, indices=indices)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A segment of each clip, anywhere in it."""
+        assert batch.lengths is not None
+        size, cut = self.config.segment, []
+        for clip, length in zip(batch.inputs, batch.lengths.tolist(), strict=True):
+            first = int(torch.randint(length - size + 1, (), generator=generator))
+            cut.append(clip[first:first + size])
+        return replace(batch, inputs=torch.stack(cut), lengths=None)
+
+    def fixed(self, batch: Batch) -> Batch:
+        """The clip's beginning, in whole hops."""
+        hop = self.spec.hop_length
+        longest = max(self.config.segment, int(self.config.evaluation_seconds * self.spec.sample_rate))
+        return replace(batch, inputs=batch.inputs[:, :min(batch.inputs.shape[1], longest) // hop * hop], lengths=None)
+
+    def evaluated(self, encoded: list[Tensor]) -> list[Tensor]:
+        """The first so many clips."""
+        return encoded[:self.config.evaluation_clips]
+
+    def features(self, batch: Batch) -> Batch:
+        assert self.frontend is not None
+        with torch.no_grad():
+            mel, _ = self.frontend(batch.inputs)
+        return replace(batch, inputs=mel, targets=batch.inputs)
+
+    # -- learning
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        assert batch.targets is not None
+        with torch.no_grad():
+            wanted = self.loss_mel(batch.targets)[0]
+        distance: Tensor = self.loss_function(self.loss_mel(outputs.float())[0], wanted)
+        return self.config.mel_weight * distance
+
+    def build_critics(self) -> nn.Module:
+        return critics.Critics(self.config.periods, self.config.scales, self.config.critic_width)
+
+    def warming_up(self, step: int) -> bool:
+        return step < self.config.warm_up
+
+    def critics_loss(self, judges: nn.Module, outputs: Tensor, batch: Batch) -> Tensor:
+        return critics.critics_loss(judges(batch.targets), judges(outputs))
+
+    def adversarial_loss(self, judges: nn.Module, outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        made = judges(outputs)
+        with torch.no_grad():
+            real = judges(batch.targets)
+        return {"deception": critics.deception_loss(made),
+                "feature": self.config.feature_weight * critics.feature_distance(real, made)}
+
+    # -- judging
+
+    def tally(self) -> Listening:
+        return Listening(self)
+
+
+class Listening:
+    """Distances of the made from the real sound, mean over clips."""
+
+    def __init__(self, problem: Vocoding) -> None:
+        self.problem = problem
+        self.rows: list[dict[str, float]] = []
+        self.sounds: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        assert batch.targets is not None
+        made, real = outputs[0].float(), batch.targets[0]
+        if len(self.rows) < self.problem.config.samples:
+            name, rate = f"clip-{len(self.rows)}", self.problem.spec.sample_rate
+            self.sounds.update({f"{name}-real": (real.cpu(), rate), f"{name}-made": (made.clamp(-1, 1).cpu(), rate)})
+        self.rows.append(distances(made, real, self.problem.frontend))
+
+    def result(self) -> Judged:
+        means = {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
+        return Judged(-means["log_mel_l1"], means, {"clips": self.rows}, self.sounds)
+
+
+def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
+    """All distances of two waveforms [T] by name."""
+    length = min(len(made), len(real))
+    made, real = made[:length], real[:length]
+    mels = [frontend(sound)[0] for sound in (made, real)]
+    return {"log_mel_l1": float((mels[0] - mels[1]).abs().mean()), "stft_distance": metrics.stft_distance(made, real),
+            "cepstral_distortion": metrics.cepstral_distortion(*mels)}
+
+
+def waveform_of(example: Example, rate: int) -> Tensor:
+    """The sound of an example, [T] float at ``rate`` (Hz).
+
+    ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file.
+    """
+    sound = example.get("audio", example.get("path"))
+    if isinstance(sound, (str, Path)):
+        sound = manifests.Clip(str(sound), float(example.get("start") or 0.0), example.get("duration"))
+    if isinstance(sound, manifests.Clip):
+        return torch.as_tensor(sound.load(rate)[0])[0]
+    samples = np.asarray(sound)
+    if samples.dtype == np.int16:
+        samples = samples.astype(np.float32) / FULL_SCALE
+    own = int(example.get("sample_rate", rate))
+    if own != rate:
+        samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]
+    return torch.from_numpy(np.ascontiguousarray(samples, np.float32))
+
+
+def synthesised(vocoder: Any, waveform: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Analysis and synthesis of [T]: the sound [T], its frames [F, mels], and seconds of work for one of sound."""
+    with torch.no_grad():
+        mel, _ = vocoder.frontend(waveform)
+        begin = perf_counter()
+        sound = vocoder(mel)
+        seconds = perf_counter() - begin
+    return sound, mel, seconds * vocoder.spec.sample_rate / len(sound)
