@@ -21,6 +21,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
     "model transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
     "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
+    "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
+                     "evaluation_seconds": 0.1},
+    "vocoder hifigan-v1": {"channels": 16},
     "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
@@ -54,6 +57,18 @@ def folder() -> Path:
     return kept
 
 
+@functools.cache
+def sounds() -> Path:
+    """A folder of sound files."""
+    from toolkit.audio import io
+
+    kept = folder() / "sounds"
+    kept.mkdir()
+    for number in range(3):
+        io.save(kept / f"{number}.wav", [0.1 * (-1) ** (step // (9 + number)) for step in range(6000)], 22050)
+    return kept
+
+
 def suite_of(entry: Entry) -> Suite:
     """The entry's suite with what it needs to be tried quickly."""
     suite = suite_for(entry, OPTIONS.get(f"{entry.kind} {entry.name}"))
@@ -61,6 +76,8 @@ def suite_of(entry: Entry) -> Suite:
         if entry.name not in DATA and not entry.accepts:
             pytest.skip("its data is made by the tests of its own room")
         suite.data = DATA.get(entry.name, "")  # type: ignore[attr-defined]
+    if entry.name == "vocoder":
+        suite.data, suite.steps = str(sounds()), 24  # type: ignore[attr-defined]
     if entry.kind == "dataset" and entry.accepts:
         path = folder() / f"rows{entry.accepts[0]}"
         if path.exists():

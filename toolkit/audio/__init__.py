@@ -189,7 +189,5 @@ def declare_vocoders(registry: Declarer) -> None:
                      aliases=("hifigan",) if size == "v1" else (), summary=f"HiFi-GAN's generator {size.upper()}.")
     registry.add("vocoder", "vocos", f"{vocoders}.vocos:Vocos", config=f"{configs}:VocosConfig",
                  summary="ConvNeXt blocks and an inverse Fourier transform.")
-    registry.add("task", "vocoder", f"{vocoders}.task:Vocoding", config=f"{configs}:VocoderTaskConfig", accepts=("sound-files",),
+    registry.add("task", "vocoder", f"{vocoders}.task:Vocoding", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),
                  summary="From mel frames to sound, against critics, as HiFi-GAN is trained.")
-    registry.add("dataset", "sound-files", f"{vocoders}.sound_files:SoundFiles", config=f"{configs}:SoundFilesConfig",
-                 accepts=("/", ".jsonl", ".csv"), summary="The clips of a folder or of a manifest, without labels.")

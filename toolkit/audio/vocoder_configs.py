@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.config import Part, part, setting
-from toolkit.core.configs import FileConfig, TaskConfig, again
+from toolkit.core.configs import TaskConfig, again
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,6 @@ class VocosConfig(VocoderConfig):
 
 
 # -- training
-
-
-@dataclass(frozen=True)
-class SoundFilesConfig(FileConfig):
-    """A folder of sound files, or a manifest (JSONL or CSV with a column ``path``)."""
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,19 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
         return {"deception": critics.deception_loss(made),
                 "feature": self.config.feature_weight * critics.feature_distance(real, made)}
 
-    # -- judging
+    # -- judging and answering
+
+    def as_example(self, value: Any) -> Example:
+        return {"path": value} if isinstance(value, str) else super().as_example(value)
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """How near each clip's analysis and synthesis come to it: seconds, and distances by name."""
+        assert batch.lengths is not None
+        answers = []
+        for clip, length in zip(batch.inputs, batch.lengths.tolist(), strict=True):
+            made = synthesised(model.vocoder, clip[:length])[0]
+            answers.append({"seconds": round(length / self.spec.sample_rate, 6), **distances(made, clip[:length], self.frontend)})
+        return answers
 
     def tally(self) -> Listening:
         return Listening(self)
