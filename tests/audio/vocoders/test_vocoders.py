@@ -49,6 +49,20 @@ def test_generators_have_the_published_sizes(name: str, count: int) -> None:
     assert sum(value.numel() for value in vocoder.parameters()) == count
 
 
+@pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
+def test_folding_without_gradients_keeps_every_parameter(quiet: Any) -> None:
+    vocoder = toolkit.make("vocoder", "hifigan-v3").eval()
+    mel = torch.randn(12, 80)
+    with quiet():
+        before = vocoder(mel)
+        vocoder.remove_weight_norm()
+        torch.testing.assert_close(vocoder(mel), before)
+    assert sum(value.numel() for value in vocoder.parameters()) == 1_462_273
+    assert sum(value.numel() for value in vocoder.state_dict().values()) == 1_462_273
+    vocoder(mel).sum().backward()
+    assert all(value.grad is not None for value in vocoder.parameters())
+
+
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_shapes_and_lengths(name: str) -> None:

@@ -123,8 +123,12 @@ class Stream:
 
 
 def fold(module: nn.Module) -> None:
-    """Replace parametrised weights by plain ones of the same value."""
-    for part in module.modules():
-        if parametrize.is_parametrized(part):
-            for name in list(part.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(part, name)
+    """Replace parametrised weights by plain parameters of the same value, also where no gradients are kept.
+
+    Without gradients torch would leave a bare tensor, which neither ``state_dict`` nor ``to`` knows.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        for part in module.modules():
+            if parametrize.is_parametrized(part):
+                for name in list(part.parametrizations):  # type: ignore[arg-type]
+                    parametrize.remove_parametrizations(part, name)
