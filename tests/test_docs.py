@@ -51,6 +51,12 @@ def test_the_commands_of_hearing_md_run(toolkit: Any) -> None:
     assert (toolkit.folder / "obeys.mp4").stat().st_size > 1000
 
 
+def test_the_commands_of_plugins_md_run(toolkit: Any) -> None:
+    for command in commands((ROOT / "docs" / "plugins.md").read_text()):
+        done = toolkit(*command.split()[1:])
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
 def test_the_commands_of_the_readme_run(toolkit: Any) -> None:
     """After its first command, made shorter here, has left a run."""
     assert toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1500", "--final-episodes", "5").returncode == 0

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",
     "plugins": "Show third-party distributions and what is wrong with them.",
+    "new-plugin": "Write a small installable plugin that runs and passes its tests.",
     "check": "Prove what a component promises, promise by promise.",
     "doctor": "Try everything that is installed, and name what does not work.",
 }
@@ -21,4 +22,5 @@ COMMANDS = {
 def declare(registry: Declarer) -> None:
     """The room's components."""
     for name, summary in COMMANDS.items():
-        registry.add("command", name, f"toolkit.commands.{name}:{name}_command", summary=summary)
+        module = name.replace("-", "_")
+        registry.add("command", name, f"toolkit.commands.{module}:{module}_command", summary=summary)

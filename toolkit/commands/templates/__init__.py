@@ -1,0 +1,1 @@
+"""What `toolkit new-plugin` writes, one module a kind: working components, copied under another name."""
