@@ -124,6 +124,9 @@ def declare_recognition(registry: Declarer) -> None:
     registry.add("task", "audio-classification", "toolkit.audio.tasks.classification:AudioClassification",
                  config=f"{configs}:AudioClassificationConfig", presets=f"{presets}/classification.toml", accepts=("recordings",),
                  aliases=("keyword-spotting",), summary="A class for each clip: words, keywords, sounds, speakers.")
+    registry.add("task", "speech-recognition", "toolkit.audio.tasks.recognition:SpeechRecognition",
+                 config=f"{configs}:SpeechRecognitionConfig", presets=f"{presets}/recognition.toml", accepts=("recordings",),
+                 summary="What is said, in letters (CTC).")
 
 
 def declare_frontends(registry: Declarer) -> None:

@@ -63,7 +63,7 @@ class EncoderConfig:
     heads: int = setting(4, "attentions side by side; divides width", minimum=1)
     hidden: int = setting(576, "units of the feed-forward parts", unit="units", minimum=1)
     layers: int = setting(4, "encoder layers", minimum=1)
-    subsampling: int = setting(4, "frames that become one position", unit="frames", minimum=1, maximum=8)
+    subsampling: int = setting(2, "frames that become one position", unit="frames", minimum=1, maximum=8)
     dropout: float = setting(0.1, "share dropped", minimum=0, below=1)
 
 
@@ -101,13 +101,11 @@ class AudioClassificationConfig(AudioTaskConfig):
 
 @dataclass(frozen=True)
 class SpeechRecognitionConfig(AudioTaskConfig):
-    model: Part = part("model", "crnn", "from features to letters")
+    model: Part = part("model", "crnn", "from features to letters", {"time_strides": (2, 1, 1), "hidden_size": 96, "layers": 2})
     tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
     loss: Part = again(TaskConfig, "loss", "ctc")
     beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
-    language_model: str | None = setting(None, "an ARPA file of word n-grams that decoding with a beam also goes by")
-    language_weight: float = setting(0.5, "weight of the language model's log-probability", minimum=0)
-    word_bonus: float = setting(0.5, "added for each word, against the language model's love of short texts")
     epochs: float = again(TaskConfig, "epochs", 20.0)
     batch_size: int = again(TaskConfig, "batch_size", 16)
+    learning_rate: float = again(TaskConfig, "learning_rate", 2e-3)
