@@ -24,6 +24,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
                      "evaluation_seconds": 0.1},
     "vocoder hifigan-v1": {"channels": 16},
+    **{f"dataset {name}": {"count": 20, "held_out": 4} for name in
+       ("spoken-digits", "spoken-commands", "spoken-digit-strings", "spoken-sentences", "synthetic-sounds")},
+    **{f"task {name}": {"model": {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}}
+       for name in ("audio-classification", "speech-recognition")},
     "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
@@ -69,6 +73,21 @@ def sounds() -> Path:
     return kept
 
 
+@functools.cache
+def recordings() -> Path:
+    """A folder with one folder of sounds for each of two labels, and what is said in each."""
+    from toolkit.audio import io
+
+    kept = folder() / "recordings"
+    for label in ("high", "low"):
+        (kept / label).mkdir(parents=True)
+        for number in range(6):
+            period = 9 + number if label == "high" else 40 + number
+            io.save(kept / label / f"{number}.wav", [0.1 * (-1) ** (step // period) for step in range(8000)], 16000)
+            (kept / label / f"{number}.txt").write_text(label)
+    return kept
+
+
 def suite_of(entry: Entry) -> Suite:
     """The entry's suite with what it needs to be tried quickly."""
     suite = suite_for(entry, OPTIONS.get(f"{entry.kind} {entry.name}"))
@@ -78,7 +97,11 @@ def suite_of(entry: Entry) -> Suite:
         suite.data = DATA.get(entry.name, "")  # type: ignore[attr-defined]
     if entry.name == "vocoder":
         suite.data, suite.steps = str(sounds()), 24  # type: ignore[attr-defined]
-    if entry.kind == "dataset" and entry.accepts:
+    if entry.name in ("audio-classification", "speech-recognition"):
+        suite.data, suite.steps = str(recordings()), 40  # type: ignore[attr-defined]
+    if entry.name == "recordings":
+        suite.options = {"path": str(recordings())}
+    elif entry.kind == "dataset" and entry.accepts:
         path = folder() / f"rows{entry.accepts[0]}"
         if path.exists():
             suite.options = {"path": str(path)}

@@ -78,7 +78,10 @@ def rows_of(source: str) -> list[Any]:
     path = Path(source)
     if not path.exists():
         raise UsageError(f"--input {source}: there is no such file")
-    readers = {ending: entry.name for entry in registry.entries("dataset", plugins=False) for ending in entry.accepts}
+    readers: dict[str, str] = {}
+    for entry in registry.entries("dataset", plugins=False):
+        for ending in entry.accepts:
+            readers.setdefault(ending, entry.name)  # plain rows; what a row holds is for the task to say
     if path.suffix.lower() in (".txt", ".md"):
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if path.suffix.lower() not in readers:

@@ -183,7 +183,8 @@ def wilson(right: float, total: float, confidence: float = 0.95) -> tuple[float,
     rate, scale = right / total, 1 + z * z / total
     middle = (rate + z * z / (2 * total)) / scale
     half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the share itself outside, as at 0 of 5.
+    return max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half))
 
 
 def bootstrap(metric: Callable[[Array, Array], float], predictions: Array, targets: Array, confidence: float = 0.95,

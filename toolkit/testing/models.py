@@ -1,7 +1,7 @@
 """What sequence models and layers promise (`toolkit.core.base`). B sequences, T positions, C outputs.
 
-What a model reads follows from what it ``accepts``: ``text``, ``position`` and ``next`` are ids [B, T]; with none of
-them, a model whose suite names a front end reads features [B, F, bins], any other one rows of numbers [B, columns].
+What a model reads follows from what it ``accepts``: ``text``, ``position`` and ``next`` are ids [B, T]; ``clip`` and
+``frames``, or a suite that names a front end, features [B, F, bins]; anything else rows of numbers [B, columns].
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from toolkit.registry import registry
 from toolkit.testing.suite import NotPromised, Suite, require
 
 LEVELS = ("text", "position", "next")
+HEARD = {"clip", "frames"}
 IDS, CLASSES, COLUMNS = 20, 3, 6
 LENGTHS = (12, 5, 1, 8)
 TOLERANCE = 1e-4
@@ -33,7 +34,8 @@ class ModelSuite(Suite):
     def cases(self) -> list[str]:
         """What it is tried on: levels of text, ``features``, or ``columns``."""
         levels = [level for level in LEVELS if level in self.entry.accepts]
-        return levels or (["features"] if self.frontend else ["columns"])
+        hears = self.frontend or HEARD & set(self.entry.accepts)
+        return levels or (["features"] if hears else ["columns"])
 
     def model(self, case: str, seed: int = 0) -> nn.Module:
         """The model, freshly made and evaluating."""
@@ -45,7 +47,7 @@ class ModelSuite(Suite):
         if case == "columns":
             return {"inputs": COLUMNS, "outputs": CLASSES}
         if case == "features":
-            spec = registry.make("frontend", self.frontend).spec
+            spec = registry.make("frontend", self.frontend or "log-mel").spec
             return {"inputs": spec.bins, "outputs": CLASSES, "spec": spec}
         return {"inputs": IDS, "outputs": IDS if case == "next" else CLASSES, "spec": TextSpec(0, case)}  # type: ignore[arg-type]
 
