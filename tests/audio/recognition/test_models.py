@@ -17,7 +17,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "transformer": {"width": 16, "heads": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "subsampling": 2},
     "conformer": {"width": 16, "heads": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "subsampling": 2},
     "tdnn": {"channels": 24, "dilations": (1, 2), "dropout": 0.0}}
-MODELS = [entry.name for entry in registry.entries("model", plugins=False) if str(entry.target).startswith("toolkit.audio.models.")]
+MODELS = [entry.name for entry in registry.entries("model", plugins=False)
+          if str(entry.target).startswith("toolkit.audio.models.")]
 BINS, CLASSES = 12, 5
 on_every_model = pytest.mark.parametrize("name", MODELS)
 on_both_levels = pytest.mark.parametrize("level", ["clip", "frames"])
