@@ -40,7 +40,7 @@ class DatasetSuite(Suite):
         require(TRAIN in splits, f"it has no split 'train'; it has {', '.join(splits) or 'none'}")
         require(len(splits[TRAIN]), "its split 'train' is empty")
         for name, examples in splits.items():
-            for example in examples[:3]:
+            for example in (examples[place] for place in range(min(3, len(examples)))):
                 require(isinstance(example, Mapping) and all(isinstance(key, str) for key in example),
                         f"an example of {name!r} is a {type(example).__name__}, promised: a mapping with names")
 
@@ -59,8 +59,9 @@ class DatasetSuite(Suite):
         dataset = self.dataset()
         if dataset.target is None:
             raise NotPromised("it names no target")
-        for place, example in enumerate(dataset.splits()[TRAIN][:50]):
-            require(dataset.target in example, f"example {place} has no {dataset.target!r}, which is its target")
+        examples = dataset.splits()[TRAIN]
+        for place in range(min(50, len(examples))):
+            require(dataset.target in examples[place], f"example {place} has no {dataset.target!r}, which is its target")
 
 
 class TaskSuite(Suite):
@@ -143,7 +144,8 @@ class TaskSuite(Suite):
         loaded = states.join(tensors, json.loads(json.dumps(skeleton)))
         learner = Learner.load(self.entry.id, options, loaded, torch.device("cpu"))
         part = options["data"]
-        examples = list(registry.make("dataset", part.name, **part.options).splits()[TRAIN][:5])
+        train = registry.make("dataset", part.name, **part.options).splits()[TRAIN]
+        examples = [train[place] for place in range(min(5, len(train)))]
         answers = learner.predict(examples)
         require(len(answers) == len(examples), f"{len(examples)} examples got {len(answers)} answers")
         json.dumps(answers)
