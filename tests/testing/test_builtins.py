@@ -32,9 +32,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
         "token-classification": "bracket-tagging", "text-generation": "copy", "masked-language-model": "template-reviews"}
-KNOWN = {
-    ("tokenizer wordpiece", "the_order_of_texts_does_not_matter"): "tokenizers' trainer breaks ties by the order of a hash table",
-}
 SLOW = {("agent rainbow", "it_learns_a_trivial_environment"), ("dataset python-docs", "it_has_examples_to_train_on"),
         ("dataset python-docs", "the_same_options_give_the_same_examples"), ("dataset python-docs", "its_target_is_there")}
 
@@ -45,9 +42,7 @@ def cases() -> list[Any]:
         title = f"{entry.kind} {entry.name}"
         for promise in suite_for(entry).promises():
             short = promise.removeprefix("test_")
-            reason = KNOWN.get((title, short))
-            marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
-            marks += [pytest.mark.slow] if (title, short) in SLOW else []
+            marks = [pytest.mark.slow] if (title, short) in SLOW else []
             found.append(pytest.param(entry, promise, id=f"{entry.kind}-{entry.name}-{short}", marks=marks))
     return found
 
