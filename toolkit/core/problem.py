@@ -13,7 +13,7 @@ depends on (classes, vocabulary, scaling), which `facts` gives as values that a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -95,8 +95,8 @@ class Problem(Generic[Config]):
 
     # -- before training
 
-    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
-        """Raise UsageError when examples cannot be learned from, with counts and row numbers."""
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
+        """Raise UsageError when examples cannot be learned from, with counts and row numbers; or leave them out, if told to."""
 
     def groups(self, examples: Sequence[Example]) -> Array | None:
         """A label [N] for each example that both sides of a hold-out should have their share of; None is none."""

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.base import Example
+from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
 from toolkit.core.problem import Array, Batch, Problem, Tally
-from toolkit.core.tallies import ClassTally, NumberTally
+from toolkit.core.tallies import NumberTally
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
@@ -206,67 +207,21 @@ class TabularProblem(Problem[Any]):
         return Batch(encoded.inputs[chosen], None, targets, None, indices)
 
 
-class TabularClassification(TabularProblem):
+class TabularClassification(ClassProblem, TabularProblem):
     """Which class a row belongs to."""
 
     config: TabularClassificationConfig
-
-    def __init__(self, config: TabularClassificationConfig) -> None:
-        super().__init__(config)
-        self.classes: list[str] = []
-        self.weights: Tensor | None = None
-
-    @property
-    def outputs(self) -> int:
-        return len(self.classes)
+    target = TabularProblem.target  # there is no usual name for it
 
     def fit_target(self, values: Sequence[Any]) -> None:
-        counts = Counter(str(value).strip() for value in values)
-        self.classes = sorted(counts)
-        if len(self.classes) < 2:
-            raise UsageError(f"all rows have the same {self.target!r} ({self.classes[0]}); there is nothing to learn")
-        if len(self.classes) > max(50, len(values) // 2):
-            raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(values)} rows. To predict a "
+        labels = [str(value).strip() for value in values]
+        self.fit_classes(labels)
+        if len(self.classes) > max(50, len(labels) // 2):
+            raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(labels)} rows. To predict a "
                              "number: toolkit run tabular-regression")
-        if self.config.class_weights == "balanced":
-            self.weights = torch.tensor([len(values) / (len(counts) * counts[name]) for name in self.classes])
-
-    def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "classes": self.classes, "weights": self.weights}
-
-    def restore(self, facts: Mapping[str, Any]) -> None:
-        super().restore(facts)
-        self.classes, self.weights = list(facts["classes"]), facts["weights"]
 
     def encode_target(self, values: Sequence[Any]) -> Tensor:
-        places = {name: index for index, name in enumerate(self.classes)}
-        words = [str(value).strip() for value in values]
-        unknown = sorted({word for word in words if word not in places})
-        if unknown:
-            raise UsageError(f"{self.target!r} holds {unknown[0]!r}, which is not among the classes trained on: "
-                             f"{', '.join(self.classes[:20])}")
-        return torch.tensor([places[word] for word in words])
-
-    def groups(self, examples: Sequence[Example]) -> Array:
-        return np.array([str(row[self.target]).strip() for row in examples])
-
-    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
-        weights = None if self.weights is None else self.weights.to(outputs.device)
-        result: Tensor = self.loss_function(outputs, batch.targets, class_weights=weights)
-        return result
-
-    def tally(self) -> Tally:
-        return ClassTally(self.classes)
-
-    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
-        return class_answers(outputs, self.classes)
-
-
-def class_answers(outputs: Tensor, classes: Sequence[str]) -> list[Any]:
-    """The likeliest class of each row of logits [B, C], and all probabilities."""
-    shares = outputs.float().softmax(-1).tolist()
-    return [{"label": classes[int(np.argmax(row))], "probability": max(row),
-             "probabilities": dict(zip(classes, row, strict=True))} for row in shares]
+        return self.encode_classes([str(value).strip() for value in values])
 
 
 class TabularRegression(TabularProblem):

@@ -7,7 +7,7 @@ Heard     base of the tasks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -83,7 +83,7 @@ class HeardProblem(Problem[Any]):
 
     # -- before training
 
-    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
         for split, rows in list(splits.items()):
             found = {number: fault for number, row in enumerate(rows, 1) if (fault := self.fault(row))}
@@ -93,8 +93,7 @@ class HeardProblem(Problem[Any]):
             if not self.config.skip_bad or len(found) == len(rows):
                 raise UsageError(f"{len(found)} of {len(rows)} clips ({split}) cannot be used: {shown}"
                                  f"{'; ...' if len(found) > SHOWN else ''}. Mend them, or go on without them: --skip-bad true")
-            kept = [rows[place] for place in range(len(rows)) if place + 1 not in found]
-            splits[split] = kept  # type: ignore[index]  # the caller's own dictionary
+            splits[split] = [rows[place] for place in range(len(rows)) if place + 1 not in found]
 
     def fault(self, row: Example) -> str | None:
         """Why a clip cannot be used, or None."""

@@ -1,0 +1,92 @@
+"""What all tasks that tell classes apart share, whatever they look at.
+
+ClassProblem   goes before the class that reads the examples: ``class TextClassification(ClassProblem, TextProblem)``
+class_answers  logits as answers
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.core.base import Example
+from toolkit.core.problem import Array, Batch, Problem, Tally
+from toolkit.core.tallies import ClassTally
+from toolkit.errors import UsageError
+
+
+class ClassProblem(Problem[Any]):
+    """One class an example; ``things`` is what messages call the examples."""
+
+    things: ClassVar[str] = "rows"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.classes: list[str] = []
+        self.weights: Tensor | None = None
+
+    @property
+    def target(self) -> str:
+        """The column that holds the class."""
+        return self.config.target or self.target_name or "label"
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def label(self, example: Example) -> str:
+        return str(example[self.target]).strip()
+
+    def labels(self, examples: Sequence[Example]) -> list[str]:
+        return [self.label(example) for example in examples]
+
+    def groups(self, examples: Sequence[Example]) -> Array:
+        return np.array(self.labels(examples))
+
+    def fit_classes(self, labels: Sequence[str]) -> None:
+        """Learn which classes there are. Raises UsageError for fewer than two."""
+        counts = Counter(labels)
+        self.classes = sorted(counts)
+        if len(self.classes) < 2:
+            raise UsageError(f"all {self.things} have the same {self.target!r} ({self.classes[0]}); there is nothing to learn")
+        if self.config.class_weights == "balanced":
+            self.weights = torch.tensor([len(labels) / (len(counts) * counts[name]) for name in self.classes])
+
+    def encode_classes(self, labels: Sequence[str]) -> Tensor:
+        """The place of each label among the classes [N]. Raises UsageError for one that training has not seen."""
+        places = {name: index for index, name in enumerate(self.classes)}
+        unknown = sorted(set(labels) - set(places))
+        if unknown:
+            raise UsageError(f"{self.target!r} holds {unknown[0]!r}, which is not among the classes trained on: "
+                             f"{', '.join(self.classes[:20])}")
+        return torch.tensor([places[label] for label in labels])
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "target": self.target, "classes": self.classes, "weights": self.weights}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        super().restore(facts)
+        self.target_name, self.classes, self.weights = facts["target"], list(facts["classes"]), facts["weights"]
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        weights = None if self.weights is None else self.weights.to(outputs.device)
+        result: Tensor = self.loss_function(outputs, batch.targets, class_weights=weights)
+        return result
+
+    def tally(self) -> Tally:
+        return ClassTally(self.classes)
+
+    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
+        return class_answers(outputs, self.classes)
+
+
+def class_answers(outputs: Tensor, classes: Sequence[str]) -> list[Any]:
+    """The likeliest class of each row of logits [B, C], and all probabilities."""
+    shares = outputs.float().softmax(-1).tolist()
+    return [{"label": classes[int(np.argmax(row))], "probability": max(row),
+             "probabilities": dict(zip(classes, row, strict=True))} for row in shares]
