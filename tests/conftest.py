@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads of their own would only queue
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 class Toolkit:
     """The command line in a real process, in a folder of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.machinery
+import importlib.util
 import inspect
 from pathlib import Path
 
@@ -32,13 +33,15 @@ def signature(node: ast.FunctionDef | ast.ClassDef) -> str:
 
 
 def source_file(module: str) -> Path | None:
-    """The file of a module, found as importing it would, package by package."""
-    places: list[str] | None = None
-    spec = None
-    words = module.split(".")
-    for count in range(1, len(words) + 1):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(words[:count]), places)
+    """The file of a module, found as importing it would, package by package.
+
+    The top package is asked of every finder, so that one installed in editable mode is found too; that imports nothing.
+    """
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    for count in range(1, len(inner) + 1):
         if spec is None:
             return None
         places = list(spec.submodule_search_locations or [])
+        spec = importlib.machinery.PathFinder.find_spec(".".join([top, *inner[:count]]), places)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None

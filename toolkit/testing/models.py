@@ -125,10 +125,10 @@ class ModelSuite(Suite):
             with torch.no_grad():
                 for value in trained:
                     if value.grad is not None:
-                        value.sub_(value.grad * (STEP * float(before) / steepness))
+                        value.sub_(value.grad * (STEP * before.item() / steepness))
                 after = model(inputs, lengths)[0].float().square().mean()
-            require(float(after) < float(before), f"a small step down the gradient does not lower the loss ({case}): "
-                                                  f"{float(before)} before, {float(after)} after")
+            require(after.item() < before.item(), f"a small step down the gradient does not lower the loss ({case}): "
+                                                  f"{before.item()} before, {after.item()} after")
 
     @torch.no_grad()
     def test_its_parameters_are_restored(self) -> None:
