@@ -48,3 +48,19 @@ def test_every_agent_has_a_tuned_preset_for_each_classic_environment_that_suits_
     for space, environments in CLASSIC.items():
         if space in entry.accepts:
             assert not set(environments) - set(tuned)
+
+
+def test_naming_the_default_part_keeps_what_its_place_says() -> None:
+    """speech-recognition's crnn steps by 2, 1, 1; crnn alone by 2, 2, 1."""
+    entry = registry.get("task", "speech-recognition")
+    usual = plan(entry, {"data": "spoken-sentences"}).config.values
+    named = plan(entry, {"data": "spoken-sentences", "model": "crnn"}).config.values
+    assert named == usual and named["model.time_strides"] == (2, 1, 1)
+
+
+def test_a_part_that_is_replaced_takes_nothing_from_the_preset() -> None:
+    entry = registry.get("agent", "dqn")
+    values = plan(entry, {"env": "CartPole-v1", "network": "transformer"}).config.values
+    assert values["network.width"] == 64 and "network.hidden_sizes" not in values
+    kept = plan(entry, {"env": "CartPole-v1", "network": "mlp"}).config.values
+    assert kept["network.hidden_sizes"] == (64, 64)  # the preset's own choice, named

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import epoch_batches
@@ -56,6 +57,12 @@ class Loader:
         self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
         self._pool = ThreadPoolExecutor(1, "batches") if config.prefetch else None
 
+    def made(self, epoch: int, number: int) -> Batch:
+        """A batch by its place, changed at random as its place says: whichever thread makes it, it is the same."""
+        batch = self.problem.collate(self.encoded, self.order(epoch)[number])
+        seed = self.streams.seed("augmentation", epoch * 1_000_003 + number)
+        return self.problem.augment(batch, torch.Generator().manual_seed(seed))
+
     @property
     def units_per_epoch(self) -> int:
         return int(self.units.sum())
@@ -64,7 +71,7 @@ class Loader:
         """The next batch."""
         epoch, number = self.epoch, self.done
         indices = self.order(epoch)[number]
-        batch = self._take(epoch, number) if self._pool else self.problem.collate(self.encoded, indices)
+        batch = self._take(epoch, number) if self._pool else self.made(epoch, number)
         self.epoch, self.done = self._after(epoch, number)
         return Loaded(batch, int(self.units[indices].sum()), epoch, number)
 
@@ -84,8 +91,8 @@ class Loader:
 
     def _submit(self, epoch: int, number: int) -> None:
         assert self._pool is not None
-        indices = self.order(epoch)[number]
-        self._ahead.append((epoch, number, self._pool.submit(self.problem.collate, self.encoded, indices)))
+        self.order(epoch)  # made here, so that two threads never make one
+        self._ahead.append((epoch, number, self._pool.submit(self.made, epoch, number)))
 
     def order(self, epoch: int) -> list[Array]:
         """The batches of an epoch, as indices of examples."""

@@ -90,7 +90,11 @@ def _expand(settings: Any, prefix: str, values: Mapping[str, Any], known: dict[s
         chosen = values.get(name, item.default) if item.kind else None
         if chosen is not None:
             part = item.check(chosen)
-            _expand(_with_options(source.get(item.kind, part.name).settings, part), name + ".", values, known, source)
+            component = source.get(item.kind, part.name)
+            if item.default is not None and source.get(item.kind, item.default.name) == component:
+                # Naming the default component keeps what its place says about it.
+                part = replace(part, options={**item.default.options, **part.options})
+            _expand(_with_options(component.settings, part), name + ".", values, known, source)
 
 
 def _with_options(settings: tuple[Setting, ...], part: Part) -> list[Setting]:
@@ -111,7 +115,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     layers: list[tuple[str, Mapping[str, Any]]] = [("preset", table), ("file", file), ("flag", flags)]
     given: dict[str, tuple[Any, str]] = {}
     for origin, layer in layers:
-        given.update({name: (value, origin) for name, value in layer.items()})
+        given = {**without_replaced(given, layer, entry, source), **{name: (value, origin) for name, value in layer.items()}}
     known = all_settings(entry, {name: value for name, (value, _) in given.items()}, source)
     resolved = Resolved()
     for name, item in known.items():
@@ -129,6 +133,22 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     if entry.kind == "task":
         check_data(entry, resolved)
     return Plan(entry, resolved, used)
+
+
+def without_replaced(given: Mapping[str, tuple[Any, str]], layer: Mapping[str, Any], entry: Entry,
+                     source: Registry) -> dict[str, tuple[Any, str]]:
+    """``given`` without the preset's options of parts for which ``layer`` chooses another component."""
+    before = all_settings(entry, {name: value for name, (value, _) in given.items()}, source)
+    replaced = []
+    for name, value in layer.items():
+        item = before.get(name)
+        if item is None or not item.kind or value is None:
+            continue
+        earlier = given[name][0] if name in given else item.default
+        if earlier is None or source.get(item.kind, item.check(value).name) != source.get(item.kind, item.check(earlier).name):
+            replaced.append(name + ".")
+    return {name: (value, origin) for name, (value, origin) in given.items()
+            if origin != "preset" or not name.startswith(tuple(replaced))}
 
 
 def check_data(entry: Entry, resolved: Resolved) -> None:

@@ -83,12 +83,10 @@ class SupervisedTask:
         return float(self.schedule(fraction, scores=self.scores) if self._asks_scores else self.schedule(fraction))
 
     def _next(self) -> tuple[Batch, int]:
-        """The next training batch, changed at random, and the units it counts."""
+        """The next training batch and the units it counts."""
         begin = perf_counter()
         loaded = self.loader.next()
         batch = loaded.batch.to(self.device)
-        place = loaded.epoch * 1_000_003 + loaded.number
-        batch = self.problem.augment(batch, torch.Generator().manual_seed(self.streams.seed("augmentation", place)))
         self._place = f"epoch {loaded.epoch}, batch {loaded.number}"
         self._seconds["data"] += perf_counter() - begin
         return batch, loaded.units

@@ -67,11 +67,24 @@ def added(clip: Tensor, noise: Tensor, ratio: float) -> Tensor:
 def coloured(samples: int, colour: str, like: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian noise [samples] in double precision whose power falls or rises with frequency: white, pink (-3 dB an
     octave), brown (-6), blue (+3), violet (+6)."""
-    white = normal(samples, like, generator)
     if colour == "white" or samples < 3:
-        return white
-    spectrum = torch.fft.rfft(white)
+        return normal(samples, like, generator)
+    whole = fast_length(samples)  # a transform of a prime length takes ten times as long
+    spectrum = torch.fft.rfft(normal(whole, like, generator))
     frequency = torch.arange(len(spectrum), dtype=torch.float64, device=like.device).clamp(min=1)
     spectrum = spectrum * frequency ** SLOPES[colour]
     spectrum[0] = 0
-    return torch.fft.irfft(spectrum, samples)
+    return torch.fft.irfft(spectrum, whole)[:samples]
+
+
+def fast_length(samples: int) -> int:
+    """The smallest even number of at least ``samples`` without a prime factor above 5."""
+    length = samples + samples % 2
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 2
