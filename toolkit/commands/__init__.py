@@ -8,7 +8,7 @@ COMMANDS = {
     "evaluate": "Evaluate a run's policy or model.",
     "predict": "Ask the model of a run about texts, rows or a file of them.",
     "generate": "Let the language model of a run go on from a prompt.",
-    "audio": "Work on sound files: info, features, augment, denoise, convert, compare, manifest.",
+    "audio": "Work on sound files: info, features, augment, denoise, convert, compare, manifest, transcribe, classify.",
     "op": "Run a tensor operation on small numbers: shapes, strides, memory, gradient.",
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",

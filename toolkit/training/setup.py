@@ -24,7 +24,7 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
-from toolkit.training.resolve import Plan, options_of
+from toolkit.training.resolve import Plan, all_settings, options_of, plain_value
 from toolkit.training.run_directory import RunDirectory, find_run, library_versions, machine
 from toolkit.training.supervised import Facts, Learner, SupervisedTask, make_supervised
 from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
@@ -292,9 +292,13 @@ def distributions(plan: Plan) -> dict[str, str]:
 
 
 def plan_of(facts: Mapping[str, Any]) -> Plan:
-    """The plan of a run on the disk."""
+    """The plan of a run on the disk; settings that its component has gained since are as they are by default."""
     entry = registry.get(("agent", "task"), facts["component"])
-    return Plan(entry, Resolved.from_json(facts["config"]), facts["preset"])
+    config = Resolved.from_json(facts["config"])
+    for name, item in all_settings(entry, config.values).items():
+        if name not in config.values:
+            config.set(name, plain_value(item.default), "default")
+    return Plan(entry, config, facts["preset"])
 
 
 def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,39 @@ class TaskRun(RunFolder):
             raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not generate. "
                              "Ask it: toolkit predict RUN TEXT")
         return generate(self.learner.model, prompt, **options)
+
+    def transcribe(self, waveform: Any, sample_rate: int, window: float = 20.0) -> Iterator[Any]:
+        """What is said in ``waveform`` ([T] or [channels, T] in [-1, 1], or an iterable of such pieces), stretch by stretch.
+
+        Yields `toolkit.audio.listening.Stretch` with text, words and their times (s), as soon as each is understood.
+        Raises UsageError for the run of another task than speech-recognition.
+        """
+        from toolkit.audio import listening
+
+        if not hasattr(self.learner.problem, "decode_ids"):
+            raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not write down what is said. "
+                             "Train one that does: toolkit run speech-recognition --data spoken-sentences")
+        return listening.transcribe(self.learner.problem, self.learner.model, self._sound(waveform, sample_rate), window)
+
+    def classify(self, waveform: Any, sample_rate: int, every: float | None = None) -> list[dict[str, Any]]:
+        """An answer for ``waveform`` ([T] or [channels, T] in [-1, 1]), or for each ``every`` seconds of it.
+
+        Raises UsageError for the run of a task that does not tell clips apart.
+        """
+        from toolkit.audio import listening
+
+        if not hasattr(self.learner.problem, "ears") or hasattr(self.learner.problem, "decode_ids"):
+            raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not tell sounds apart. "
+                             "Train one that does: toolkit run audio-classification --data spoken-digits")
+        return list(listening.classify(self.learner.problem, self.learner.model, self._sound(waveform, sample_rate),
+                                       every if every is not None else math.inf))
+
+    def _sound(self, waveform: Any, sample_rate: int) -> Iterator[Any]:
+        """Mono pieces at the front end's rate."""
+        from toolkit.audio import listening
+
+        rate = getattr(self.learner.problem, "spec").sample_rate  # noqa: B009 (a problem of sound has one)
+        return listening.at_rate(waveform, sample_rate, rate)
 
     def evaluate(self, data: str | None = None) -> Evaluation:
         """Judge the model on the run's held-out splits, or on all of other ``data``; kept in ``evaluations/``."""

@@ -7,7 +7,7 @@ Heard     base of the tasks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -85,14 +85,19 @@ class HeardProblem(Problem[Any]):
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
+        self._leave_out(splits, self.fault)
+
+    def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], fault: Callable[[Example], str | None],
+                   advice: str = "Mend them") -> None:
+        """Refuse clips with a fault, or leave them out where the config says so."""
         for split, rows in list(splits.items()):
-            found = {number: fault for number, row in enumerate(rows, 1) if (fault := self.fault(row))}
+            found = {number: why for number, row in enumerate(rows, 1) if (why := fault(row))}
             if not found:
                 continue
-            shown = "; ".join(f"row {number}: {fault}" for number, fault in list(found.items())[:SHOWN])
+            shown = "; ".join(f"row {number}: {why}" for number, why in list(found.items())[:SHOWN])
             if not self.config.skip_bad or len(found) == len(rows):
                 raise UsageError(f"{len(found)} of {len(rows)} clips ({split}) cannot be used: {shown}"
-                                 f"{'; ...' if len(found) > SHOWN else ''}. Mend them, or go on without them: --skip-bad true")
+                                 f"{'; ...' if len(found) > SHOWN else ''}. {advice}, or go on without them: --skip-bad true")
             splits[split] = [rows[place] for place in range(len(rows)) if place + 1 not in found]
 
     def fault(self, row: Example) -> str | None:
@@ -156,6 +161,14 @@ class HeardProblem(Problem[Any]):
             return array if array.dtype in (np.int16, np.float32) else array.astype(np.float32)
         whole = array.astype(np.float32) / (np.float32(FULL_SCALE) if array.dtype == np.int16 else np.float32(1))
         return io.resampled(whole, given, rate)
+
+    def length(self, example: Example) -> int:
+        """Samples [T] of the clip at the front end's rate, without decoding it."""
+        audio, rate = example["audio"], self.spec.sample_rate
+        if isinstance(audio, manifests.Clip):
+            left = io.info(audio.path).duration - audio.start
+            return round(min(left, left if audio.duration is None else audio.duration) * rate)
+        return round(len(audio) * rate / int(example.get("sample_rate", rate)))
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
         wanted = self.encode_targets(examples) if targets else None

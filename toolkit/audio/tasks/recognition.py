@@ -5,15 +5,20 @@ The tokenizer's pad id, 0, is the blank. Source: Graves et al. (2006).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import itertools
+import math
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.audio.decoding import BLANK, error_rate, prefix_beam
+from toolkit.audio.language_model import Fusion, read_arpa
+from toolkit.audio.models.base import HeardSpec
 from toolkit.audio.recognition_configs import SpeechRecognitionConfig
 from toolkit.audio.tasks.base import HeardProblem, Sound
 from toolkit.core.base import Example
@@ -21,6 +26,8 @@ from toolkit.core.problem import Array, Batch, Judged, Tally
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
+MEASURED_FRAMES = 840  # a multiple of every step up to 8
+SHOWN_TEXT = 40  # letters of a text in a message
 KEPT = 2000  # texts in the details of an evaluation
 
 
@@ -28,11 +35,26 @@ class SpeechRecognition(HeardProblem):
     """The text of a clip."""
 
     config: SpeechRecognitionConfig
-    level = "frames"
+    level: ClassVar[Any] = "frames"
 
     def __init__(self, config: SpeechRecognitionConfig) -> None:
         super().__init__(config)
         self.tokenizer: Any = registry.make("tokenizer", config.tokenizer.name, **config.tokenizer.options)
+        self.fusion: Fusion | None = None
+        if config.language_model is not None:
+            self.listen_with(config.beam, config.language_model, config.language_model_weight, config.word_bonus)
+
+    def listen_with(self, beam: int, language_model: str | None = None, weight: float | None = None,
+                    bonus: float | None = None) -> None:
+        """Decode with another beam or language model from now on. Raises UsageError for a model without a beam."""
+        config = replace(self.config, beam=beam)
+        if language_model is not None:
+            if beam < 2:
+                raise UsageError("a language model chooses among the texts of a beam; allowed with it: --beam 2 or more")
+            weight = config.language_model_weight if weight is None else weight
+            self.fusion = Fusion(read_arpa(language_model), self.tokenizer.decode, weight,
+                                 config.word_bonus if bonus is None else bonus)
+        self.config = config
 
     @property
     def target(self) -> str:
@@ -44,6 +66,38 @@ class SpeechRecognition(HeardProblem):
 
     def text(self, example: Example) -> str:
         return " ".join(str(example[self.target]).lower().split())
+
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
+        """Besides what every task on sound looks at: unknown letters, and texts with more letters than the clip has positions."""
+        super().check(splits)
+        tokenizer = self.tokenizer if self.inherited else self._learned(splits["train"])
+        # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
+        strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in splits["train"])
+        with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
+            model: nn.Module = registry.make("model", self.model_part.name, inputs=self.spec.bins, outputs=tokenizer.size,
+                                             spec=HeardSpec(self.level, self.spec), **self.model_part.options)
+        share = positions_per_frame(model, self.spec.bins)
+        self._leave_out(splits, lambda row: self._misfit(row, tokenizer, share, strict),
+                        "Mend them, use smaller strides (crnn: --model.time-strides 2,1,1; others: --model.subsampling 2)")
+
+    def _learned(self, rows: Sequence[Example]) -> Any:
+        """A tokenizer as training will learn it."""
+        tokenizer: Any = registry.make("tokenizer", self.config.tokenizer.name, **self.config.tokenizer.options)
+        tokenizer.train([self.text(row) for row in rows])
+        return tokenizer
+
+    def _misfit(self, row: Example, tokenizer: Any, share: float, strict: bool) -> str | None:
+        ids = list(tokenizer.encode(self.text(row)))
+        if strict and tokenizer.unknown_id in ids:
+            return f"its text {shortened(self.text(row))!r} holds letters that no training text has"
+        needed = len(ids) + sum(one == other for one, other in itertools.pairwise(ids))
+        given = math.ceil(self.spec.frames(self.length(row)) * share - 1e-9)
+        if given >= needed:
+            return None
+        return f"its text {shortened(self.text(row))!r} needs {needed} positions and its sound gives {given}"
+
+    def fault(self, row: Example) -> str | None:
+        return super().fault(row) or (None if self.text(row) else "its text is empty")
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
         if not self.inherited:
@@ -88,11 +142,25 @@ class SpeechRecognition(HeardProblem):
         """The texts of outputs [B, T, C]."""
         logs = F.log_softmax(outputs.float(), -1).cpu().numpy()
         counts = [logs.shape[1]] * len(logs) if lengths is None else lengths.tolist()
-        return [self.tokenizer.decode(prefix_beam(row[:count], self.config.beam))
-                for row, count in zip(logs, counts, strict=True)]
+        return [self.tokenizer.decode(self.decode_ids(row[:count])) for row, count in zip(logs, counts, strict=True)]
+
+    def decode_ids(self, logs: Array) -> list[int]:
+        """The ids of one clip's log-probabilities [T, C]."""
+        return prefix_beam(logs, self.config.beam, None if self.fusion is None else self.fusion.score)
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return [{"text": text} for text in self.decode(outputs, lengths)]
+
+
+def positions_per_frame(model: nn.Module, bins: int) -> float:
+    """How many positions a model answers for each frame."""
+    with torch.no_grad():
+        outputs, _ = model.eval()(torch.zeros(1, MEASURED_FRAMES, bins), torch.tensor([MEASURED_FRAMES]))
+    return outputs.shape[1] / MEASURED_FRAMES
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_TEXT else text[:SHOWN_TEXT] + "..."
 
 
 def repeats(targets: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ SUBCOMMANDS: dict[str, str] = {
     "compare": "How two front ends differ on a file, in numbers and a picture.",
     "export": "A front end as an ONNX or TorchScript file.",
     "manifest": "List the sound files of a folder tree, with labels and texts, in a manifest.",
+    "transcribe": "Write down what is said in sound files, with the times of the words, by a run of speech-recognition.",
+    "classify": "Tell what sound files are, whole or stretch by stretch, by a run of audio-classification.",
     "vocode": "To mel frames and back to sound, by a run of the task vocoder or by name.",
 }
 

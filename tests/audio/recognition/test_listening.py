@@ -1,0 +1,224 @@
+"""Times of letters, language models by hand, windows over long sound, and the commands that listen."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Toolkit
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.audio import io
+from toolkit.audio.decoding import align, greedy, prefix_beam
+from toolkit.audio.language_model import Fusion, read_arpa
+from toolkit.audio.listening import Ear, at_rate, cut
+from toolkit.errors import UsageError
+
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=2
+
+\\1-grams:
+-1.0\t<s>\t-0.5
+-1.0\t</s>
+-0.5\tred\t-0.25
+-2.0\tread\t-0.25
+-3.0\t<unk>
+
+\\2-grams:
+-0.1\t<s> red
+-0.2\tred </s>
+
+\\end\\
+"""
+LETTERS = " _abcder"  # place 0 is the blank
+
+
+def text_of(ids: list[int]) -> str:
+    return "".join(" " if LETTERS[place] == "_" else LETTERS[place] for place in ids)
+
+
+def sharp(path: list[int], classes: int = 4, top: float = 0.9) -> np.ndarray:
+    rows = np.full((len(path), classes), (1 - top) / (classes - 1))
+    rows[range(len(path)), path] = top
+    return np.log(rows)
+
+
+@pytest.fixture
+def arpa(tmp_path: Path) -> Path:
+    path = tmp_path / "words.arpa"
+    path.write_text(ARPA)
+    return path
+
+
+def test_an_alignment_is_where_the_letters_are() -> None:
+    assert align(sharp([0, 1, 1, 0, 1, 2, 0]), [1, 1, 2]) == [(1, 3), (4, 5), (5, 6)]
+    assert align(sharp([0, 0]), []) == []
+    with pytest.raises(ValueError, match="2 ids do not fit in 2 positions"):
+        align(sharp([1, 1]), [1, 1])  # a blank is needed between
+
+
+@given(st.integers(1, 5), st.integers(0, 500))
+def test_an_alignment_is_the_likeliest_of_all_paths_that_spell_the_ids(length: int, seed: int) -> None:
+    logs = np.log(np.random.default_rng(seed).dirichlet(np.ones(3), length))
+    ids = greedy(logs)
+    paths = [path for path in itertools.product(range(3), repeat=length)
+             if [letter for letter, _ in itertools.groupby(path) if letter] == ids]
+    best = max(sum(logs[place, letter] for place, letter in enumerate(path)) for path in paths)
+    spans = align(logs, ids)
+    path = [0] * length
+    for letter, (first, last) in zip(ids, spans, strict=True):
+        path[first:last] = [letter] * (last - first)
+    assert sum(logs[place, letter] for place, letter in enumerate(path)) == pytest.approx(best)
+
+
+def test_back_off_by_hand(arpa: Path) -> None:
+    """Known pairs as they stand; else the backoff of what came before and the word alone, in powers of ten."""
+    model = read_arpa(arpa)
+    ten = math.log(10)
+    assert model.score(["<s>"], "red") == pytest.approx(-0.1 * ten)
+    assert model.score(["<s>"], "read") == pytest.approx((-0.5 - 2.0) * ten)
+    assert model.score(["red"], "zebra") == pytest.approx((-0.25 - 3.0) * ten)
+    assert model.sentence(["red"]) == pytest.approx((-0.1 - 0.2) * ten)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("\\end\\", "", "does not end in"), ("ngram 2=2", "ngram 2=3", "its header promises"),
+    ("-0.1\t<s> red", "-0.1\t<s>", "line 13: got"), ("-0.5\tred", "much\tred", "allowed: a number, 1 words"),
+    ("ngram 1=5", "ngram 1=x", "allowed: a whole number")])
+def test_a_broken_model_is_named(arpa: Path, old: str, new: str, said: str) -> None:
+    arpa.write_text(ARPA.replace(old, new))
+    with pytest.raises(UsageError, match=said):
+        read_arpa(arpa)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_arpa(arpa.parent / "none.arpa")
+
+
+def test_a_language_model_turns_a_close_choice(arpa: Path) -> None:
+    """Heard: r e (a or nothing) d, the a a little likelier; the model knows "red" to begin a sentence."""
+    r, e, a, d = (LETTERS.index(letter) for letter in "read")
+    rows = np.full((4, len(LETTERS)), 1e-4)
+    rows[0, r] = rows[1, e] = rows[3, d] = 0.99
+    rows[2, a], rows[2, 0] = 0.55, 0.44
+    logs = np.log(rows / rows.sum(1, keepdims=True))
+    assert text_of(prefix_beam(logs, 8)) == "read"
+    fusion = Fusion(read_arpa(arpa), text_of, 0.5, 0.0)
+    assert text_of(prefix_beam(logs, 8, fusion.score)) == "red"
+    assert prefix_beam(logs, 1, fusion.score) == greedy(logs)
+
+
+def test_only_complete_words_are_scored_until_the_end(arpa: Path) -> None:
+    fusion = Fusion(read_arpa(arpa), text_of, 1.0, 2.0)
+    red = tuple(LETTERS.index(letter) for letter in "red")
+    ten = math.log(10)
+    assert fusion.score(red, False) == 0.0
+    assert fusion.score((*red, LETTERS.index("_")), False) == pytest.approx(2.0 - 0.1 * ten)
+    assert fusion.score(red, True) == pytest.approx(2.0 - 0.3 * ten)
+
+
+def test_a_window_is_cut_in_a_pause_best_between_words() -> None:
+    path = [1] * 60 + [0] * 4 + [1] + [0] * 3 + [2] + [0] * 2 + [1] * 29
+    assert cut(sharp(path), 10) == 62  # the longest run of blanks
+    assert cut(sharp(path), 10, spaces=(2,)) == 68  # where the space is
+    assert cut(sharp([1] * 50), 10) == 40  # none: the last position with its context
+
+
+@given(st.lists(st.integers(0, 7), max_size=8), st.integers(1, 9))
+def test_what_is_heard_does_not_depend_on_the_pieces(sizes: list[int], size: int) -> None:
+    sound = np.arange(sum(sizes), dtype=np.float32)
+    ear = Ear(np.split(sound, np.cumsum(sizes)[:-1]) if sizes else [])
+    heard = []
+    while len(piece := ear.hear(size)):
+        assert ear.begin == sum(map(len, heard))
+        heard.append(piece.copy())
+        ear.forget(len(piece))
+    assert np.array_equal(np.concatenate(heard) if heard else sound[:0], sound)
+    assert all(len(piece) == size for piece in heard[:-1])
+
+
+def test_another_rate_and_more_channels_become_mono_at_the_models_rate() -> None:
+    tone = np.sin(np.arange(8000) * 2 * np.pi * 440 / 8000).astype(np.float32)
+    both = np.stack([tone, tone])
+    found = np.concatenate(list(at_rate((both[:, begin:begin + 999] for begin in range(0, 8000, 999)), 8000, 16000)))
+    assert len(found) == 16000
+    assert np.allclose(found[200:-200], np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000)[200:-200], atol=2e-3)
+
+
+def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> None:
+    pytest.importorskip("espeakng_loader")
+    folder = toolkit.folder
+    small = ("--data.count", "40", "--data.held-out", "8", "--model.channels", "4,6", "--model.time-strides", "2,1",
+             "--model.hidden-size", "12", "--model.layers", "1", "--epochs", "1")
+    toolkit.json("run", "speech-recognition", "--data", "spoken-digit-strings", *small, "--out", "said")
+    rng = np.random.default_rng(0)
+    long = (0.1 * rng.standard_normal((2, 12 * 22050))).astype(np.float32)
+    io.save(folder / "long.wav", long, 22050)
+    io.save(folder / "short.flac", long[0, :16000], 16000)
+    (folder / "none.wav").write_bytes(b"")
+    found = toolkit("audio", "transcribe", "said", "long.wav", "short.flac", "none.wav", "--window", "4", "--json")
+    assert found.returncode == 1 and "skipped: none.wav" in found.stderr
+    long_row, short_row = json.loads(found.stdout)["files"]
+    assert long_row["duration"] == pytest.approx(12, abs=0.1) and short_row["duration"] == pytest.approx(1, abs=0.05)
+    times = [time for word in long_row["words"] for time in (word["start"], word["end"])]
+    assert times == sorted(times) and long_row["text"] == " ".join(word["text"] for word in long_row["words"])
+    # One window over one clip is what predict answers.
+    import toolkit as package
+
+    run = package.load(str(folder / "said"))
+    samples = io.load(folder / "short.flac")[0][0]
+    said = " ".join(stretch.text for stretch in run.transcribe(samples, 16000))
+    assert said.split() == run.predict([samples])[0]["text"].split() == short_row["text"].split()
+    raw = (np.asarray(samples) * 32767).astype("<i2").tobytes()
+    piped = subprocess.run([sys.executable, "-m", "toolkit", "audio", "transcribe", "said", "-"], input=raw, capture_output=True,
+                           cwd=folder, env=toolkit.environment, check=False)
+    assert piped.returncode == 0, piped.stderr
+    for words, said in ((("classify", "said", "short.flac"), "does not tell sounds apart"),
+                        (("transcribe", "said", "short.flac", "--window", "1"), "allowed: at least 3"),
+                        (("transcribe", "said", "short.flac", "--language-model", "x.arpa"), "--beam 2 or more")):
+        wrong = toolkit("audio", *words)
+        assert wrong.returncode == 2 and said in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_sounds_are_told_apart_whole_and_stretch_by_stretch(toolkit: Toolkit) -> None:
+    toolkit.json("run", "audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10",
+                 "--model.channels", "4,6", "--model.time-strides", "2,2", "--model.hidden-size", "8", "--epochs", "1",
+                 "--out", "told")
+    io.save(toolkit.folder / "a.wav", 0.1 * np.ones((1, 24000), np.float32), 8000)
+    whole = toolkit.json("audio", "classify", "told", "a.wav")["files"][0]
+    assert 0 < whole["probability"] <= 1 and whole["end"] == 3.0
+    stretches = toolkit.json("audio", "classify", "told", "a.wav", "--every", "1.25")["files"][0]["stretches"]
+    assert [(item["start"], item["end"]) for item in stretches] == [(0.0, 1.25), (1.25, 2.5), (2.5, 3.0)]
+    shown = toolkit("audio", "classify", "told", "a.wav")
+    assert whole["label"] in shown.stdout and shown.returncode == 0
+    wrong = toolkit("audio", "transcribe", "told", "a.wav")
+    assert wrong.returncode == 2 and "does not write down what is said" in wrong.stderr
+
+
+def test_texts_that_do_not_fit_are_counted_before_training(toolkit: Toolkit) -> None:
+    """Row 2 has more letters than its half second has positions; row 3 says nothing; one test text has a letter of its own."""
+    folder = toolkit.folder
+    for name in ("a", "b", "c", "d", "e", "f"):
+        io.save(folder / f"{name}.wav", 0.1 * np.ones((1, 8000), np.float32), 16000)
+    rows = [("a", "ab", "train"), ("b", "ab" * 40, "train"), ("c", "  ", "train"), ("d", "ba", "train"), ("e", "abq", "test"),
+            ("f", "ab", "test")]
+    (folder / "said.csv").write_text("path,text,split\n" + "".join(f"{name}.wav,{text},{split}\n" for name, text, split in rows))
+    small = ("run", "speech-recognition", "--data", "said.csv", "--model.channels", "4,6", "--model.time-strides", "2,1",
+             "--model.hidden-size", "8", "--model.layers", "1", "--epochs", "1")
+    refused = toolkit(*small)
+    assert refused.returncode == 2 and "1 of 4 clips (train) cannot be used: row 3: its text is empty" in refused.stderr
+    (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("c.wav,  ,", "c.wav,bb,"))
+    refused = toolkit(*small)
+    assert "1 of 4 clips (train) cannot be used: row 2: its text" in refused.stderr and "needs 80 positions" in refused.stderr
+    assert not list(folder.glob("runs/*")), "nothing may be left behind"
+    done = toolkit(*small, "--skip-bad", "true", "--out", "said", "--json")
+    assert done.returncode == 0, done.stderr
+    (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("ab" * 40, "ab"))
+    refused = toolkit(*small)
+    assert "(test) cannot be used: row 1: its text 'abq' holds letters that no training text has" in refused.stderr

@@ -1,0 +1,190 @@
+"""Sound of any length through a model of clips: texts with the times of their words, classes stretch by stretch.
+
+Word        one word and when it is said
+Stretch     what is said between two pauses
+transcribe  stretches as they are understood, in constant memory
+classify    one answer a stretch of a fixed length
+
+A model hears a window at a time. The window is cut in the longest pause near its end, best between two
+words, and the next one begins a little earlier, so that every position is heard with both its sides.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from toolkit.audio.decoding import BLANK, align
+from toolkit.core.problem import Batch, run_model
+from toolkit.errors import UsageError
+
+WINDOW, CONTEXT = 20.0, 1.0  # seconds heard at a time, and seconds heard again on both sides of a cut
+LATEST = 0.6  # share of a window before which it is not cut
+BETWEEN = 10  # positions that a pause between words counts for
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, and its beginning and end in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What is said from ``start`` to ``end`` (seconds)."""
+
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...]
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Ear:
+    """Samples that come in pieces, held as far as they are needed; ``begin`` is the place of the first one held."""
+
+    def __init__(self, sound: Iterable[Array]) -> None:
+        self._pieces = iter(sound)
+        self.held, self.begin, self.over = np.zeros(0, np.float32), 0, False
+
+    def hear(self, size: int) -> Array:
+        """The next ``size`` samples, or what is left; ``over`` tells that nothing comes after them."""
+        pieces, count = [self.held], len(self.held)
+        while count <= size and not self.over:  # one more than asked for shows that there is more
+            piece = next(self._pieces, None)
+            self.over = piece is None
+            if piece is not None:
+                pieces.append(np.asarray(piece, np.float32).reshape(-1))
+                count += len(pieces[-1])
+        self.held = np.concatenate(pieces)
+        return self.held[:size]
+
+    def forget(self, count: int) -> None:
+        self.held, self.begin = self.held[count:], self.begin + count
+
+
+def at_rate(sound: Any, given: int, rate: int) -> Iterator[Array]:
+    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1]) or of an iterable of such pieces."""
+    import soxr
+
+    whole = isinstance(sound, Tensor) or hasattr(sound, "dtype")
+    resampler = None if given == rate else soxr.ResampleStream(given, rate, 1, dtype="float32")
+    for piece in [sound] if whole else sound:
+        samples = np.asarray(piece, np.float32)
+        samples = samples.mean(0) if samples.ndim == 2 else samples
+        yield samples if resampler is None else resampler.resample_chunk(samples).reshape(-1)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True).reshape(-1)
+
+
+def transcribe(problem: Any, model: nn.Module, sound: Iterable[Array], window: float = WINDOW) -> Iterator[Stretch]:
+    """Stretches of mono samples in [-1, 1] that come in pieces [T] at the front end's rate.
+
+    ``window`` (seconds) is how much is heard at a time: more is heard with more around it, less is answered sooner.
+    Raises UsageError for a window without room for its context.
+    """
+    if window < 3 * CONTEXT:
+        raise UsageError(f"window: got {window:g} seconds, allowed: at least {3 * CONTEXT:g}")
+    rate, ear, told = problem.spec.sample_rate, Ear(sound), 0  # told: samples up to which all is said
+    spaces = spaces_of(problem)
+    while len(heard := ear.hear(round(window * rate))) > told - ear.begin:
+        logs = outputs_of(problem, model, heard)
+        each = len(heard) / max(1, len(logs))  # samples a position
+        final = ear.over and len(heard) == len(ear.held)
+        stop = len(logs) if final else cut(logs, round(CONTEXT * rate / each), spaces)
+        first = min(stop, round((told - ear.begin) / each))
+        begin, told = told, ear.begin + (len(heard) if final else round(stop * each))
+        yield spoken(problem, logs[first:stop], begin / rate, told / rate)
+        ear.forget(max(0, told - round(CONTEXT * rate) - ear.begin))
+
+
+def outputs_of(problem: Any, model: nn.Module, samples: Array) -> Array:
+    """Log-probabilities [T, C] of one clip; none where it is too short for a frame."""
+    device = next(model.parameters()).device
+    inputs = torch.from_numpy(np.ascontiguousarray(samples))[None].to(device)
+    if not problem.spec.frames(len(samples)):
+        return np.zeros((0, 1), np.float32)
+    with torch.no_grad():
+        outputs, lengths, _ = run_model(problem, model.eval(), Batch(inputs, torch.tensor([len(samples)], device=device)))
+    logs: Tensor = F.log_softmax(outputs[0].float(), -1)
+    return logs[:int(lengths[0]) if lengths is not None else len(logs)].cpu().numpy()
+
+
+def cut(logs: Array, context: int, spaces: Collection[int] = ()) -> int:
+    """Where to end a window: in the middle of the longest pause near the end of ``logs``, best in one between two words.
+
+    A pause is a run of blanks and ``spaces``; without one it is the last position that has its context.
+    """
+    path = logs.argmax(-1)
+    last = max(1, len(path) - context)
+    best, place, begin = 0, last, int(LATEST * len(path))
+    for position in range(begin, last + 1):
+        if position < last and (path[position] == BLANK or path[position] in spaces):
+            continue
+        between = [begin + int(at) for at in np.flatnonzero(np.isin(path[begin:position], list(spaces)))]
+        weight = position - begin + (BETWEEN if between else 0)
+        if position > begin and weight > best:
+            best, place = weight, between[0] if between else (begin + position) // 2
+        begin = position + 1
+    return max(1, place)
+
+
+def spaces_of(problem: Any) -> list[int]:
+    """The ids that are nothing but space."""
+    return [number for number in range(BLANK + 1, problem.tokenizer.size)
+            if (text := problem.tokenizer.decode([number])) and not text.strip()]
+
+
+def spoken(problem: Any, logs: Array, start: float, end: float) -> Stretch:
+    """What ``logs`` [T, C] of the time from ``start`` to ``end`` (seconds) say."""
+    ids = problem.decode_ids(logs)
+    each = (end - start) / max(1, len(logs))
+    spans = align(logs, ids)
+    words: list[Word] = []
+    before, pending = "", True
+    for count, (first, last) in enumerate(spans, 1):
+        text = problem.tokenizer.decode(ids[:count])
+        added, before = text[len(before):], text
+        begins, ends = round(start + first * each, 3), round(start + last * each, 3)
+        for part in pieces_of(added):
+            if part == " ":
+                pending = True
+            elif pending or not words:
+                words.append(Word(part, begins, ends))
+                pending = False
+            else:
+                words[-1] = Word(words[-1].text + part, words[-1].start, ends)
+    return Stretch(" ".join(word.text for word in words), round(start, 3), round(end, 3), tuple(words))
+
+
+def pieces_of(text: str) -> Sequence[str]:
+    """Words and the spaces between them."""
+    return [part for word in text.replace(" ", "\0 \0").split("\0") for part in [word] if part]
+
+
+def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: float) -> Iterator[dict[str, Any]]:
+    """An answer for each stretch of ``every`` seconds of mono samples at the front end's rate; the last may be shorter."""
+    if every <= 0:
+        raise UsageError(f"every: got {every:g} seconds, allowed: above 0")
+    rate, ear = problem.spec.sample_rate, Ear(sound)
+    size = round(min(every, sys.maxsize / rate / 2) * rate)  # infinite: all of it
+    while len(heard := ear.hear(max(1, size))):
+        batch = problem.collate(problem.encode([problem.as_example(heard)], targets=False), np.array([0]))
+        with torch.no_grad():
+            answer = problem.predict(model.eval(), batch)[0]
+        start = ear.begin / rate
+        yield {"start": round(start, 3), "end": round(start + len(heard) / rate, 3), **answer}
+        ear.forget(len(heard))

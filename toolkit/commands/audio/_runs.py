@@ -1,0 +1,54 @@
+"""Runs of tasks on sound, and the sound that they are asked about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from toolkit.audio import io, manifests
+from toolkit.commands.audio._files import Source
+from toolkit.errors import UsageError
+from toolkit.training.run_directory import find_run
+
+STDIN = "-"
+BLOCK = 3200  # bytes read from stdin at a time: a tenth of a second at 16 kHz
+
+
+def heard_run(run: str, task: str) -> Any:
+    """The run of a task. Raises UsageError for an agent's, before anything heavy is imported."""
+    directory, _ = find_run(run)
+    facts = directory.read()
+    if facts.get("kind") != "task":
+        raise UsageError(f"{run} is the run of {facts.get('name')}, an agent. Train what this needs: "
+                         f"toolkit run {task} --data ...")
+    from toolkit.training.api import load
+
+    return load(run)
+
+
+def stdin_source() -> Source:
+    return Source(manifests.Clip(STDIN), Path(STDIN))
+
+
+def pieces(source: Source, rate: int, stdin_rate: int) -> tuple[Iterator[Any], int]:
+    """The sound of a source as mono pieces [T], and their rate (Hz)."""
+    clip = source.clip
+    if clip.path == STDIN:
+        return raw_samples(), stdin_rate
+    blocks = io.blocks(clip.path, rate, True, offset=clip.start, duration=clip.duration)
+    return (block[0] for block in blocks), rate
+
+
+def raw_samples() -> Iterator[Any]:
+    """Signed 16-bit little-endian samples from stdin, as they come, in [-1, 1]."""
+    import numpy as np
+
+    rest = b""
+    while data := os.read(sys.stdin.fileno(), BLOCK):
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768

@@ -1,0 +1,70 @@
+"""``toolkit audio transcribe RUN FILES``: what is said, with the times of the words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from toolkit.commands import _output as output
+from toolkit.commands.audio._files import Batch, Source, sources_of, through
+from toolkit.commands.audio._runs import heard_run, pieces, stdin_source
+from toolkit.errors import UsageError
+
+
+@click.command("transcribe")
+@click.argument("run")
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.option("--stream", is_flag=True, help="Print each stretch with its times as soon as it is understood.")
+@click.option("--window", type=float, default=20.0, show_default=True,
+              help="Seconds that are heard at a time; at least 3. Less is answered sooner, more is heard with more around it.")
+@click.option("--beam", type=click.IntRange(min=1), help="Texts kept in decoding; without it the run's own.")
+@click.option("--language-model", metavar="FILE.arpa", help="Word n-grams that the beam also listens to.")
+@click.option("--sample-rate", type=click.IntRange(min=1), default=16000, show_default=True,
+              help="Rate (Hz) of what comes from stdin: raw 16-bit little-endian mono samples.")
+@output.json_option
+def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: float, beam: int | None,
+                       language_model: str | None, sample_rate: int, as_json: bool) -> int:
+    """Write down what is said in FILES, by RUN, the run of the task speech-recognition.
+
+    Files may be of any format, rate, number of channels and length: they are heard a window at a time, in constant memory.
+    FILES may be - for raw samples from stdin:
+
+    \b
+    arecord -q -f S16_LE -r 16000 -t raw | toolkit audio transcribe RUN - --stream --window 4
+    """
+    if stream and as_json:
+        raise UsageError("--stream prints as it goes and --json at the end; allowed: one of them")
+    loaded = heard_run(run, "speech-recognition")
+    problem = loaded.learner.problem
+    if beam is not None or language_model is not None:
+        problem.listen_with(beam if beam is not None else problem.config.beam, language_model)
+    batch = Batch()
+    sources = [stdin_source()] if files == ("-",) else sources_of(files, batch)
+
+    def work(source: Source) -> dict[str, Any]:
+        stretches = []
+        for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate), window):
+            stretches.append(stretch)
+            if stream and stretch.text:
+                print(f"{stretch.start:9.2f} {stretch.end:9.2f}  {stretch.text}", flush=True)
+        words = [word for stretch in stretches for word in stretch.words]
+        return {"path": source.clip.path, "text": " ".join(word.text for word in words),
+                "duration": stretches[-1].end if stretches else 0.0,
+                "words": [{"text": word.text, "start": word.start, "end": word.end} for word in words]}
+
+    through(sources, batch, work, "listening")
+    if as_json:
+        output.emit({"files": batch.rows, "skipped": batch.problems})
+    elif not stream:
+        for line in lines(batch):
+            print(line)
+    batch.say("heard")
+    return batch.exit_code
+
+
+def lines(batch: Batch) -> Iterator[str]:
+    """The text alone of one file; with the file's name before it where there are several."""
+    for row in batch.rows:
+        yield row["text"] if len(batch.rows) == 1 else f"{row['path']}\t{row['text']}"
