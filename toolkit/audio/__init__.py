@@ -192,5 +192,9 @@ def declare_vocoders(registry: Declarer) -> None:
                      aliases=("hifigan",) if size == "v1" else (), summary=f"HiFi-GAN's generator {size.upper()}.")
     registry.add("vocoder", "vocos", f"{vocoders}.vocos:Vocos", config=f"{configs}:VocosConfig",
                  summary="ConvNeXt blocks and an inverse Fourier transform.")
-    registry.add("task", "vocoder", f"{vocoders}.task:Vocoding", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),
+    registry.add("vocoder", "lstm", f"{vocoders}.lstm:LSTM", config=f"{configs}:LSTMVocoderConfig",
+                 summary="Recurrent layers over frames and an inverse Fourier transform; streams.")
+    registry.add("vocoder", "wavenet", f"{vocoders}.wavenet:WaveNet", config=f"{configs}:WaveNetConfig",
+                 summary="Samples drawn one after another by dilated causal convolutions, on mu-law levels.")
+    registry.add("task", "vocoder", f"{vocoders}.task:make", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),
                  summary="From mel frames to sound, against critics, as HiFi-GAN is trained.")

@@ -74,6 +74,29 @@ class VocosConfig(VocoderConfig):
     layers: int = setting(8, "blocks", minimum=1)
 
 
+# -- recurrent and autoregressive
+
+
+@dataclass(frozen=True)
+class LSTMVocoderConfig(VocoderConfig):
+    """Recurrent layers and an inverse Fourier transform."""
+
+    hidden_size: int = setting(512, "units of the layers", unit="units", minimum=1)
+    layers: int = setting(2, "recurrent layers", minimum=1)
+
+
+@dataclass(frozen=True)
+class WaveNetConfig(VocoderConfig):
+    """Dilated causal convolutions that draw sample after sample (van den Oord et al., 2016)."""
+
+    channels: int = setting(64, "of the residual stream", minimum=1)
+    skip_channels: int = setting(128, "that the layers add to the output", minimum=1)
+    layers: int = setting(20, "dilated convolutions", minimum=1)
+    cycle: int = setting(10, "layers after which dilations begin again at 1", minimum=1, maximum=16)
+    temperature: float = setting(1.0, "1 draws by the probabilities, 0 takes the likeliest level", minimum=0)
+    seed: int = setting(0, "of the draws", minimum=0)
+
+
 # -- training
 
 

@@ -116,6 +116,20 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     assert io.info(tmp_path / "out.wav").sample_rate == 22050
 
 
+def test_a_vocoder_that_draws_samples_learns_their_likelihood(toolkit: Any, folder: Path, tmp_path: Path) -> None:
+    """Untrained 8 bits a sample or so; what is learned first is that loud samples are rare."""
+    words = ("run", "vocoder", "--data", str(folder), "--model", "wavenet", "--model.channels", "8",
+             "--model.skip-channels", "12", "--model.layers", "4", "--segment", "2048", "--batch-size", "2", "--evaluation-seconds", "0.1", "--samples", "1",
+             "--learning-rate", "0.01")
+    run = toolkit.json(*words, "--steps", "60", "--out", str(tmp_path / "run"))
+    assert run["evaluation"]["bits_per_sample"] < 7.5 and "log_mel_l1" in run["evaluation"]
+    assert sorted(path.name for path in (tmp_path / "run" / "samples" / "60").iterdir()) == ["clip-0-made.wav", "clip-0-real.wav"]
+    done = toolkit.json("audio", "vocode", str(tmp_path / "run"), str(folder / "0.wav"), str(tmp_path / "out.wav"))
+    assert done["duration"] > 0.2
+    refused = toolkit(*words, "--mel-weight", "2", "--steps", "2")
+    assert refused.returncode == 2 and "mel-weight: wavenet learns by likelihood" in refused.stderr
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (("--segment", "1000"), "multiples of the hop, 256"), (("--model", "griffin-lim"), "nothing to learn")])
 def test_what_cannot_be_trained(words: tuple[str, ...], said: str, toolkit: Any, folder: Path) -> None:

@@ -13,6 +13,7 @@ import toolkit
 from tests.audio.signals import speech_like
 from toolkit.audio.spec import SpecMismatch
 from toolkit.audio.vocoders.hifigan import G, V, folded_parameters, is_folded
+from toolkit.audio.vocoders.wavenet import from_levels, to_levels
 from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -185,3 +186,48 @@ def test_synthesis_inverts_analysis() -> None:
         vocoder = make("griffin-lim", frontend=name)
         sound = speech_like(0.5, vocoder.spec.sample_rate)[None, :256 * 40]
         torch.testing.assert_close(vocoder.spectra.synthesise(vocoder.spectra.analyse(sound)), sound, atol=1e-5, rtol=1e-4)
+
+
+# -- wavenet
+
+
+def test_mu_law_levels_by_hand() -> None:
+    """ln(1 + 255 / 4) / ln 256 = 0.752; (0.752 + 1) / 2 * 255 + 0.5 = 223.9, so level 223."""
+    assert to_levels(torch.tensor([0.25, -0.25, 0.0, 1.5])).tolist() == [223, 32, 128, 255]
+    every = torch.arange(256)
+    assert torch.equal(to_levels(from_levels(every)), every)
+
+
+SMALL_WAVENET = {"channels": 8, "skip_channels": 12, "layers": 6, "cycle": 3}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_cached_generation_is_the_uncached_one(temperature: float) -> None:
+    torch.manual_seed(0)
+    network = toolkit.make("vocoder", "wavenet", temperature=temperature, **SMALL_WAVENET)
+    assert network.receptive_field == 2 * (1 + 2 + 4) + 1
+    mel = torch.randn(2, 3, 80)
+    assert torch.equal(network(mel), network.synthesise_without_cache(mel))
+
+
+def test_a_taught_sample_depends_on_those_before_it_alone() -> None:
+    torch.manual_seed(0)
+    network = toolkit.make("vocoder", "wavenet", **SMALL_WAVENET)
+    mel, sound = torch.randn(1, 2, 80), torch.rand(1, 512) * 2 - 1
+    changed = sound.clone()
+    changed[:, 300] += 0.5
+    with torch.no_grad():
+        one, other = network.teach(mel, sound), network.teach(mel, changed)
+    differs = (one != other).any(1)[0].nonzero().flatten()
+    assert differs.min() == 301 and differs.max() <= 300 + network.receptive_field
+
+
+def test_what_is_drawn_is_what_was_taught() -> None:
+    """The logits of the drawn sound, taught, make the same draws: training and generation are one network."""
+    torch.manual_seed(0)
+    network = toolkit.make("vocoder", "wavenet", temperature=0.0, **SMALL_WAVENET)
+    mel = torch.randn(1, 2, 80)
+    sound = network(mel)
+    with torch.no_grad():
+        logits = network.teach(mel, sound)
+    assert torch.equal(from_levels(logits.argmax(1)), sound)

@@ -64,7 +64,7 @@ class Base(nn.Module):
     def stream(self) -> Stream:
         """A new stream. Raises UsageError where a sample depends on the whole clip."""
         raise UsageError(f"{self.owner} cannot stream: each sample depends on the whole clip. "
-                         "Give it the whole clip, or take hifigan-v1, hifigan-v2, hifigan-v3 or vocos")
+                         "Give it the whole clip, or take hifigan-v1, hifigan-v2, hifigan-v3, vocos, lstm or wavenet")
 
 
 class Neural(Base):

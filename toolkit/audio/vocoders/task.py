@@ -1,17 +1,18 @@
 """The task ``vocoder``: segments of sound, their mel frames, a vocoder that makes the sound again, critics.
 
-Clips     the waveforms of a split, at the vocoder's rate
-Model     a vocoder as the trainer calls a model
-Vocoding  the problem
+Model       a vocoder as the trainer calls a model
+Vocoding    the problem of a vocoder that makes a segment at once: distances, and critics
+Likelihood  the problem of one that draws sample after sample: how likely the real ones are
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from toolkit.audio import io, manifests
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
+from toolkit.audio.vocoders.wavenet import to_levels
 from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
 from toolkit.core.base import Example
@@ -28,17 +30,26 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 FULL_SCALE = 32768
+SPOKEN_SECONDS = 1.0  # of a held-out clip that an autoregressive vocoder draws in an evaluation
+ADVERSARIAL = ("warm_up", "mel_weight", "feature_weight", "loss_f_max", "periods", "scales", "critic_width")
+
+
+class Taught(NamedTuple):
+    """Frames [B, F, mels] and the waveforms [B, T] that they are of, for a vocoder that is shown both."""
+
+    mel: Tensor
+    waveform: Tensor
 
 
 class Model(nn.Module):
-    """``model(mel [B, F, mels], lengths [B])``: waveforms [B, T] and their lengths."""
+    """``model(mel [B, F, mels], lengths [B])``: waveforms [B, T]; of `Taught` the logits [B, Q, T] of their samples."""
 
     def __init__(self, vocoder: Any) -> None:
         super().__init__()
         self.vocoder = vocoder
 
-    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, None]:
-        return self.vocoder(mel), None
+    def forward(self, mel: Tensor | Taught, lengths: Tensor | None = None) -> tuple[Tensor, None]:
+        return (self.vocoder.teach(*mel) if isinstance(mel, Taught) else self.vocoder(mel)), None
 
 
 class Vocoding(AdversarialProblem[VocoderTaskConfig]):
@@ -172,6 +183,78 @@ class Listening:
     def result(self) -> Judged:
         means = {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
         return Judged(-means["log_mel_l1"], means, {"clips": self.rows}, self.sounds)
+
+
+class Likelihood(Vocoding):
+    """Each sample told from the real ones before it; the loss is the cross entropy of its level, in nats.
+
+    The options of critics and distances do nothing here, and are refused when they are given.
+    """
+
+    driver = "toolkit.training.supervised:SupervisedTask"
+
+    def __init__(self, config: VocoderTaskConfig) -> None:
+        super().__init__(config)
+        usual = VocoderTaskConfig()
+        for name in ADVERSARIAL:
+            if getattr(config, name) != getattr(usual, name):
+                raise ConfigError(f"{name.replace('_', '-')}: {config.model.name} learns by likelihood and has neither critics "
+                                  "nor a mel loss; leave it out")
+        self._heard: Any = None  # the model in use, which an evaluation lets speak
+
+    def build(self) -> nn.Module:
+        self._heard = super().build()
+        model: nn.Module = self._heard
+        return model
+
+    def features(self, batch: Batch) -> Batch:
+        ready = super().features(batch)
+        assert ready.targets is not None
+        # What the trainer hands to the model as it is.
+        return replace(ready, inputs=Taught(ready.inputs, ready.targets))  # type: ignore[arg-type]
+
+    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
+        assert batch.targets is not None
+        return nn.functional.cross_entropy(outputs.float(), to_levels(batch.targets))
+
+    def speak(self, real: Tensor) -> Tensor:
+        """The sound [T] that the model draws for the frames of ``real`` [T]."""
+        with torch.no_grad():
+            made: Tensor = self._heard.vocoder(self.frontend(real)[0]) if self.frontend is not None else real
+        return made
+
+    def tally(self) -> Surprise:  # type: ignore[override]
+        return Surprise(self)
+
+
+class Surprise:
+    """Bits a sample of the held-out clips, and how near what the model draws comes to the first of them."""
+
+    def __init__(self, problem: Likelihood) -> None:
+        self.problem, self.bits, self.rows = problem, [0.0, 0], list[dict[str, float]]()
+        self.sounds: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        assert batch.targets is not None
+        self.bits[0] += float(self.problem.loss(outputs, lengths, batch)) / math.log(2) * batch.targets.numel()
+        self.bits[1] += batch.targets.numel()
+        if len(self.rows) < self.problem.config.samples:
+            rate = self.problem.spec.sample_rate
+            real = batch.targets[0, :round(SPOKEN_SECONDS * rate)]
+            made, name = self.problem.speak(real), f"clip-{len(self.rows)}"
+            self.sounds.update({f"{name}-real": (real.cpu(), rate), f"{name}-made": (made.clamp(-1, 1).cpu(), rate)})
+            self.rows.append(distances(made, real, self.problem.frontend))
+
+    def result(self) -> Judged:
+        bits = self.bits[0] / max(1, self.bits[1])
+        means = {name: float(np.mean([row[name] for row in self.rows])) for name in (self.rows[0] if self.rows else ())}
+        return Judged(-bits, {"bits_per_sample": bits, **means}, {"clips": self.rows}, self.sounds)
+
+
+def make(config: VocoderTaskConfig) -> Vocoding:
+    """The problem that suits the vocoder: one that can be taught samples learns their likelihood."""
+    taught = hasattr(registry.get("vocoder", config.model.name).load(), "teach")
+    return Likelihood(config) if taught else Vocoding(config)
 
 
 def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
