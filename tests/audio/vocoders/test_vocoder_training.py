@@ -119,7 +119,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
 def test_a_vocoder_that_draws_samples_learns_their_likelihood(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     """Untrained 8 bits a sample or so; what is learned first is that loud samples are rare."""
     words = ("run", "vocoder", "--data", str(folder), "--model", "wavenet", "--model.channels", "8",
-             "--model.skip-channels", "12", "--model.layers", "4", "--segment", "2048", "--batch-size", "2", "--evaluation-seconds", "0.1", "--samples", "1",
+             "--model.skip-channels", "12", "--model.layers", "4",
+             "--segment", "2048", "--batch-size", "2", "--evaluation-seconds", "0.1", "--samples", "1",
              "--learning-rate", "0.01")
     run = toolkit.json(*words, "--steps", "60", "--out", str(tmp_path / "run"))
     assert run["evaluation"]["bits_per_sample"] < 7.5 and "log_mel_l1" in run["evaluation"]
