@@ -29,7 +29,7 @@ from toolkit.errors import MissingExtra, ToolkitError, UsageError, did_you_mean,
 PROTOCOL_VERSION = 1
 BUILTIN = "toolkit"
 LOCAL = "local"
-ROOMS = ("core", "nlp", "audio", "envs", "agents", "training", "commands")
+ROOMS = ("core", "nlp", "audio", "envs", "agents", "bridges", "training", "commands")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 Target = TypeVar("Target")

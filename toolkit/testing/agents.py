@@ -34,7 +34,7 @@ from toolkit.training.trainer import parameters_sha256
 
 # Settings that make a run small, and learning quick where each answer stands alone; an agent takes those that it has.
 SMALL: dict[str, Any] = {"learning_starts": 64, "batch_size": 32, "buffer_size": 2000, "n_steps": 32, "n_epochs": 4,
-                         "target_update_interval": 50, "episodes_per_update": 4, "network.hidden_sizes": (32,)}
+                         "target_update_interval": 50, "episodes_per_update": 4, "network.hidden_sizes": (32,), "net_arch": (32,)}
 QUICK: dict[str, Any] = {**SMALL, "learning_rate": 3e-3, "gamma": 0.5, "exploration_fraction": 0.3, "train_freq": 2,
                          "v_min": 0.0, "v_max": 3.0}
 WORKER_SECONDS = 120.0

@@ -1,0 +1,67 @@
+"""How Stable-Baselines3 sees the toolkit's observations.
+
+Dict and Tuple elements, which are rows of bytes here, are dictionaries there; pictures have their
+channels first; elements of Discrete spaces begin at 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+
+from toolkit.agents.base import Array
+from toolkit.envs import packing
+
+
+class Sight:
+    """``space`` is the observation space for the library; calling it turns observations [B, ...] into its tensors."""
+
+    def __init__(self, observation_space: gymnasium.Space[Any], device: torch.device) -> None:
+        self.given, self.device = observation_space, device
+        self._leaves: dict[str, tuple[str, gymnasium.Space[Any]]] = {}
+        if packing.is_packed(observation_space):
+            # Modules are named by these keys, and torch allows no dot in them.
+            self._leaves = {leaf.path: (leaf.path.replace(".", "_"), leaf.space)
+                            for leaf in packing.layout(observation_space).leaves}
+            self.space: gymnasium.Space[Any] = spaces.Dict({name: seen_space(space) for name, space in self._leaves.values()})
+        else:
+            self.space = seen_space(observation_space)
+
+    @property
+    def policy(self) -> str:
+        """The name of the policy for such observations."""
+        if self._leaves:
+            return "MultiInputPolicy"
+        return "CnnPolicy" if is_image_space(self.space) else "MlpPolicy"
+
+    def __call__(self, observations: Array) -> Any:
+        if not self._leaves:
+            return self._tensor(self.given, observations)
+        parts = packing.unpack(self.given, observations)
+        return {name: self._tensor(space, parts[path]) for path, (name, space) in self._leaves.items()}
+
+    def _tensor(self, space: gymnasium.Space[Any], array: Array) -> torch.Tensor:
+        if isinstance(space, spaces.Discrete):
+            array = array - space.start
+        if channels_last(space):
+            array = np.ascontiguousarray(np.moveaxis(array, -1, -3))
+        return torch.as_tensor(array, device=self.device)
+
+
+def channels_last(space: gymnasium.Space[Any]) -> bool:
+    """Whether elements are pictures [H, W, C]."""
+    return is_image_space(space) and not is_image_space_channels_first(space)  # type: ignore[arg-type]
+
+
+def seen_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
+    """An elementary space as the library is to see it."""
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, spaces.Box) and channels_last(space):
+        return spaces.Box(np.moveaxis(space.low, -1, -3), np.moveaxis(space.high, -1, -3), dtype=space.dtype.type)
+    return space

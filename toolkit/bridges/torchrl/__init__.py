@@ -1,0 +1,1 @@
+"""Agents on TorchRL's losses, advantages and target updates."""
