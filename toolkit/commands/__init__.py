@@ -6,6 +6,7 @@ COMMANDS = {
     "run": "Train a component: toolkit run dqn --env CartPole-v1.",
     "resume": "Continue a run exactly where it stopped.",
     "evaluate": "Evaluate a run's policy or model.",
+    "compare": "Put runs side by side, in numbers and as learning curves.",
     "predict": "Ask the model of a run about texts, rows or a file of them.",
     "generate": "Let the language model of a run go on from a prompt.",
     "audio": "Work on sound files: info, features, augment, denoise, convert, compare, manifest, transcribe, classify.",
