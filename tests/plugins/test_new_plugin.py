@@ -18,7 +18,21 @@ def install(folder: Path, into: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["agent", "env"])
+# What runs the component, in little; None: `toolkit op` shows it.
+TRIALS: dict[str, tuple[str, ...] | None] = {
+    "agent": ("my-agent", "--env", "CartPole-v1", "--final-episodes", "3"),
+    "env": ("ppo", "--env", "my-env", "--preset", "none", "--final-episodes", "3"),
+    "network": ("dqn", "--env", "CartPole-v1", "--network", "my-network", "--final-episodes", "3"),
+    "frontend": ("audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10",
+                 "--frontend", "my-frontend"),
+    "model": ("audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10",
+              "--model", "my-model"),
+    "tokenizer": ("text-classification", "--data", "said.csv", "--tokenizer", "my-tokenizer"),
+    "task": ("my-task", "--data", "rows.csv", "--target", "y", "--quantile", "0.9"), "op": None}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in ("model", "network") else [])
+                                  for kind in TRIALS])
 def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path, kind: str) -> None:
     made = toolkit.json("new-plugin", f"my-{kind}", "--kind", kind)
     assert made["name"] == f"my-{kind}"
@@ -30,9 +44,16 @@ def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"], cwd=tmp_path / f"my-{kind}",
                           env={**toolkit.environment, **around}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
-    words = {"agent": ("my-agent", "--env", "CartPole-v1"), "env": ("ppo", "--env", "my-env", "--preset", "none")}[kind]
-    report = toolkit.json("run", *words, "--steps", "600", "--final-episodes", "3", "--out", "run", **around)
-    assert report["steps"] == 600 and toolkit.json("evaluate", "run", "--episodes", "2", **around)["episodes"] == 2
+    (tmp_path / "said.csv").write_text("text,label\n" + "good day,yes\nbad night,no\n" * 20)
+    (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{x},{2 * x}\n" for x in range(40)))
+    words = TRIALS[kind]
+    if words is None:
+        assert toolkit.json("op", "my-op", "--values=-2,0.25,1", **around)["output"]["values"] == [-1.5, 0, 0.5]
+        return
+    report = toolkit.json("run", *words, "--steps", "600", "--out", "run", **around)
+    assert report["steps"] >= 600
+    judged = toolkit.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()), **around)
+    assert judged, "a finished run is judged again"
 
 
 def test_it_overwrites_nothing_and_refuses_wrong_names(toolkit: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,27 +12,70 @@ from toolkit.commands import _output as output
 from toolkit.errors import ToolkitError, UsageError
 
 TEMPLATES = Path(__file__).parent / "templates"
-# kind: its config, what it accepts, its summary, and the command that tries it.
-CONFIGS = {
-    "agent": '''learning_rate: float = setting(3e-3, "Adam's step size", above=0)
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a plugin of one kind is made of, beside its code in ``templates/KIND.py``.
+
+    ``settings`` is the body of its config class (empty: it has none), over ``base``, a class to import; ``accepts`` what its
+    declaration says; ``trial`` the command that runs it; ``suite`` what its test sets.
+    """
+
+    summary: str
+    trial: str
+    settings: str = ""
+    base: str = ""
+    accepts: tuple[str, ...] = ()
+    suite: str = ""
+
+
+KINDS = {
+    "agent": Template(
+        "Policy gradient with a learned baseline.", "toolkit run {name} --env CartPole-v1 --n-envs 8 --steps 50000",
+        '''learning_rate: float = setting(3e-3, "Adam's step size", above=0)
     gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
-    n_steps: int = setting(8, "steps of each environment in one rollout", unit="steps", minimum=1)
+    n_steps: int = setting(32, "steps of each environment in one rollout", unit="steps", minimum=1)
     network: Part = part("network", "mlp", "the body of policy and value")''',
-    "env": '''length: int = setting(10, "steps from one end to the other", unit="steps", minimum=1)''',
+        accepts=("Discrete",),
+        # What the suite may spend on learning: an update needs a rollout, so many short ones.
+        suite='    learning_options = {"n_steps": 8, "learning_rate": 1e-2}\n'),
+    "env": Template(
+        "A corridor to walk along.", "toolkit run ppo --env {name} --preset none --steps 5000",
+        'length: int = setting(10, "steps from one end to the other", unit="steps", minimum=1)'),
+    "network": Template(
+        "Layers with a way around each.", "toolkit run dqn --env CartPole-v1 --network {name} --steps 20000",
+        '''width: int = setting(64, "of every layer", unit="units", minimum=1)
+    blocks: int = setting(2, "layers with a way around", minimum=0)'''),
+    "frontend": Template(
+        "The loudness of a few bands of equal width.",
+        "toolkit run audio-classification --data synthetic-sounds --frontend {name}",
+        '''sample_rate: int = setting(16000, "rate of the waveforms", unit="Hz", minimum=1)
+    n_fft: int = setting(512, "samples that one spectrum is taken of", unit="samples", minimum=2)
+    hop_length: int = setting(256, "samples from one frame to the next", unit="samples", minimum=1)
+    bands: int = setting(32, "of equal width, from 0 to half the rate", minimum=1)
+    floor: float = setting(1e-8, "keeps the logarithm finite", above=0)'''),
+    "model": Template(
+        "Convolutions over the frames of sound.", "toolkit run audio-classification --data synthetic-sounds --model {name}",
+        '''channels: int = setting(64, "of every layer", minimum=1)
+    layers: int = setting(3, "convolutions with a way around", minimum=0)
+    dropout: float = setting(0.1, "share dropped before the output layer", minimum=0, below=1)''',
+        accepts=("clip", "frames")),
+    "tokenizer": Template(
+        "Text in pairs of letters.", "toolkit run text-classification --data FILE.csv --tokenizer {name}",
+        'letters: int = setting(2, "of a piece", unit="letters", minimum=1)', base="toolkit.nlp.configs.VocabularyConfig"),
+    "op": Template("Soft thresholding.", "toolkit op {name} --values=-2,0.25,1"),
+    "task": Template(
+        "A number of each row that a share of the rows lies below.", "toolkit run {name} --data FILE.csv --target COLUMN",
+        'quantile: float = setting(0.5, "share of the rows that lie below", above=0, below=1)',
+        base="toolkit.core.configs.TabularRegressionConfig"),
 }
-FACTS = {
-    "agent": (', accepts=("Discrete",)', "Policy gradient with a learned baseline.",
-              "toolkit run {name} --env CartPole-v1 --n-envs 8 --steps 50000"),
-    "env": ("", "A corridor to walk along.", "toolkit run ppo --env {name} --preset none --steps 5000"),
-}
-# What the suite may spend on learning: an update needs a rollout, so many short ones.
-SUITES = {"agent": '    learning_options = {"n_steps": 8, "learning_rate": 1e-2}\n', "env": ""}
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @click.command("new-plugin")
 @click.argument("directory", metavar="DIR")
-@click.option("--kind", type=click.Choice(sorted(CONFIGS)), required=True, help="What the plugin adds.")
+@click.option("--kind", type=click.Choice(sorted(KINDS)), required=True, help="What the plugin adds.")
 @click.option("--name", help="The component's name; without it the folder's.")
 @output.json_option
 def new_plugin_command(directory: str, kind: str, name: str | None, as_json: bool) -> None:
@@ -52,35 +96,52 @@ def new_plugin_command(directory: str, kind: str, name: str | None, as_json: boo
         output.emit({"directory": str(path.resolve()), "name": chosen, "kind": kind, "files": written})
         return
     print("\n".join(str(path / item) for item in written))
-    output.talk(f"next: pip install -e {directory} && toolkit check {chosen} && {FACTS[kind][2].format(name=chosen)}")
+    output.talk(f"next: pip install -e {directory} && toolkit check {chosen} && {KINDS[kind].trial.format(name=chosen)}")
 
 
 def files_of(kind: str, name: str) -> dict[str, str]:
     """Every file of the distribution by its path."""
+    template = KINDS[kind]
     package, title = name.replace("-", "_") + "_plugin", "".join(word.capitalize() for word in name.split("-"))
-    accepts, summary, command = FACTS[kind]
+    function = name.replace("-", "_")  # of an op, which is a function
     code = (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")
-    code = code.replace("class Component", f"class {title}").replace('"component"', f'"{name}"')
-    needs = "Part, part, setting" if "part(" in CONFIGS[kind] else "setting"
-    return {
-        "setup.cfg": f"[metadata]\nname = toolkit-{name}\nversion = 0.1.0\ndescription = {summary}\n\n[options]\n"
+    for mine, theirs in (("class Component", f"class {title}"), ('"component"', f'"{name}"'), ("component(", f"{function}(")):
+        code = code.replace(mine, theirs)
+    found = {
+        "setup.cfg": f"[metadata]\nname = toolkit-{name}\nversion = 0.1.0\ndescription = {template.summary}\n\n[options]\n"
                      f"packages = {package}\npython_requires = >=3.11\n\n[options.entry_points]\n"
                      f"toolkit.plugins =\n    {name} = {package}:declare\n",
         "pyproject.toml": '[build-system]\nrequires = ["setuptools>=64"]\nbuild-backend = "setuptools.build_meta"\n',
-        f"{package}/__init__.py": f'"""What this distribution adds to toolkit. Nothing heavy is imported here."""\n\n\n'
-                                  f'def declare(registry):\n    """One line a component."""\n'
-                                  f'    registry.add("{kind}", "{name}", "{package}.{kind}:{title}", '
-                                  f'config="{package}.configs:{title}Config",\n                 summary="{summary}"{accepts})\n',
-        f"{package}/configs.py": f'"""Every setting: these are the flags."""\n\nfrom dataclasses import dataclass\n\n'
-                                 f'from toolkit.config import {needs}\n\n\n@dataclass(frozen=True)\nclass {title}Config:\n'
-                                 f'    """{summary}"""\n\n    {CONFIGS[kind]}\n',
+        f"{package}/__init__.py": declaration(template, kind, name, package, function if kind == "op" else title, title),
         f"{package}/{kind}.py": code,
         f"tests/test_{package}.py": f'"""All that toolkit promises of its components, proven for this one."""\n\n'
                                     f'from toolkit.testing import {kind.capitalize()}Suite\n\n\n'
-                                    f'class Test{title}({kind.capitalize()}Suite):\n    name = "{name}"\n{SUITES[kind]}',
-        "README.md": f"# toolkit-{name}\n\n{summary}\n\n    pip install -e .\n    toolkit check {name}\n"
-                     f"    python -m pytest\n    {command.format(name=name)}\n",
+                                    f'class Test{title}({kind.capitalize()}Suite):\n    name = "{name}"\n{template.suite}',
+        "README.md": f"# toolkit-{name}\n\n{template.summary}\n\n    pip install -e .\n    toolkit check {name}\n"
+                     f"    python -m pytest\n    {template.trial.format(name=name)}\n",
     }
+    if template.settings:
+        found[f"{package}/configs.py"] = settings_file(template, title)
+    return found
+
+
+def declaration(template: Template, kind: str, name: str, package: str, target: str, title: str) -> str:
+    """The package's ``__init__``."""
+    config = f'config="{package}.configs:{title}Config",\n                 ' if template.settings else ""
+    accepts = f", accepts={template.accepts!r}".replace("'", '"') if template.accepts else ""
+    return (f'"""What this distribution adds to toolkit. Nothing heavy is imported here."""\n\n\n'
+            f'def declare(registry):\n    """One line a component."""\n'
+            f'    registry.add("{kind}", "{name}", "{package}.{kind}:{target}", {config}summary="{template.summary}"{accepts})\n')
+
+
+def settings_file(template: Template, title: str) -> str:
+    """The config class; its fields are the flags."""
+    needs = "Part, part, setting" if "part(" in template.settings else "setting"
+    module, _, base = template.base.rpartition(".")
+    imported = f"from {module} import {base}\n" if base else ""
+    return (f'"""Every setting: these are the flags."""\n\nfrom dataclasses import dataclass\n\n'
+            f'from toolkit.config import {needs}\n{imported}\n\n@dataclass(frozen=True)\n'
+            f'class {title}Config{f"({base})" if base else ""}:\n    """{template.summary}"""\n\n    {template.settings}\n')
 
 
 def write(path: Path, files: dict[str, str]) -> list[str]:
