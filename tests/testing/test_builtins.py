@@ -24,10 +24,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
                      "evaluation_seconds": 0.1},
     "vocoder hifigan-v1": {"channels": 16},
+    "model wav2vec2": {"channels": (8, 8, 8), "kernels": (10, 8, 4), "strides": (5, 4, 2), "width": 16, "layers": 1, "heads": 2,
+                       "hidden": 32, "position_kernel": 8, "position_groups": 2},
     **{f"dataset {name}": {"count": 20, "held_out": 4} for name in
        ("spoken-digits", "spoken-commands", "spoken-digit-strings", "spoken-sentences", "synthetic-sounds")},
     **{f"task {name}": {"model": {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}}
-       for name in ("audio-classification", "speech-recognition")},
+       for name in ("audio-classification", "audio-regression", "speech-recognition", "voice-activity")},
     "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
@@ -83,6 +85,15 @@ def recordings() -> Path:
     return kept
 
 
+@functools.cache
+def numbered() -> Path:
+    """A manifest of the same sounds with numbers for labels."""
+    kept = recordings()
+    lines = [f"{path},{number}" for number, path in enumerate(sorted(kept.rglob("*.wav")))]
+    (kept.parent / "numbered.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    return kept.parent / "numbered.csv"
+
+
 def suite_of(entry: Entry) -> Suite:
     """The entry's suite with what it needs to be tried quickly."""
     suite = suite_for(entry, OPTIONS.get(f"{entry.kind} {entry.name}"))
@@ -92,8 +103,10 @@ def suite_of(entry: Entry) -> Suite:
         suite.data = DATA.get(entry.name, "")  # type: ignore[attr-defined]
     if entry.name == "vocoder":
         suite.data, suite.steps = str(sounds()), 24  # type: ignore[attr-defined]
-    if entry.name in ("audio-classification", "speech-recognition"):
+    if entry.name in ("audio-classification", "speech-recognition", "voice-activity"):
         suite.data, suite.steps = str(recordings()), 40  # type: ignore[attr-defined]
+    if entry.name == "audio-regression":
+        suite.data, suite.steps = str(numbered()), 40  # type: ignore[attr-defined]
     if entry.name == "recordings":
         suite.options = {"path": str(recordings())}
     elif entry.kind == "dataset" and entry.accepts:

@@ -107,6 +107,7 @@ MODELS = (
     ("transformer", "encoders:Transformer", "EncoderConfig", "Attention over positions that convolutions made fewer."),
     ("conformer", "encoders:Conformer", "EncoderConfig", "Attention and convolution in every layer."),
     ("tdnn", "tdnn:TDNN", "TDNNConfig", "Dilated convolutions over time."),
+    ("wav2vec2", "wav2vec2:Wav2Vec2", "Wav2Vec2Config", "wav2vec 2.0 on samples, from random weights or a local file."),
 )
 
 
@@ -119,11 +120,15 @@ def declare_recognition(registry: Declarer) -> None:
     registry.add("dataset", "recordings", "toolkit.audio.datasets.recordings:Recordings", config=f"{configs}:RecordingsConfig",
                  accepts=(".jsonl", ".csv", "/"), summary="A manifest of sound files, or a folder with a folder for each label.")
     for name, target, config, summary in MODELS:
-        registry.add("model", name, f"toolkit.audio.models.{target}", config=f"{configs}:{config}", accepts=("clip", "frames"),
-                     summary=summary)
+        registry.add("model", name, f"toolkit.audio.models.{target}", config=f"{configs}:{config}", summary=summary,
+                     accepts=("clip", "frames", "samples") if name == "wav2vec2" else ("clip", "frames"))
     registry.add("task", "audio-classification", "toolkit.audio.tasks.classification:AudioClassification",
                  config=f"{configs}:AudioClassificationConfig", presets=f"{presets}/classification.toml", accepts=("recordings",),
                  aliases=("keyword-spotting",), summary="A class for each clip: words, keywords, sounds, speakers.")
+    registry.add("task", "audio-regression", "toolkit.audio.tasks.regression:AudioRegression", accepts=("recordings",),
+                 config=f"{configs}:AudioRegressionConfig", summary="A number for each clip: a pitch, an age, a loudness.")
+    registry.add("task", "voice-activity", "toolkit.audio.tasks.voice_activity:VoiceActivity", accepts=("recordings",),
+                 config=f"{configs}:VoiceActivityConfig", summary="Where in a clip somebody speaks.")
     registry.add("task", "speech-recognition", "toolkit.audio.tasks.recognition:SpeechRecognition",
                  config=f"{configs}:SpeechRecognitionConfig", presets=f"{presets}/recognition.toml", accepts=("recordings",),
                  summary="What is said, in letters (CTC).")

@@ -76,6 +76,31 @@ class TDNNConfig:
     dropout: float = setting(0.1, "share dropped before the output layer", minimum=0, below=1)
 
 
+@dataclass(frozen=True)
+class Wav2Vec2Config:
+    """The defaults are the published base model's sizes."""
+
+    channels: tuple[int, ...] = setting((512,) * 7, "of each convolution", minimum=1)
+    kernels: tuple[int, ...] = setting((10, 3, 3, 3, 3, 2, 2), "samples that each convolution sees", minimum=1)
+    strides: tuple[int, ...] = setting((5, 2, 2, 2, 2, 2, 2), "samples that each convolution steps by", minimum=1)
+    norm: str = setting("group", "group: one norm, after the first convolution (base); layer: one after each (large)",
+                        choices=("group", "layer"))
+    bias: bool = setting(False, "convolutions with a bias (large)")
+    width: int = setting(768, "numbers of a position", minimum=8)
+    layers: int = setting(12, "encoder layers", minimum=1)
+    heads: int = setting(12, "attentions side by side; divides width", minimum=1)
+    hidden: int = setting(3072, "units of the feed-forward parts", unit="units", minimum=1)
+    position_kernel: int = setting(128, "positions that tell each where it is", minimum=1)
+    position_groups: int = setting(16, "groups of that convolution; divides width", minimum=1)
+    norm_first: bool = setting(False, "norms before attention and feed-forward (large) instead of after them")
+    dropout: float = setting(0.1, "share dropped", minimum=0, below=1)
+    layer_drop: float = setting(0.05, "share of the layers left out of a training step", minimum=0, below=1)
+    weights: str = setting("", "a local file with weights to begin from: .safetensors, or torch.save's")
+    freeze: str = setting("none", "what keeps its weights: nothing, the convolutions, all but the output layer, or all of that "
+                                  "at first and then, from the last layer down, less and less",
+                          choices=("none", "convolutions", "all", "gradual"))
+
+
 # -- tasks
 
 
@@ -100,11 +125,27 @@ class AudioClassificationConfig(AudioTaskConfig):
 
 
 @dataclass(frozen=True)
+class AudioRegressionConfig(AudioTaskConfig):
+    model: Part = part("model", "crnn", "from features to the number")
+    target: str | None = setting(None, "the column that holds the number; none takes the data's own, or label")
+    loss: Part = again(TaskConfig, "loss", "mse")
+
+
+@dataclass(frozen=True)
+class VoiceActivityConfig(AudioTaskConfig):
+    model: Part = part("model", "crnn", "from features to speech or none", {"time_strides": (2, 1, 1)})
+    target: str | None = setting(None, "the column that holds [[start, end], ...] of speech; none takes segments")
+    surround: float = setting(1.0, "clips without that column are all speech, and get up to so much silence and noise before and "
+                                   "after; 0 refuses them", unit="s", minimum=0)
+    epochs: float = again(TaskConfig, "epochs", 3.0)
+
+
+@dataclass(frozen=True)
 class SpeechRecognitionConfig(AudioTaskConfig):
     model: Part = part("model", "crnn", "from features to letters", {"time_strides": (2, 1, 1), "hidden_size": 96, "layers": 2})
     tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
-    loss: Part = again(TaskConfig, "loss", "ctc")
+    loss: Part = part("loss", "ctc", "what is made small", {"zero_infinity": True})
     beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
     language_model: str | None = setting(None, "ARPA file of word n-grams that the beam also listens to; needs beam 2 or more")
     language_model_weight: float = setting(0.5, "what its log-probabilities count", minimum=0)

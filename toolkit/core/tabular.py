@@ -20,7 +20,7 @@ from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
 from toolkit.core.problem import Array, Batch, Problem, Tally
-from toolkit.core.tallies import NumberTally
+from toolkit.core.tallies import FirstOutputTally
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
@@ -259,14 +259,7 @@ class TabularRegression(TabularProblem):
         return result
 
     def tally(self) -> Tally:
-        return RegressionTally(self.mean, self.scale)
+        return FirstOutputTally(self.mean, self.scale)
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return [{"value": value * self.scale + self.mean} for value in outputs[:, 0].double().tolist()]
-
-
-class RegressionTally(NumberTally):
-    """`NumberTally` of the model's one output."""
-
-    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
-        super().add(outputs[:, 0], lengths, batch)

@@ -74,3 +74,10 @@ class NumberTally:
         order = np.argsort(self._indices, kind="stable")
         details = {"count": len(wanted), "predictions": predicted[order].tolist(), "targets": wanted[order].tolist()}
         return Judged(-error, values, details)
+
+
+class FirstOutputTally(NumberTally):
+    """`NumberTally` of a model's one output [B, 1]."""
+
+    def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
+        super().add(outputs[:, 0], lengths, batch)

@@ -28,8 +28,15 @@ class ModelSuite(Suite):
     """A model's promises. ``frontend`` is the front end whose features it reads, for a model of sound."""
 
     kind = "model"
-    frontend = "log-mel"
-    frames = 60  # positions of the longest clip, for a model of sound
+
+    @property
+    def frontend(self) -> str:
+        return "waveform" if "samples" in self.entry.accepts else "log-mel"
+
+    @property
+    def frames(self) -> int:
+        """Of the longest clip, for a model of sound."""
+        return 4000 if "samples" in self.entry.accepts else 60
 
     @property
     def cases(self) -> list[str]:

@@ -16,7 +16,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "crnn": {"channels": (4, 6), "time_strides": (2, 1), "hidden_size": 12, "dropout": 0.0},
     "transformer": {"width": 16, "heads": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "subsampling": 2},
     "conformer": {"width": 16, "heads": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "subsampling": 2},
-    "tdnn": {"channels": 24, "dilations": (1, 2), "dropout": 0.0}}
+    "tdnn": {"channels": 24, "dilations": (1, 2), "dropout": 0.0},
+    "wav2vec2": {"channels": (8, 8), "kernels": (3, 2), "strides": (1, 2), "width": 16, "layers": 1, "heads": 2, "hidden": 32,
+                 "position_kernel": 6, "position_groups": 2, "dropout": 0.0, "layer_drop": 0.0}}
 MODELS = [entry.name for entry in registry.entries("model", plugins=False)
           if str(entry.target).startswith("toolkit.audio.models.")]
 BINS, CLASSES = 12, 5

@@ -70,7 +70,7 @@ class HeardProblem(Problem[Any]):
         self.spec: FrameSpec = self.ears.spec
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None
         self.mean, self.deviation = torch.zeros(self.spec.bins), torch.ones(self.spec.bins)
-        self.inherited = False
+        self.inherited = self.restored = False
 
     @property
     def outputs(self) -> int:
@@ -136,6 +136,7 @@ class HeardProblem(Problem[Any]):
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         self.target_name = facts["target"]
+        self.restored = True
         self._take(facts)
 
     def _take(self, facts: Mapping[str, Any]) -> None:
@@ -143,9 +144,26 @@ class HeardProblem(Problem[Any]):
         self.mean, self.deviation = facts["mean"], facts["deviation"]
 
     def build(self) -> nn.Module:
-        model: nn.Module = registry.make("model", self.model_part.name, inputs=self.spec.bins, outputs=self.outputs,
-                                         spec=HeardSpec(self.level, self.spec), **self.model_part.options)
+        return self.made_model(self.outputs)
+
+    def made_model(self, outputs: int, begun: bool = False) -> nn.Module:
+        """The model; where it has ``begun`` its weights come from elsewhere, and the file it began from need not be there."""
+        options = dict(self.model_part.options)
+        if begun or self.restored:
+            options.pop("weights", None)
+        model: nn.Module = registry.make("model", self.model_part.name, inputs=self.spec.bins, outputs=outputs,
+                                         spec=HeardSpec(self.level, self.spec), **options)
         return model
+
+    def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
+        if getattr(model, "freeze", "none") == "gradual":
+            return list(model.parameters())  # some learn later; until then they have no gradient
+        return super().parameter_groups(model)
+
+    def schedule(self, model: nn.Module, fraction: float) -> None:
+        unfreeze = getattr(model, "unfreeze", None)
+        if unfreeze is not None:
+            unfreeze(fraction)
 
     # -- batches
 

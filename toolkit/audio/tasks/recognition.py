@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from toolkit.audio.decoding import BLANK, error_rate, prefix_beam
 from toolkit.audio.language_model import Fusion, read_arpa
-from toolkit.audio.models.base import HeardSpec
 from toolkit.audio.recognition_configs import SpeechRecognitionConfig
 from toolkit.audio.tasks.base import HeardProblem, Sound
 from toolkit.core.base import Example
@@ -74,10 +73,8 @@ class SpeechRecognition(HeardProblem):
         # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
         strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in splits["train"])
         with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
-            model: nn.Module = registry.make("model", self.model_part.name, inputs=self.spec.bins, outputs=tokenizer.size,
-                                             spec=HeardSpec(self.level, self.spec), **self.model_part.options)
-        share = positions_per_frame(model, self.spec.bins)
-        self._leave_out(splits, lambda row: self._misfit(row, tokenizer, share, strict),
+            positions = positions_of(self.made_model(tokenizer.size, begun=True), self.spec.bins)
+        self._leave_out(splits, lambda row: self._misfit(row, tokenizer, positions, strict),
                         "Mend them, use smaller strides (crnn: --model.time-strides 2,1,1; others: --model.subsampling 2)")
 
     def _learned(self, rows: Sequence[Example]) -> Any:
@@ -86,12 +83,12 @@ class SpeechRecognition(HeardProblem):
         tokenizer.train([self.text(row) for row in rows])
         return tokenizer
 
-    def _misfit(self, row: Example, tokenizer: Any, share: float, strict: bool) -> str | None:
+    def _misfit(self, row: Example, tokenizer: Any, positions: Callable[[int], int], strict: bool) -> str | None:
         ids = list(tokenizer.encode(self.text(row)))
         if strict and tokenizer.unknown_id in ids:
             return f"its text {shortened(self.text(row))!r} holds letters that no training text has"
         needed = len(ids) + sum(one == other for one, other in itertools.pairwise(ids))
-        given = math.ceil(self.spec.frames(self.length(row)) * share - 1e-9)
+        given = positions(self.spec.frames(self.length(row)))
         if given >= needed:
             return None
         return f"its text {shortened(self.text(row))!r} needs {needed} positions and its sound gives {given}"
@@ -128,7 +125,7 @@ class SpeechRecognition(HeardProblem):
         assert lengths is not None and batch.target_lengths is not None and batch.targets is not None
         needed = batch.target_lengths.to(lengths.device) + repeats(batch.targets).to(lengths.device)
         short = [int(batch.indices[int(place)]) + 1 for place in torch.nonzero(needed > lengths).flatten()]
-        if short:
+        if short and self.transforms is None:  # a clip that was played faster sits this one out: its loss is 0
             raise UsageError(f"training clips {', '.join(map(str, short[:5]))} are shorter than their texts: the model gives "
                              "fewer positions than there are letters. Use smaller strides (crnn: --model.time-strides 2,1,1; "
                              "others: --model.subsampling 2), or take the clips out")
@@ -152,11 +149,15 @@ class SpeechRecognition(HeardProblem):
         return [{"text": text} for text in self.decode(outputs, lengths)]
 
 
-def positions_per_frame(model: nn.Module, bins: int) -> float:
-    """How many positions a model answers for each frame."""
+def positions_of(model: nn.Module, bins: int) -> Callable[[int], int]:
+    """How many positions a model answers for so many frames: as it says, or in proportion to what it does on a sample."""
+    says = getattr(model, "positions", None)
+    if says is not None:
+        return lambda frames: int(says(torch.tensor([frames]))[0])
     with torch.no_grad():
         outputs, _ = model.eval()(torch.zeros(1, MEASURED_FRAMES, bins), torch.tensor([MEASURED_FRAMES]))
-    return outputs.shape[1] / MEASURED_FRAMES
+    share = outputs.shape[1] / MEASURED_FRAMES
+    return lambda frames: math.ceil(frames * share - 1e-9)
 
 
 def shortened(text: str) -> str:

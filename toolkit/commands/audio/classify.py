@@ -51,4 +51,5 @@ def columns(batch: Batch) -> list[str]:
 def answer_of(item: dict[str, Any]) -> str:
     if "label" in item:
         return f"{item['label']}  {item['probability']:.4f}"
-    return "  ".join(f"{name} {value:.4g}" for name, value in item.items() if name not in ("start", "end"))
+    return "  ".join(f"{name} {value:.4g}" for name, value in item.items()
+                     if isinstance(value, float) and name not in ("start", "end"))
