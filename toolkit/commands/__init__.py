@@ -11,6 +11,8 @@ COMMANDS = {
     "generate": "Let the language model of a run go on from a prompt.",
     "audio": "Work on sound files: info, features, augment, denoise, convert, compare, manifest, transcribe, classify.",
     "op": "Run a tensor operation on small numbers: shapes, strides, memory, gradient.",
+    "load-sb3": "Turn a policy that Stable-Baselines3 has saved into a run.",
+    "export-sb3": "Write the policy of a run for Stable-Baselines3.",
     "list": "List components by kind or name.",
     "info": "Describe one component: settings, presets, extras.",
     "plugins": "Show third-party distributions and what is wrong with them.",

@@ -1,0 +1,79 @@
+"""Policies to and from Stable-Baselines3's files, with equal actions, in real processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+sb3 = pytest.importorskip("stable_baselines3")
+SMALL: dict[str, dict[str, Any]] = {
+    "PPO": {"n_steps": 32, "batch_size": 32}, "A2C": {}, "DQN": {"buffer_size": 200, "learning_starts": 10},
+    "SAC": {"buffer_size": 200, "learning_starts": 10}, "TD3": {"buffer_size": 200, "learning_starts": 10}}
+ENVS = {"PPO": "CartPole-v1", "A2C": "Pendulum-v1", "DQN": "CartPole-v1", "SAC": "Pendulum-v1", "TD3": "Pendulum-v1"}
+OURS = {"ppo": ("PPO", "Pendulum-v1", ("--n-steps", "32")), "actor-critic": ("A2C", "CartPole-v1", ()),
+        "dqn": ("DQN", "CartPole-v1", ("--learning-starts", "20", "--average-fraction", "0.5")),
+        "sac": ("SAC", "Pendulum-v1", ("--learning-starts", "20")), "td3": ("TD3", "Pendulum-v1", ("--learning-starts", "20")),
+        "sb3-ppo": ("PPO", "CartPole-v1", ("--n-steps", "32"))}
+
+
+def quick(names: Any, *chosen: str) -> list[Any]:
+    """The others train and load the library in as many processes again."""
+    return [pytest.param(name, marks=[] if name in chosen else [pytest.mark.slow]) for name in names]
+
+
+def saved(kind: str, path: Path) -> Any:
+    model = getattr(sb3, kind)("MlpPolicy", ENVS[kind], seed=0, device="cpu", policy_kwargs={"net_arch": [24, 24]}, **SMALL[kind])
+    model.learn(64)
+    model.save(path)
+    return model
+
+
+@pytest.mark.parametrize("kind", quick(SMALL, "PPO", "SAC"))
+def test_a_saved_policy_becomes_a_run_that_acts_the_same(toolkit: Any, tmp_path: Path, kind: str) -> None:
+    model = saved(kind, tmp_path / "theirs.zip")
+    refused = toolkit("load-sb3", "theirs.zip", "--env", ENVS[kind])
+    assert refused.returncode == 2 and "executes whatever it holds" in refused.stderr and "--trust" in refused.stderr
+    done = toolkit.json("load-sb3", "theirs.zip", "--env", ENVS[kind], "--trust", "--out", "run")
+    assert done["steps"] == model.num_timesteps and done["evaluation"]["episodes"] == 100
+    import toolkit as package
+
+    run = package.load(str(tmp_path / "run"))
+    space = gymnasium.make(ENVS[kind]).observation_space
+    seen = np.stack([np.clip(space.sample(), -5, 5) for _ in range(50)])
+    mine, theirs = np.asarray(run.agent.act(seen, deterministic=True).actions), model.predict(seen, deterministic=True)[0]
+    assert np.allclose(mine.reshape(theirs.shape), theirs, atol=1e-4)
+    assert toolkit.json("evaluate", "run", "--episodes", "2")["episodes"] == 2
+
+
+@pytest.mark.parametrize("agent", quick(OURS, "ppo", "dqn", "td3"))
+def test_a_run_becomes_a_file_that_the_library_loads(toolkit: Any, tmp_path: Path, agent: str) -> None:
+    kind, env, more = OURS[agent]
+    toolkit.json("run", agent, "--env", env, "--preset", "none", "--steps", "128", "--final-episodes", "1", *more, "--out", "run")
+    assert toolkit.json("export-sb3", "run", "ours.zip")["file"] == "ours.zip"
+    model = getattr(sb3, kind).load(tmp_path / "ours.zip")
+    import toolkit as package
+
+    run = package.load(str(tmp_path / "run"))
+    space = gymnasium.make(env).observation_space
+    seen = np.stack([np.clip(space.sample(), -5, 5) for _ in range(50)])
+    mine, theirs = np.asarray(run.agent.act(seen, deterministic=True).actions), model.predict(seen, deterministic=True)[0]
+    assert np.allclose(mine.reshape(theirs.shape), theirs, atol=1e-4)
+    again = toolkit("export-sb3", "run", "ours.zip")
+    assert again.returncode == 2 and "nothing is overwritten" in again.stderr
+
+
+def test_what_cannot_be_exchanged_says_why(toolkit: Any, tmp_path: Path) -> None:
+    toolkit.json("run", "dqn", "--env", "CartPole-v1", "--preset", "none", "--steps", "40", "--final-episodes", "1",
+                 "--dueling", "true", "--out", "dueling")
+    wrong = toolkit("export-sb3", "dueling", "x.zip")
+    assert wrong.returncode == 2 and "dueling and noisy networks have no counterpart" in wrong.stderr
+    (tmp_path / "no.zip").write_bytes(b"nothing")
+    wrong = toolkit("load-sb3", "no.zip", "--env", "CartPole-v1", "--trust")
+    assert wrong.returncode == 2 and "it is not a policy that Stable-Baselines3 has saved" in wrong.stderr
+    saved("DQN", tmp_path / "dqn.zip")
+    wrong = toolkit("load-sb3", "dqn.zip", "--env", "Acrobot-v1", "--trust")
+    assert wrong.returncode == 2 and "the policy's are" in wrong.stderr and "Traceback" not in wrong.stderr
