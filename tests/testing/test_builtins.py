@@ -36,6 +36,8 @@ DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "tex
         "token-classification": "bracket-tagging", "text-generation": "copy", "masked-language-model": "template-reviews"}
 SLOW = {("agent rainbow", "it_learns_a_trivial_environment"), ("dataset python-docs", "it_has_examples_to_train_on"),
         ("dataset python-docs", "the_same_options_give_the_same_examples"), ("dataset python-docs", "its_target_is_there")}
+# They share all their code but a few lines with sb3-ppo and sb3-sac.
+SIBLINGS = {"agent sb3-a2c", "agent sb3-ddpg", "agent sb3-td3"}
 
 
 def cases() -> list[Any]:
@@ -44,7 +46,7 @@ def cases() -> list[Any]:
         title = f"{entry.kind} {entry.name}"
         for promise in suite_for(entry).promises():
             short = promise.removeprefix("test_")
-            marks = [pytest.mark.slow] if (title, short) in SLOW else []
+            marks = [pytest.mark.slow] if (title, short) in SLOW or title in SIBLINGS else []
             found.append(pytest.param(entry, promise, id=f"{entry.kind}-{entry.name}-{short}", marks=marks))
     return found
 
