@@ -1,4 +1,4 @@
-"""N-gram language models of words, read from ARPA files, and what they add to a beam search.
+"""N-gram language models of words, from texts or ARPA files, and what they add to a beam search.
 
 ARPA is text: after ``\\data\\`` the number of n-grams of each order, then a section an order with lines
 ``log10 probability <tab> words <tab> log10 backoff``. Source: Jurafsky and Martin, chapter 3; SRILM's ngram-format.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from toolkit.errors import UsageError
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+NEVER = -99.0  # log10, what ARPA files write for the probability of <s>
 UNSEEN = -7.0  # log10 of a word that the model does not know, where it has no <unk>
 LOG10 = math.log(10.0)
 
@@ -22,7 +24,7 @@ class NGrams:
     """Back-off n-grams: log-probabilities (natural) of words after words."""
 
     def __init__(self, probabilities: dict[tuple[str, ...], float], backoffs: dict[tuple[str, ...], float]) -> None:
-        self._probabilities, self._backoffs = probabilities, backoffs
+        self.probabilities, self.backoffs = probabilities, backoffs
         self.order = max(map(len, probabilities))
 
     def score(self, history: Sequence[str], word: str) -> float:
@@ -31,16 +33,16 @@ class NGrams:
         context = tuple(self._known(item) for item in history[max(0, len(history) - self.order + 1):])
         spent = 0.0
         while True:
-            found = self._probabilities.get((*context, known))
+            found = self.probabilities.get((*context, known))
             if found is not None:
                 return spent + found
             if not context:
                 return spent + UNSEEN * LOG10
-            spent += self._backoffs.get(context, 0.0)
+            spent += self.backoffs.get(context, 0.0)
             context = context[1:]
 
     def _known(self, word: str) -> str:
-        return word if (word,) in self._probabilities else UNKNOWN
+        return word if (word,) in self.probabilities else UNKNOWN
 
     def sentence(self, words: Sequence[str]) -> float:
         """The log-probability of a sentence, its end included."""
@@ -78,6 +80,48 @@ def read_arpa(path: str | Path) -> NGrams:
     if not probabilities or found != {size: count for size, count in expected.items() if count}:
         raise UsageError(f"{path}: its header promises {expected} n-grams, and {found} are there")
     return NGrams(probabilities, backoffs)
+
+
+def write_arpa(path: str | Path, model: NGrams) -> None:
+    """``model`` as an ARPA file, in powers of ten. Raises UsageError when the file exists."""
+    if Path(path).exists():
+        raise UsageError(f"{path} exists. Choose another name")
+    groups: dict[int, list[str]] = defaultdict(list)
+    for words, value in sorted(model.probabilities.items()):
+        backoff = f"\t{model.backoffs[words] / LOG10:.7g}" if words in model.backoffs else ""
+        groups[len(words)].append(f"{value / LOG10:.7g}\t{' '.join(words)}{backoff}")
+    counts = "".join(f"ngram {size}={len(lines)}\n" for size, lines in sorted(groups.items()))
+    sections = "".join(f"\n\\{size}-grams:\n" + "\n".join(lines) + "\n" for size, lines in sorted(groups.items()))
+    Path(path).write_text(f"\\data\\\n{counts}{sections}\n\\end\\\n", encoding="utf-8")
+
+
+def estimated(texts: Iterable[str], order: int = 3) -> NGrams:
+    """A model of ``texts``: P(w | h) = (c(h w) + T(h) P(w | h')) / (c(h) + T(h)), T(h) being how many kinds of words follow h
+    and h' being h without its first word; below one word all known words and <unk> are alike. Source: Witten and Bell (1991).
+
+    Raises UsageError without texts.
+    """
+    counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        words = [BEGIN, *text.split(), END]
+        for place in range(1, len(words)):
+            for length in range(min(order, place + 1)):
+                counts[tuple(words[place - length:place])][words[place]] += 1
+    if not counts:
+        raise UsageError("a language model needs at least one text")
+    known = [*counts[()], UNKNOWN]
+    shares: dict[tuple[str, ...], float] = {}
+    backoffs: dict[tuple[str, ...], float] = {}
+    for history in sorted(counts, key=len):
+        after = counts[history]
+        total, kinds = after.total(), len(after)
+        for word in after if history else known:
+            lower = shares[(*history[1:], word)] if history else 1 / len(known)
+            shares[(*history, word)] = (after[word] + kinds * lower) / (total + kinds)
+        if history:
+            backoffs[history] = math.log(kinds / (total + kinds))
+    probabilities = {words: math.log(share) for words, share in shares.items()}
+    return NGrams({(BEGIN,): NEVER * LOG10, **probabilities}, backoffs)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

@@ -8,7 +8,7 @@ import click
 
 from toolkit.errors import UsageError, did_you_mean
 
-# The subcommand NAME is ``toolkit.commands.audio.NAME:NAME_command``.
+# The subcommand NAME is ``toolkit.commands.audio.NAME:NAME_command``, hyphens as underscores.
 SUBCOMMANDS: dict[str, str] = {
     "info": "What sound files say of themselves: rate, channels, length, encoding.",
     "features": "Features of sound by a front end: numbers, pictures, or a folder of memory-mapped arrays.",
@@ -20,6 +20,7 @@ SUBCOMMANDS: dict[str, str] = {
     "manifest": "List the sound files of a folder tree, with labels and texts, in a manifest.",
     "transcribe": "Write down what is said in sound files, with the times of the words, by a run of speech-recognition.",
     "classify": "Tell what sound files are, whole or stretch by stretch, by a run of audio-classification.",
+    "language-model": "An ARPA n-gram model of texts, for decoding with a beam.",
     "vocode": "To mel frames and back to sound, by a run of the task vocoder or by name.",
 }
 
@@ -34,8 +35,9 @@ class AudioGroup(click.Group):
         if cmd_name not in SUBCOMMANDS:
             raise UsageError(f"toolkit audio has no command {cmd_name!r}.{did_you_mean(cmd_name, SUBCOMMANDS)} "
                              f"Allowed: {', '.join(SUBCOMMANDS)}. See them: toolkit audio --help")
-        module = importlib.import_module(f"toolkit.commands.audio.{cmd_name}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"toolkit.commands.audio.{name}")
+        command: click.Command = getattr(module, f"{name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
