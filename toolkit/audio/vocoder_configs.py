@@ -72,6 +72,7 @@ class VocosConfig(VocoderConfig):
     dim: int = setting(512, "channels", minimum=1)
     hidden: int = setting(1536, "channels inside a block", minimum=1)
     layers: int = setting(8, "blocks", minimum=1)
+    weights: str = setting("", "a file of published weights; empty begins at random")
 
 
 # -- recurrent and autoregressive

@@ -1,6 +1,6 @@
 """Records: metrics on the disk, cut back to a checkpoint's position when a run is resumed.
 
-Tracker   writes lines of metrics somewhere and can be cut back to an offset
+Tracker   writes lines of metrics somewhere and can be cut back to an offset; it may also keep sounds
 Recorder  the trackers of a run
 """
 
@@ -66,6 +66,20 @@ class TensorBoard:
         self._writer: Any = None
 
     def write(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._append(step, [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()])
+
+    def write_sounds(self, step: int, sounds: Mapping[str, tuple[Any, int]]) -> None:
+        """Waveforms [T] in [-1, 1] and their rates (Hz), to be listened to in TensorBoard."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=f"samples/{name}", audio=Summary.Audio(
+            sample_rate=rate, num_channels=1, length_frames=len(waveform), encoded_audio_string=wav_bytes(waveform, rate),
+            content_type="audio/wav")) for name, (waveform, rate) in sounds.items()]
+        self._append(step, values)
+
+    def _append(self, step: int, values: list[Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -75,7 +89,6 @@ class TensorBoard:
             self._writer = RecordWriter(self._file)
             if self._file.tell() == 0:
                 self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self._writer.write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)).SerializeToString())
         self._file.flush()
 
@@ -87,6 +100,17 @@ class TensorBoard:
 
     def close(self) -> None:
         self._file.close()
+
+
+def wav_bytes(waveform: Any, rate: int) -> bytes:
+    """A waveform [T] as a 16-bit WAV file."""
+    import io as bytes_io
+
+    from toolkit.audio import io
+
+    file = bytes_io.BytesIO()
+    io.save(file, waveform, rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def cut_file(file: BinaryIO, offset: int) -> None:
@@ -107,6 +131,13 @@ class Recorder:
     def write(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
         for tracker in self._trackers.values():
             tracker.write(step, seconds, metrics)
+
+    def write_sounds(self, step: int, sounds: Mapping[str, tuple[Any, int]]) -> None:
+        """Give sounds to the trackers that keep them."""
+        for tracker in self._trackers.values():
+            keep = getattr(tracker, "write_sounds", None)
+            if keep is not None and sounds:
+                keep(step, sounds)
 
     def offsets(self) -> dict[str, int]:
         return {name: tracker.offset() for name, tracker in self._trackers.items()}

@@ -192,6 +192,7 @@ class Trainer:
         self.progress.evaluated(step, evaluation.metrics)
         self.directory.write_evaluation(str(step), {"step": step, **evaluation.summary, **evaluation.details})
         self.directory.write_sounds(str(step), evaluation.sounds)
+        self.recorder.write_sounds(step, evaluation.sounds)
         improved = self.best is None or evaluation.score >= self.best
         if improved:
             self.best, self.best_step = evaluation.score, step

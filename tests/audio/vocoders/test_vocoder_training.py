@@ -6,6 +6,7 @@ import json
 import math
 import signal
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def outcome(run: Path) -> dict[str, Any]:
             "metrics": [{name: value for name, value in row.items() if not name.startswith("time")} for row in rows]}
 
 
+def heard_in_tensorboard(run: Path) -> dict[str, bytes]:
+    """The sounds of the last evaluation as TensorBoard's own reader finds them."""
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    found = {}
+    for event in LegacyEventFileLoader(str(next(run.glob("events.out.tfevents.*")))).Load():
+        found.update({value.tag: value.audio.encoded_audio_string for value in event.summary.value if value.HasField("audio")})
+    return found
+
+
 def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     words = ("run", "vocoder", "--data", str(folder), *TINY, "--steps", "24", "--record-every", "2", "--checkpoint-every", "4",
              "--evaluate-every", "12")
@@ -111,6 +122,10 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     assert any("train/critics_loss" in row for row in rows) and "train/critics_loss" not in rows[0]
     sounds = sorted(path.name for path in (tmp_path / "whole" / "samples" / "24").iterdir())
     assert sounds == ["clip-0-made.wav", "clip-0-real.wav"]
+    heard = heard_in_tensorboard(tmp_path / "whole")
+    assert set(heard) == {"samples/clip-0-made", "samples/clip-0-real"}
+    kept = io.load(tmp_path / "whole" / "samples" / "24" / "clip-0-real.wav")[0]
+    assert np.allclose(io.load(BytesIO(heard["samples/clip-0-real"]))[0], kept, atol=1e-4)
     done = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "out.wav"), "--plot")
     assert done["duration"] == pytest.approx(0.3, abs=0.02) and (tmp_path / "out.png").stat().st_size > 1000
     assert io.info(tmp_path / "out.wav").sample_rate == 22050

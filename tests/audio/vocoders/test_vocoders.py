@@ -142,6 +142,28 @@ def test_published_weights_are_read_from_a_file(form: str, tmp_path: Path) -> No
         toolkit.make("vocoder", "hifigan-v3", channels=8, weights=str(tmp_path / "g_02500000"))
 
 
+@torch.no_grad()
+def test_the_library_vocos_and_its_weights(tmp_path: Path) -> None:
+    """The same file, read by both, is the same network: the sound of its frames is the library's."""
+    import toolkit.core._torchaudio  # the library imports torchaudio, which may need a stand-in
+
+    theirs = pytest.importorskip("vocos", exc_type=ImportError)
+    from vocos.feature_extractors import MelSpectrogramFeatures  # type: ignore[import-not-found, unused-ignore]
+    from vocos.heads import ISTFTHead  # type: ignore[import-not-found, unused-ignore]
+    from vocos.models import VocosBackbone  # type: ignore[import-not-found, unused-ignore]
+
+    torch.manual_seed(0)
+    features = MelSpectrogramFeatures(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100)
+    backbone, head = VocosBackbone(100, 32, 48, 2), ISTFTHead(32, 1024, 256, "center")
+    whole = theirs.Vocos(features, backbone, head).eval()
+    torch.save(whole.state_dict(), tmp_path / "pytorch_model.bin")
+    ours = toolkit.make("vocoder", "vocos", dim=32, hidden=48, layers=2, weights=str(tmp_path / "pytorch_model.bin"))
+    mel = frames_of(ours)
+    torch.testing.assert_close(ours(mel), whole.decode(mel.T[None])[0], atol=1e-4, rtol=1e-4)
+    with pytest.raises(UsageError, match="another network"):
+        toolkit.make("vocoder", "vocos", dim=32, hidden=48, layers=3, weights=str(tmp_path / "pytorch_model.bin"))
+
+
 def test_wrong_weight_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         make("hifigan-v3", weights=str(tmp_path / "none"))

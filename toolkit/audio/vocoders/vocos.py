@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.base import Neural
+from toolkit.audio.vocoders.hifigan import published
 from toolkit.audio.vocoders.spectra import Spectra
+from toolkit.errors import UsageError
 
 KERNEL, LOUDEST, DEVIATION, EPS = 7, 100.0, 0.02, 1e-6
 
@@ -49,6 +51,8 @@ class Vocos(Neural):
                 nn.init.trunc_normal_(module.weight, std=DEVIATION)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if config.weights:
+            load_published(self, config.weights)
 
     def synthesise(self, mel: Tensor) -> Tensor:
         return self.spectra.synthesise(self.spectrum(mel))
@@ -61,3 +65,29 @@ class Vocos(Neural):
             x = block(x)
         magnitude, phase = self.head(self.final_norm(x.transpose(1, 2))).float().chunk(2, dim=2)
         return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase)
+
+
+NAMES = (("backbone.convnext.", "blocks."), ("backbone.final_layer_norm.", "final_norm."), ("backbone.", ""),
+         ("head.out.", "head."))  # theirs and ours
+LEFT_OUT = ("feature_extractor.", "head.istft.")  # windows and filters, which the front end has
+
+
+def load_published(vocoder: Vocos, path: str) -> None:
+    """Take over the weights of the authors' ``pytorch_model.bin``; nothing in the file is executed.
+
+    Raises UsageError naming what is missing, unknown or of another shape.
+    """
+    own = vocoder.state_dict()
+    renamed = {own_name(name): value for name, value in published(path).items() if not name.startswith(LEFT_OUT)}
+    wrong = sorted(set(own) ^ set(renamed)) or sorted(name for name in own if own[name].shape != renamed[name].shape)
+    if wrong:
+        raise UsageError(f"{path}: these weights are of another network; {len(wrong)} differ, the first is {wrong[0]}. "
+                         "dim, hidden and layers must be those of the file")
+    vocoder.load_state_dict(renamed)
+
+
+def own_name(name: str) -> str:
+    for theirs, ours in NAMES:
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name
