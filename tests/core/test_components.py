@@ -8,6 +8,7 @@ import inspect
 import re
 
 import pytest
+from conftest import Toolkit
 
 from toolkit.config import settings_of
 from toolkit.registry import Entry, registry
@@ -34,13 +35,19 @@ def test_has_a_docstring_whose_example_runs(entry: Entry) -> None:
     assert runner.summarize(verbose=False).failed == 0, "".join(said)
 
 
-@pytest.mark.parametrize("entry", [item for item in ENTRIES if item.kind != "scheduler"], ids=name_of)
+@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
 def test_the_docstring_names_shapes_or_units_errors_and_source(entry: Entry) -> None:
     text = inspect.getdoc(entry.load()) or ""
-    if entry.kind in ("op", "layer", "metric"):
-        assert re.search(r"\[[^\]]*\]|share|shape|unit|nats", text), f"{entry.name}: no shape or unit"
-        assert "Raises" in text, f"{entry.name}: does not say what it raises"
-        assert "Source" in text, f"{entry.name}: no source"
+    said = text.partition(">>>")[0]
+    assert re.search(r"\[[^\]]*\]|\b(shares?|shapes?|units?|nats|factor)\b", said), f"{entry.name}: no shape or unit"
+    assert re.search(r"\b[Rr]aises\b", said), f"{entry.name}: does not say what it raises"
+    assert "Source" in said, f"{entry.name}: no source"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_shows_each_of_them_with_its_summary(kind: str, toolkit: Toolkit) -> None:
+    shown = {row["name"]: row["summary"] for row in toolkit.json("list", kind)}
+    assert {entry.name: entry.summary for entry in ENTRIES if entry.kind == kind}.items() <= shown.items()
 
 
 @pytest.mark.parametrize("entry", [item for item in ENTRIES if item.kind in ("scheduler", "metric", "op") and item.config],

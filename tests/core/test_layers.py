@@ -87,15 +87,18 @@ def test_transformer_base_has_its_size() -> None:
     assert sum(item.numel() for item in registry.make("layer", "encoder-layer").parameters()) == 3_152_384
 
 
+@pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("rotary", [False, True])
-def test_positions_one_by_one_through_a_cache_equal_all_at_once(rotary: bool) -> None:
-    layer = EncoderLayer(EncoderLayerConfig(D, H, 32, dropout=0.0, rotary=rotary)).eval()
+def test_positions_one_by_one_through_a_cache_equal_all_at_once(rotary: bool, norm_first: bool) -> None:
+    layer = EncoderLayer(EncoderLayerConfig(D, H, 32, norm_first=norm_first, rotary=rotary)).eval()
     x = torch.randn(2, 7, D)
     whole = layer(x, causal=True)
     for cuts in ((1, 1, 1, 1, 1, 1, 1), (3, 1, 3), (7,), (2, 5)):
         cache = Cache(7)
         pieces = [layer(piece, causal=True, cache=cache) for piece in x.split(list(cuts), 1)]
         assert torch.allclose(torch.cat(pieces, 1), whole, atol=1e-5)
+    steps = Cache(7)
+    assert torch.allclose(torch.stack([layer.step(x[:, place], steps) for place in range(7)], 1), whole, atol=1e-5)
     with pytest.raises(UsageError, match="room for 7 positions, and 8"):
         layer(x[:, :1], causal=True, cache=cache)
 

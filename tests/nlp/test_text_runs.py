@@ -175,6 +175,15 @@ def test_wrong_data_and_models_are_explained(words: tuple[str, ...], said: str, 
     assert done.code == 2 and said in done.err and "Traceback" not in done.err, done.err
 
 
+@pytest.mark.parametrize(("row", "said"), [(",up", "hold no text: rows 31"), ("the film,", "hold no 'mood': rows 31"),
+                                            ("\u2003,up", "hold no text: rows 31")])
+def test_empty_texts_and_classes_are_named_before_training(row: str, said: str, tmp_path: Path) -> None:
+    path = reviews(tmp_path / "mine.csv", 30)
+    path.write_text(path.read_text() + row + "\n", "utf-8")
+    done = command("run", "text-classification", "--data", str(path), *OWN, "--epochs", "1", cwd=tmp_path)
+    assert done.code == 2 and f"1 of 31 rows (train) {said}. Take them out" in done.err, done.err
+
+
 # -- pretrained models
 
 

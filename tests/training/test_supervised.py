@@ -121,7 +121,7 @@ def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -
     (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
     (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
-    (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no usable 'b': rows 2"),
+    (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
     (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")

@@ -7,7 +7,7 @@ class_answers  logits as answers
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Batch, Problem, Tally
+from toolkit.core.problem import Array, Batch, Problem, Tally, refuse_rows
 from toolkit.core.tallies import ClassTally
 from toolkit.errors import UsageError
 
@@ -38,6 +38,10 @@ class ClassProblem(Problem[Any]):
     @property
     def outputs(self) -> int:
         return len(self.classes)
+
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
+        super().check(splits)
+        refuse_rows(splits, lambda row: is_blank(row[self.target]), f"hold no {self.target!r}")
 
     def label(self, example: Example) -> str:
         return str(example[self.target]).strip()
@@ -83,6 +87,11 @@ class ClassProblem(Problem[Any]):
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return class_answers(outputs, self.classes)
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a cell is empty. ``none`` or ``na`` may well be the name of a class."""
+    return value is None or value != value or not str(value).strip()
 
 
 def class_answers(outputs: Tensor, classes: Sequence[str]) -> list[Any]:

@@ -45,7 +45,8 @@ class CrossEntropy(nn.Module):
 class Focal(nn.Module):
     """Cross-entropy in which each example counts ``(1 - p) ** gamma``, p being its class's probability.
 
-    Shapes as in `CrossEntropy`; nats. Source: Lin et al. (2017), "Focal loss", equation 4.
+    Shapes as in `CrossEntropy`; nats. Raises RuntimeError (torch) for shapes that
+    do not fit. Source: Lin et al. (2017), "Focal loss", equation 4.
 
     >>> loss = Focal(FocalConfig(gamma=2.0))
     >>> round(float(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))), 4)  # 0.5 ** 2 * 0.6931
@@ -73,6 +74,7 @@ class MSE(nn.Module):
 
     outputs and targets of one shape; sequences [B, T, ...] are averaged over valid positions when
     ``lengths`` [B] are given. Raises UsageError when the shapes differ: torch would broadcast them.
+    Source: Gauss (1809); Bishop (2006), equation 1.2, without its half.
 
     >>> float(MSE()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
     2.0
@@ -85,7 +87,10 @@ class MSE(nn.Module):
 
 
 class L1(nn.Module):
-    """Mean absolute error, in the target's unit. Shapes and errors as in `MSE`.
+    """Mean absolute error, in the target's unit. Shapes as in `MSE`.
+
+    Raises UsageError when the shapes differ. Its optimum is the median. Source: Laplace (1774); Bishop (2006),
+    equation 1.91 with q = 1.
 
     >>> float(L1()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
     1.0
@@ -100,7 +105,8 @@ class L1(nn.Module):
 class Huber(nn.Module):
     """Half the squared error up to ``delta``, then a line: outliers pull less. Shapes as in `MSE`.
 
-    Source: Huber (1964), equation for a robust location estimate.
+    In the target's unit, squared where it is small. Raises UsageError when the shapes differ.
+    Source: Huber (1964), "Robust estimation of a location parameter".
 
     >>> float(Huber(HuberConfig(delta=1.0))(torch.tensor([3.0]), torch.tensor([0.0])))  # 1 * (3 - 0.5)
     2.5

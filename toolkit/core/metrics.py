@@ -70,9 +70,9 @@ def recall(predictions: Array, targets: Array) -> float:
 
 
 def f1(predictions: Array, targets: Array) -> float:
-    """The harmonic mean of precision and recall of each class; the plain mean over classes (macro).
+    """The harmonic mean of precision and recall of each class; the plain mean over classes (macro), a share in [0, 1].
 
-    Raises UsageError as `accuracy` does. Source: van Rijsbergen (1979), chapter 7.
+    Predictions and targets [N]. Raises UsageError as `accuracy` does. Source: van Rijsbergen (1979), chapter 7.
 
     >>> round(f1([0, 0, 1], [0, 1, 1]), 4)  # both classes: 2 / 3
     0.6667
@@ -156,7 +156,8 @@ def mae(predictions: Array, targets: Array) -> float:
 def r2(predictions: Array, targets: Array) -> float:
     """One less the squared error over that of always answering the mean; 1 is perfect, 0 is the mean.
 
-    NaN when all targets are equal. Raises UsageError as `accuracy` does. Source: Draper and Smith (1998), section 1.5.
+    Predictions and targets [N], in any unit. NaN when all targets are equal. Raises UsageError as `accuracy` does.
+    Source: Draper and Smith (1998), section 1.5.
 
     >>> r2([1.0, 2.0, 2.0], [1.0, 2.0, 3.0])
     0.5

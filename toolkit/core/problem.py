@@ -13,7 +13,7 @@ depends on (classes, vocabulary, scaling), which `facts` gives as values that a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -206,3 +206,13 @@ def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Te
     ready = problem.features(batch)
     outputs, lengths = model(ready.inputs, ready.lengths)
     return outputs, lengths, ready
+
+
+def refuse_rows(splits: Mapping[str, Sequence[Example]], bad: Callable[[Example], bool], said: str,
+                advice: str = "take them out or fill them in") -> None:
+    """Raise UsageError where ``bad`` holds for examples: how many of which split, and which rows, counted from 1."""
+    for split, rows in splits.items():
+        found = [number for number, row in enumerate(rows, 1) if bad(row)]
+        if found:
+            shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+            raise UsageError(f"{len(found)} of {len(rows)} rows ({split}) {said}: rows {shown}. {advice.capitalize()}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.problem import Array, Batch, Problem, Tally
+from toolkit.core.problem import Array, Batch, Problem, Tally, refuse_rows
 from toolkit.core.tallies import FirstOutputTally
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
@@ -133,20 +133,12 @@ class TabularProblem(Problem[Any]):
             raise UsageError("which column is to be predicted? Name it: --target COLUMN")
         return name
 
-    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         names = list(splits["train"][0])
         if self.target not in names:
             raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
                              f"Allowed for --target: {', '.join(names)}.")
-        for split, rows in splits.items():
-            empty = [row for row, example in enumerate(rows, 1) if self._bad(example[self.target])]
-            if empty:
-                shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-                raise UsageError(f"{len(empty)} of {len(rows)} rows ({split}) hold no usable {self.target!r}: rows {shown}. "
-                                 "Take them out or fill them in")
-
-    def _bad(self, value: Any) -> bool:
-        return is_missing(value)
+        refuse_rows(splits, lambda row: is_missing(row[self.target]), f"hold no {self.target!r}")
 
     def fit(self, examples: Sequence[Example]) -> None:
         if self.inherited:
@@ -234,8 +226,10 @@ class TabularRegression(TabularProblem):
         super().__init__(config)
         self.mean, self.scale = 0.0, 1.0
 
-    def _bad(self, value: Any) -> bool:
-        return is_missing(value) or number(value) is None
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
+        super().check(splits)
+        refuse_rows(splits, lambda row: number(row[self.target]) is None, f"hold no number as {self.target!r}",
+                    "correct them, or predict a class: toolkit run tabular-classification")
 
     def fit_target(self, values: Sequence[Any]) -> None:
         array = np.array([number(value) for value in values], np.float64)

@@ -1,7 +1,8 @@
 """Optimizers over any module's parameters, by name, in the fastest exact form torch has for the device.
 
 ``fused`` is one kernel for all parameters and exists for SGD, Adam and AdamW on CPU and CUDA;
-``foreach`` (RMSprop) batches the arithmetic over parameters.
+``foreach`` (RMSprop) batches the arithmetic over parameters. All take the parameters, of any shape, and
+the learning rate, in the parameters' unit over the gradients' (SGD) or in the parameters' own unit a step.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Parameters = Iterable[nn.Parameter]
 def sgd(config: SGDConfig, parameters: Parameters, learning_rate: float = 0.01) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum: ``v = momentum v + g; p -= learning_rate v``.
 
-    Source: Sutskever et al. (2013), equations 1-2, in torch's form. Raises ValueError (torch) for
+    Source: Sutskever et al. (2013), equations 1-2, in torch's form. Parameters have any shape. Raises ValueError (torch) for
     ``nesterov`` without momentum, and for no parameters at all.
 
     >>> p = nn.Parameter(torch.tensor([1.0])); p.grad = torch.tensor([2.0])
@@ -34,7 +35,8 @@ def sgd(config: SGDConfig, parameters: Parameters, learning_rate: float = 0.01) 
 def adam(config: AdamConfig, parameters: Parameters, learning_rate: float = 1e-3) -> torch.optim.Optimizer:
     """Adam: steps of the mean gradient over the root of the mean square. Source: Kingma and Ba (2015), algorithm 1.
 
-    The first step is ``learning_rate`` long in each direction. Raises ValueError (torch) for no parameters.
+    Parameters have any shape. The first step is ``learning_rate`` long in each direction. Raises ValueError (torch) for
+    no parameters.
 
     >>> p = nn.Parameter(torch.tensor([1.0])); p.grad = torch.tensor([5.0])
     >>> adam(AdamConfig(), [p], 0.1).step(); round(float(p.detach()), 4)
@@ -47,7 +49,8 @@ def adam(config: AdamConfig, parameters: Parameters, learning_rate: float = 1e-3
 def adamw(config: AdamWConfig, parameters: Parameters, learning_rate: float = 1e-3) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay, on matrices only: biases and norms (one dimension) do not decay.
 
-    Source: Loshchilov and Hutter (2019), algorithm 2. Raises ValueError (torch) for no parameters.
+    Source: Loshchilov and Hutter (2019), algorithm 2. Parameters have any shape: those of two dimensions
+    or more decay. Raises ValueError (torch) for no parameters.
 
     >>> p = nn.Parameter(torch.tensor([[1.0]])); p.grad = torch.tensor([[5.0]])
     >>> adamw(AdamWConfig(weight_decay=0.5), [p], 0.1).step(); round(float(p.detach()), 4)  # 1 - 0.1 * 0.5 * 1 - 0.1
@@ -63,7 +66,7 @@ def adamw(config: AdamWConfig, parameters: Parameters, learning_rate: float = 1e
 def rmsprop(config: RMSpropConfig, parameters: Parameters, learning_rate: float = 1e-3) -> torch.optim.Optimizer:
     """Gradients over the root of their running mean square. Source: Tieleman and Hinton (2012), lecture 6e.
 
-    Raises ValueError (torch) for no parameters.
+    Parameters have any shape. Raises ValueError (torch) for no parameters.
 
     >>> p = nn.Parameter(torch.tensor([1.0])); p.grad = torch.tensor([5.0])
     >>> rmsprop(RMSpropConfig(), [p], 0.01).step(); round(float(p.detach()), 4)  # 1 - 0.01 * 5 / sqrt(0.01 * 25)

@@ -102,20 +102,18 @@ def write(model: nn.Module, prompt: Tensor, count: int, end_id: int, sampling: S
     feeder = Feeder(model, room, cached)
     generator = torch.Generator(prompt.device).manual_seed(seed)
     found: list[list[int]] = [[] for _ in range(prompt.shape[0])]
-    running = torch.ones(prompt.shape[0], dtype=torch.bool)
+    running = [True] * len(found)
     ids = prompt
     for _ in range(count):
         logits = feeder(ids)
         if forbidden:
             logits[:, list(forbidden)] = -torch.inf
         following = chosen(logits, sampling, generator)
-        for row in torch.nonzero(running)[:, 0].tolist():
-            token = int(following[row])
-            if token == end_id:
-                running[row] = False
-            else:
+        for row, token in enumerate(following.tolist()):
+            running[row] = running[row] and token != end_id
+            if running[row]:
                 found[row].append(token)
-        if not running.any():
+        if not any(running):
             break
         ids = following[:, None]
     return found

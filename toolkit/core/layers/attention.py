@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig, RotaryConfig
-from toolkit.core.layers.positions import Rotary
+from toolkit.core.layers.positions import Rotary, turned
 from toolkit.core.models.mlp import ACTIVATIONS
 from toolkit.errors import UsageError
 
@@ -104,6 +104,17 @@ class MultiHeadAttention(nn.Module):
         merged: Tensor = self.outward(found.transpose(1, 2).reshape(size, length, width))  # [B, T, D]
         return merged
 
+    def step(self, x: Tensor, cache: Cache) -> Tensor:
+        """The output [B, D] at one new position x [B, D], which looks at itself and at all in the cache."""
+        size, width = x.shape
+        packed = linear(self.inward, x).view(size, 3, self.heads, 1, width // self.heads)
+        parts = packed[:, :2]  # [B, 2, H, 1, d]
+        if self.rotary is not None:
+            parts = turned(parts, *self.rotary.at(cache.length, x))
+        keys, values = cache.extend(parts[:, 1], packed[:, 2])
+        found = F.scaled_dot_product_attention(parts[:, 0], keys, values)
+        return linear(self.outward, found.view(size, width))
+
 
 class FeedForward(nn.Module):
     """``W2 act(W1 x)`` at each position: x [B, T, D] -> [B, T, D].
@@ -122,6 +133,10 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.down(self.dropout(self.activation(self.up(x))))
         return found
+
+    def step(self, x: Tensor) -> Tensor:
+        """`forward` without dropout."""
+        return linear(self.down, self.activation(linear(self.up, x)))
 
 
 class EncoderLayer(nn.Module):
@@ -151,6 +166,27 @@ class EncoderLayer(nn.Module):
         x = self.norm1(x + self.dropout(self.attention(x, mask, causal, cache)))
         found: Tensor = self.norm2(x + self.dropout(self.feed_forward(x)))
         return found
+
+    def step(self, x: Tensor, cache: Cache) -> Tensor:
+        """The output [B, D] at one new position x [B, D], without dropout.
+
+        `forward` with a cache, in half the calls: at one position calls cost more than arithmetic.
+        """
+        if self.norm_first:
+            x = x + self.attention.step(normed(self.norm1, x), cache)
+            return x + self.feed_forward.step(normed(self.norm2, x))
+        x = normed(self.norm1, x + self.attention.step(x, cache))
+        return normed(self.norm2, x + self.feed_forward.step(x))
+
+
+def linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """``layer(x)`` without what a module does around a call."""
+    return F.linear(x, layer.weight, layer.bias)
+
+
+def normed(layer: nn.LayerNorm, x: Tensor) -> Tensor:
+    """``layer(x)`` without what a module does around a call."""
+    return F.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
 
 
 def key_mask(lengths: Tensor | None, longest: int, device: torch.device) -> Tensor | None:

@@ -76,22 +76,31 @@ class Rotary(nn.Module):
             raise UsageError(f"width {config.width} is odd; numbers are turned in pairs")
         rates = config.base ** (-torch.arange(0, config.width, 2) / config.width)
         self.register_buffer("rates", rates, persistent=False)
-        self._made: tuple[Tensor, Tensor] | None = None  # cosines and sines [T, d] of the positions met so far
+        self._made: tuple[Tensor, Tensor] | None = None  # what `turned` takes, [T, d], for the positions met so far
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         cosines, sines = self._tables(start + x.shape[-2], x)
-        left, right = x.chunk(2, -1)
-        turned = torch.cat([-right, left], -1)
-        return x * cosines[start:start + x.shape[-2]] + turned * sines[start:start + x.shape[-2]]
+        end = start + x.shape[-2]
+        return turned(x, cosines[start:end], sines[start:end])
+
+    def at(self, position: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [d] of one position: what `turned` takes."""
+        cosines, sines = self._tables(position + 1, like)
+        return cosines[position], sines[position]
 
     def _tables(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         if self._made is None or self._made[0].shape[0] < length or self._made[0].device != like.device:
             room = max(64, 1 << (length - 1).bit_length())
             with torch.inference_mode(False):  # they outlive the call, and training may need them next
                 angles = torch.arange(room, device=like.device)[:, None] * self.rates.to(like.device)  # [T, d / 2]
-                angles = torch.cat([angles, angles], -1)  # [T, d]
-                self._made = angles.cos(), angles.sin()
+                cosines, sines = angles.cos(), angles.sin()
+                self._made = torch.cat([cosines, cosines], -1), torch.cat([-sines, sines], -1)
         return self._made
+
+
+def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """x [..., d] with number i and number i + d / 2 turned as a pair; the first half of ``sines`` is negative."""
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), sines)
 
 
 def check_room(length: int, longest: int) -> None:

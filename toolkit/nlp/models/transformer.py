@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,19 @@ class Stack(nn.Module):
         return found
 
 
+    def step(self, ids: Tensor, caches: Sequence[Cache]) -> Tensor:
+        """States [B, D] after one new id each [B, 1], without dropout; what came before is in the caches."""
+        x = self.embedding(ids) * self.scale
+        if self.positions is not None:
+            x = self.positions(x, caches[0].length)
+        x = x[:, 0]
+        layers: Any = self.layers
+        for layer, cache in zip(layers, caches, strict=True):
+            x = layer.step(x, cache)
+        found: Tensor = self.norm(x)
+        return found
+
+
 class TransformerClassifier(nn.Module):
     """A class for each text, from the mean of its positions: ids [B, T] -> logits [B, C].
 
@@ -97,7 +111,9 @@ class TransformerLM(nn.Module):
 
     def step(self, ids: Tensor, caches: Sequence[Cache]) -> Tensor:
         """Logits [B, C] after the new ids [B, n], the ones before being in the caches."""
-        found: Tensor = self.output(self.stack(ids, None, True, caches)[:, -1])
+        alone = ids.shape[1] == 1 and not self.training
+        states = self.stack.step(ids, caches) if alone else self.stack(ids, None, True, caches)[:, -1]
+        found: Tensor = self.output(states)
         return found
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
 
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Problem
+from toolkit.core.problem import Array, Problem, refuse_rows
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.nlp.base import TextSpec, Tokenizer
 from toolkit.nlp.configs import TextTaskConfig
@@ -64,17 +64,13 @@ class TextProblem(Problem[Any]):
 
     # -- before training
 
-    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         names = list(splits["train"][0])
         for column in self.columns():
             if column not in names:
                 raise UsageError(f"there is no column {column!r}.{did_you_mean(column, names)} The data has: {', '.join(names)}. "
                                  "Name the columns with --text-column and --target")
-        for split, rows in splits.items():
-            empty = [number for number, row in enumerate(rows, 1) if not str(row[self.config.text_column] or "").strip()]
-            if empty:
-                shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-                raise UsageError(f"{len(empty)} of {len(rows)} texts ({split}) are empty: rows {shown}. Take them out")
+        refuse_rows(splits, lambda row: not str(row[self.config.text_column] or "").strip(), "hold no text")
 
     def columns(self) -> list[str]:
         """The columns that examples must have."""

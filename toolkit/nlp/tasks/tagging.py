@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class TokenClassification(TextProblem):
     def text(self, example: Example) -> str:
         return " ".join(self.words(example[self.config.text_column]))
 
-    def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
         for split, rows in splits.items():
             wrong = [number for number, row in enumerate(rows, 1)
