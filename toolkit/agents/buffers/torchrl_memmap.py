@@ -6,6 +6,7 @@ than memory. Everything else (rewards, flags, the side table) is small and stays
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from toolkit.agents.base import Array
 from toolkit.agents.buffers.uniform import UniformBuffer
 from toolkit.envs.base import zeros
 from toolkit.errors import ToolkitError
+
+logging.getLogger("torchrl").setLevel(logging.WARNING)  # it announces every storage
 
 
 class TorchRLBuffer(UniformBuffer):
