@@ -74,6 +74,14 @@ def test_metrics_by_hand() -> None:
     assert metrics.si_sdr(wave + 0.1 * other, wave) == pytest.approx(20, abs=1e-3)
 
 
+def test_what_is_the_same_is_understood() -> None:
+    pytest.importorskip("pystoi")
+    sound = torch.as_tensor(speech_like(1.5, 22050, 0)).float()
+    assert metrics.judged_by_ear(sound, sound, 22050)["stoi"] == pytest.approx(1, abs=1e-3)
+    assert metrics.judged_by_ear(sound + noise(len(sound)), sound, 22050)["stoi"] < 0.9
+    assert metrics.judged_by_ear(sound[:1000], sound[:1000], 22050) == {}
+
+
 def test_warping_takes_the_cheapest_path() -> None:
     total, steps = metrics.warped(np.array([[0.0, 5.0, 9.0], [2.0, 1.0, 4.0], [9.0, 1.0, 0.0]]))
     assert (total, steps) == (1.0, 3)

@@ -4,10 +4,12 @@ log_mel_l1       mean absolute difference of log mel frames
 stft_distance    spectral convergence and log magnitude at three resolutions
 cepstral_distortion  mel cepstral distortion in dB, aligned
 si_sdr           scale-invariant signal-to-distortion ratio in dB
+judged_by_ear    STOI and PESQ, where their packages are installed
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -15,8 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.audio import io
+from toolkit.registry import installed
+
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # n_fft, hop, window
 TINY, CEPSTRA = 1e-7, 13
+PESQ_RATE = 16000
 Array = np.ndarray[Any, Any]
 
 
@@ -87,6 +93,28 @@ def warped(distances: Array) -> tuple[float, int]:
         totals[row, column] = options[best, place] + distances[row - 1, column - 1]
         steps[row, column] = counts[best, place] + 1
     return float(totals[-1, -1]), int(steps[-1, -1])
+
+
+def judged_by_ear(predictions: Tensor, targets: Tensor, rate: int) -> dict[str, float]:
+    """``stoi`` (Taal et al., 2011; 0 to 1) and wide-band ``pesq`` (ITU-T P.862.2; 1 to 4.6) of [T] and [T] at ``rate`` (Hz).
+
+    Each where its package (pystoi, pesq) is installed and there is the second of sound that it needs; else it is left out.
+    """
+    if len(targets) < rate:
+        return {}
+    found: dict[str, float] = {}
+    made, real = (sound.detach().cpu().numpy().astype(np.float64) for sound in (predictions, targets))
+    if installed("pystoi"):
+        from pystoi import stoi
+
+        found["stoi"] = float(stoi(real, made, rate))
+    if installed("pesq"):
+        from pesq import NoUtterancesError, pesq
+
+        narrow = [io.resampled(sound.astype(np.float32)[:, None], rate, PESQ_RATE)[:, 0] for sound in (real, made)]
+        with contextlib.suppress(NoUtterancesError):  # silence has no quality
+            found["pesq"] = float(pesq(PESQ_RATE, *narrow, "wb"))
+    return found
 
 
 def si_sdr(predictions: Tensor, targets: Tensor) -> float:

@@ -181,7 +181,7 @@ class Listening:
         self.rows.append(distances(made, real, self.problem.frontend))
 
     def result(self) -> Judged:
-        means = {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
+        means = means_of(self.rows)
         return Judged(-means["log_mel_l1"], means, {"clips": self.rows}, self.sounds)
 
 
@@ -247,7 +247,7 @@ class Surprise:
 
     def result(self) -> Judged:
         bits = self.bits[0] / max(1, self.bits[1])
-        means = {name: float(np.mean([row[name] for row in self.rows])) for name in (self.rows[0] if self.rows else ())}
+        means = means_of(self.rows)
         return Judged(-bits, {"bits_per_sample": bits, **means}, {"clips": self.rows}, self.sounds)
 
 
@@ -257,13 +257,20 @@ def make(config: VocoderTaskConfig) -> Vocoding:
     return Likelihood(config) if taught else Vocoding(config)
 
 
+def means_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each distance over the clips that have it: some need a second of sound."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+
+
 def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
     """All distances of two waveforms [T] by name."""
     length = min(len(made), len(real))
     made, real = made[:length], real[:length]
     mels = [frontend(sound)[0] for sound in (made, real)]
     return {"log_mel_l1": float((mels[0] - mels[1]).abs().mean()), "stft_distance": metrics.stft_distance(made, real),
-            "cepstral_distortion": metrics.cepstral_distortion(*mels)}
+            "cepstral_distortion": metrics.cepstral_distortion(*mels),
+            **metrics.judged_by_ear(made, real, frontend.spec.sample_rate)}
 
 
 def waveform_of(example: Example, rate: int) -> Tensor:
