@@ -42,6 +42,9 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"), "Did you mean 'network.hidden_sizes'"),
     (("run", "dqn", "--env", "CartPole-v1", "--network", "mpl"), "Did you mean 'mlp'"),
     (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
+    (("run", "dqn", "--data", "foo"), "dqn is an agent and learns in an environment: --env ID. --data is for tasks"),
+    (("run", "text-classification", "--env", "x"), "is a task and learns from data"),
+    (("run", "lstm-classifier", "--data", "x.csv"), "is a model. A run takes it as --model lstm-classifier"),
     (("run", "dqn"), "needs an environment: toolkit run dqn --env CartPole-v1"),
     (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
     (("info", "nothing"), "unknown"), (("resume", "nowhere"), "not a run"), (("evaluate", "latest"), "there is no run under")])

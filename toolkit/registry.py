@@ -30,6 +30,8 @@ PROTOCOL_VERSION = 1
 BUILTIN = "toolkit"
 LOCAL = "local"
 ROOMS = ("core", "nlp", "audio", "envs", "agents", "bridges", "training", "commands")
+RUN_FLAGS = {"env": "--env", "dataset": "--data",  # how a run takes a component of that kind
+             **{kind: f"--{kind}" for kind in ("model", "tokenizer", "frontend", "network", "loss", "optimizer", "scheduler")}}
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 Target = TypeVar("Target")
@@ -294,11 +296,16 @@ class Registry:
         words = " or ".join(kinds)
         everything = self.entries()
         names = [word for entry in everything if entry.kind in kinds for word in (entry.name, *entry.aliases)]
-        message = f"unknown {words} {name!r}.{did_you_mean(name, names)}"
+        message = f"unknown {words} {name!r}."
         elsewhere = [entry for entry in everything if entry.kind not in kinds and name in (entry.name, *entry.aliases)]
         if elsewhere:
             message += f" {name!r} is a {elsewhere[0].kind}."
-        elif not nearest(name, names):
+            flag = RUN_FLAGS.get(elsewhere[0].kind)
+            if flag and "task" in kinds:
+                message += f" A run takes it as {flag} {name}: toolkit run NAME {flag} {name}."
+        elif nearest(name, names):
+            message += did_you_mean(name, names)
+        else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(name, others, 1):
                 message += f" There is a {others[match]} {match!r}."

@@ -17,6 +17,11 @@ from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
 from toolkit.training.resolve import ENV_PREFIX, all_settings, literal, with_data_file
 
+# What people write after the wrong half of what `run` takes, and what to write instead.
+MISPLACED = {
+    ("agent", "data"): "an agent and learns in an environment: --env ID. --data is for tasks: toolkit list task",
+    ("task", "env"): "a task and learns from data: --data NAME or FILE. --env is for agents: toolkit list agent",
+}
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
 
@@ -108,6 +113,8 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool]) -
         if name not in known and name.startswith("no_") and is_bool(known.get(name[3:])):
             flags[name[3:]] = "false"
         elif name not in known and not is_free(name, known):
+            if (entry.kind, name) in MISPLACED:
+                raise UsageError(f"{entry.name} is {MISPLACED[entry.kind, name]}")
             words = [*statics, *("--" + key.replace("_", "-") for key in known)]
             raise UsageError(f"{entry.name} has no option {word!r}.{did_you_mean(word.replace('_', '-'), words)} "
                              f"See them all: toolkit run {entry.name} --help")
