@@ -61,6 +61,7 @@ class HearingConfig:
     model: Part = part("model", "conv-pool", "from frames to features of the sound")
     sound_features: int = setting(64, "features of each sound", unit="units", minimum=1)
     hidden_size: int = setting(128, "width of the layer that joins sound and the rest", unit="units", minimum=1)
+    init_from: str = setting("", "run of a trained recogniser that hears instead of front end and model, fixed")
 
 
 @dataclass(frozen=True)

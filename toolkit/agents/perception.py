@@ -12,6 +12,7 @@ PerceivingEnvs  a vector environment seen through a perception
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gymnasium
@@ -21,6 +22,7 @@ from gymnasium import spaces
 from toolkit.agents.base import Array
 from toolkit.config import Part, build
 from toolkit.envs.base import Final, Stepped, VectorEnv
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 
@@ -40,14 +42,25 @@ class Perception(Protocol):
     def __call__(self, observations: Array) -> Array: ...
 
 
-def perception_of(network: Part, observation_space: gymnasium.Space[Any]) -> Perception | None:
-    """The perception that ``network`` asks for; None where it takes observations as they are."""
+def perception_of(network: Part, observation_space: gymnasium.Space[Any],
+                  open_run: Callable[[str], Any] | None = None) -> Perception | None:
+    """The perception that ``network`` asks for; None where it takes observations as they are.
+
+    Where the network's ``init_from`` names a run, ``perception`` also gets as ``recogniser`` what ``open_run`` makes
+    of it: the run's problem and its trained model.
+    """
     entry = registry.get("network", network.name)
     make = getattr(entry.load(), "perception", None)
     config = entry.config_class()
     if make is None or config is None:
         return None
-    found: Perception | None = make(build(config, dict(network.options)), observation_space)
+    settings: Any = build(config, dict(network.options))
+    run, more = getattr(settings, "init_from", ""), {}
+    if run:
+        if open_run is None:
+            raise UsageError(f"network.init_from {run}: nothing here can open a run")
+        more["recogniser"] = open_run(run)
+    found: Perception | None = make(settings, observation_space, **more)
     return found
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import gymnasium
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.agents.networks.encode import Encoder, is_image, leaf_spaces
+from toolkit.agents.networks.encode import Encoder, Flattened, is_image, leaf_spaces
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
@@ -26,7 +25,7 @@ class TwinCritics(nn.Module):
     def __init__(self, network: Part, observation_space: gymnasium.Space[Any], actions: int) -> None:
         super().__init__()
         self.encoder = Encoder(observation_space)
-        space = gymnasium.spaces.Box(-np.inf, np.inf, (self.encoder.size + actions,), np.float32)
+        space = Flattened(observation_space, actions)
         self.critics = nn.ModuleList(
             Headed(registry.make("network", network.name, observation_space=space, **network.options), 1) for _ in range(2))
 

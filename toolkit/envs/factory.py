@@ -114,8 +114,21 @@ def options_of(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> dic
     ``evaluation_options`` (held-out voices, for one); what the user gave comes first."""
     if not spec.evaluation or found.entry_point is None:
         return dict(spec.options)
-    creator = found.entry_point if callable(found.entry_point) else load_env_creator(found.entry_point)
-    return {**getattr(creator, "evaluation_options", {}), **spec.options}
+    return {**getattr(creator_of(found), "evaluation_options", {}), **spec.options}
+
+
+def creator_of(found: gymnasium.envs.registration.EnvSpec) -> Any:
+    """The class or function that makes the environment; None where gymnasium knows no entry point."""
+    return found.entry_point if found.entry_point is None or callable(found.entry_point) else load_env_creator(found.entry_point)
+
+
+def settled(spec: EnvSpec) -> dict[str, Any]:
+    """The options of ``spec`` as a run records them: an environment whose class has ``settled_options(options)``
+    fills in there what would otherwise depend on the machine (which extra is installed, for one)."""
+    found = find(spec.id)
+    with explained(spec, found):
+        settle = getattr(creator_of(found), "settled_options", None)
+    return dict(spec.options) if settle is None else dict(settle(spec.options))
 
 
 @contextmanager

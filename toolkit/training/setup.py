@@ -46,6 +46,7 @@ class Session:
 def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> Session:
     """Start a new run and train it to its end."""
     values = plan.config.values
+    settle(plan)
     with denormals_flushed():
         # Before the folder: wrong environments, spaces and data leave nothing behind.
         task = make_task(plan, inherited=inherited_facts(plan, init_from))
@@ -58,6 +59,20 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()
+
+
+def settle(plan: Plan) -> None:
+    """Write into the plan what would otherwise be chosen anew wherever the run is resumed."""
+    if plan.entry.kind != "agent":
+        return
+    recogniser = plan.config.values.get("network.init_from")
+    if recogniser:
+        directory, step = find_run(recogniser)
+        path = directory.checkpoints.path(newest(directory) if step is None else step).absolute()
+        plan.config.set("network.init_from", str(path), "settled")
+    for name, value in factory.settled(env_spec(plan)).items():
+        if plan.env_options.get(name) != value:
+            plan.config.set(f"env.{name}", value, "settled")
 
 
 def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None) -> Session:
@@ -241,7 +256,7 @@ def make_agent(name: str, config: Resolved, observation_space: Any, action_space
     """An agent for observations of ``observation_space``; its ``perception`` is what stands before its network, or None."""
     options = options_of(registry.get("agent", name), config)
     network = options.get("network")
-    perception = perception_of(network, observation_space) if isinstance(network, Part) else None
+    perception = perception_of(network, observation_space, open_recogniser) if isinstance(network, Part) else None
     agent: Any = registry.make("agent", name, observation_space=perception.space if perception else observation_space,
                                action_space=action_space, n_envs=n_envs, streams=streams, clock=clock, device=device, **options)
     agent.perception = perception
@@ -320,14 +335,31 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
 
 def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
     """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
+    plan = data_plan(directory)
+    torch.set_num_threads(plan.config.values["threads"])
+    device = devices.select("cpu" if not torch.cuda.is_available() else plan.config.values["device"])
+    return learner_of(plan, directory, step, device)
+
+
+def data_plan(directory: RunDirectory) -> Plan:
+    """The plan of a task's run; raises UsageError for an agent's."""
     plan = plan_of(directory.read())
     if plan.entry.kind != "task":
         raise UsageError(f"{directory.path} is a run of the agent {plan.entry.name!r}, which has no model of data. "
                          f"Judge it: toolkit evaluate {directory.path}")
+    return plan
+
+
+def learner_of(plan: Plan, directory: RunDirectory, step: int | None, device: torch.device) -> Learner:
     states = directory.checkpoints.load(newest(directory) if step is None else step)
-    torch.set_num_threads(plan.config.values["threads"])
-    device = devices.select("cpu" if not torch.cuda.is_available() else plan.config.values["device"])
     return Learner.load(plan.entry.id, options_of(plan.entry, plan.config), states, device)
+
+
+def open_recogniser(run: str) -> Learner:
+    """Problem and model of the run that ``--network.init-from`` names; the random numbers of this process stay as they are."""
+    directory, step = find_run(run)
+    with torch.random.fork_rng(devices=[]):
+        return learner_of(data_plan(directory), directory, step, torch.device("cpu"))
 
 
 def newest(directory: RunDirectory) -> int:

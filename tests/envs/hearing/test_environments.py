@@ -13,8 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 from toolkit.envs import factory, packing
 from toolkit.envs.base import EnvSpec
-from toolkit.envs.hearing import ENVIRONMENTS, VECTORS
-from toolkit.errors import UsageError
+from toolkit.envs.hearing import ENVIRONMENTS, VECTORS, sounds
+from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import UnknownComponent, registry
 
 IDS = [f"toolkit/{name}-v0" for name in ENVIRONMENTS]
@@ -240,3 +240,18 @@ def test_words_come_from_any_data_set_by_name() -> None:
         opened("toolkit/HearAndGo-v0", words="said-fast-test")
     with pytest.raises(UnknownComponent, match="unknown dataset 'sung'"):
         opened("toolkit/HearAndGo-v0", words="sung")
+
+
+@pytest.mark.parametrize("name", ["HearAndGo", "KeywordGuard"])
+def test_what_a_run_records_names_the_words_that_it_heard(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = EnvSpec(f"toolkit/{name}-v0", {"deaf": True})
+    found = factory.settled(spec)
+    assert found == {"deaf": True, "words": sounds.source("")}
+    assert factory.settled(EnvSpec(spec.id, found)) == found, "settled once, it stays"
+
+
+def test_words_that_cannot_be_made_here_are_not_replaced_by_others() -> None:
+    registry.register("dataset", "said-elsewhere-test", summary="A test's.",
+                      extras={"no_such_module": 'pip install "toolkit[speech]"'})(Said)
+    with pytest.raises(MissingExtra, match=r"toolkit\[speech\]"):
+        opened("toolkit/HearAndGo-v0", words="said-elsewhere-test")

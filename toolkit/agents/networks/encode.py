@@ -45,6 +45,24 @@ def leaf_spaces(space: Space) -> list[Space]:
     return [leaf.space for leaf in packing.layout(space).leaves]
 
 
+class Flattened(spaces.Box):
+    """Encoded observations beside other numbers, [D]; ``parts`` are the spaces side by side in it, in order.
+
+    Networks that tell their inputs apart, as those that hear, look at the parts; others see a vector.
+    """
+
+    def __init__(self, observation_space: Space, others: int) -> None:
+        vectors = [leaf if isinstance(leaf, spaces.Box) and leaf.dtype == np.float32
+                   else spaces.Box(-np.inf, np.inf, (width(leaf),), np.float32) for leaf in leaf_spaces(observation_space)]
+        self.parts: list[Space] = [*vectors, spaces.Box(-np.inf, np.inf, (others,), np.float32)]
+        super().__init__(-np.inf, np.inf, (sum(width(part) for part in self.parts),), np.float32)
+
+    def split(self, values: Tensor) -> list[tuple[Space, Tensor]]:
+        """Values [B, D] as the parts' own, each [B, ...]."""
+        pieces = values.split([width(part) for part in self.parts], -1)
+        return [(part, piece.reshape(len(values), *(part.shape or ()))) for part, piece in zip(self.parts, pieces, strict=True)]
+
+
 def width(space: Space) -> int:
     """How many inputs D an elementary space gives."""
     if isinstance(space, spaces.Discrete):

@@ -1,8 +1,9 @@
 """``hearing``: a front end and a model of sound before the policy, joined with what else is observed.
 
-Hearing   the network: [B, ...] observations to features
-Ears      the front end's part of it: waveforms to scaled frames; fixed unless the front end has parameters
-ConvPool  the small model of sound that is the default
+Hearing      the network: [B, ...] observations to features
+Ears         the front end's part of it: waveforms to scaled frames; fixed unless the front end has parameters
+TrainedEars  a trained recogniser's front end and encoder in their place, fixed
+ConvPool     the small model of sound that is the default
 
 A sound in an observation is a float32 Box within [-1, 1] whose last axis is a waveform: [T] or [E, T].
 Letters: B batch, E ears, T samples, F frames, C channels.
@@ -17,16 +18,19 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn import functional
 
 from toolkit.agents.base import Array
 from toolkit.agents.configs import ConvPoolConfig, HearingConfig
-from toolkit.agents.networks.encode import encode_leaf, leaf_spaces, width
+from toolkit.agents.networks.encode import Flattened, encode_leaf, leaf_spaces, width
 from toolkit.agents.perception import Features
+from toolkit.audio.models.base import Heard, pooled
 from toolkit.config import Part
 from toolkit.envs import packing
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
+RATE = 16_000  # Hz, of the sound in observations
 SHORTEST = 400  # samples; a shorter Box is not taken for sound
 CALIBRATION_LEVELS = (0.003, 0.03, 0.3)  # root mean squares of the noise that frames are scaled by
 Space = gymnasium.Space[Any]
@@ -36,6 +40,13 @@ def is_sound(space: Space) -> bool:
     """Whether elements of ``space`` are waveforms, [T] or [E, T]."""
     return (isinstance(space, spaces.Box) and space.dtype == np.float32 and len(space.shape) in (1, 2)
             and space.shape[-1] >= SHORTEST and bool((space.low == -1).all() and (space.high == 1).all()))
+
+
+class Encoded(spaces.Box):
+    """What a trained recogniser heard, [W], in the place of the sound."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(-np.inf, np.inf, (width,), np.float32)
 
 
 class Ears(nn.Module):
@@ -68,11 +79,16 @@ class Ears(nn.Module):
     def forward(self, sound: Tensor) -> Tensor:
         flat = sound.reshape(-1, sound.shape[-1])  # [B * E, T]
         frames, _ = self.frontend(flat, None)
-        scaled = (frames - self.center) / self.scale  # [B * E, F, bins]
+        # In one pass over memory: two passes are a fifth of the whole front end's time.
+        scaled = torch.add(frames.new_tensor(-self.center / self.scale), frames, alpha=1.0 / self.scale)  # [B * E, F, bins]
         if sound.dim() == 2:
             return scaled
         ears = scaled.unflatten(0, sound.shape[:2])  # [B, E, F, bins]
         return ears.transpose(1, 2).flatten(2)  # [B, F, E * bins]
+
+    def heard(self, space: Space) -> Space:
+        """What stands in the place of a sound of ``space``."""
+        return Features(self.shape(space), getattr(self.frontend, "spec", None))
 
     def shape(self, space: Space) -> tuple[int, int]:
         """Frames and bins of a sound of ``space``; raises UsageError where the front end cannot hear it."""
@@ -82,10 +98,41 @@ class Ears(nn.Module):
         return frames, bins
 
 
-class FrontendPerception:
-    """Every sound of an observation as frames; the other elements as they are."""
+class TrainedEars(nn.Module):
+    """Waveforms [B, T] or [B, E, T] to what a trained recogniser's encoder makes of them, [B, E * W]; fixed.
 
-    def __init__(self, ears: Ears, space: Space) -> None:
+    Front end, mean and deviation are the recogniser's. Its states are pooled over the clip as for its own
+    answers, and each vector is standardised. Raises UsageError for a run whose model has no such states.
+    """
+
+    def __init__(self, recogniser: Any, run: str) -> None:
+        super().__init__()
+        problem, model = recogniser.problem, recogniser.model
+        if not (hasattr(problem, "ears") and isinstance(model, Heard)):
+            raise UsageError(f"--network.init-from {run}: a model {type(model).__name__} that {type(problem).__name__} trained "
+                             "has no encoder of sound. Allowed: a run of a task on sound. Train one: "
+                             "toolkit run audio-classification --data spoken-commands")
+        if problem.spec.sample_rate != RATE:
+            raise UsageError(f"--network.init-from {run}: it hears {problem.spec.sample_rate} samples a second; allowed: {RATE}")
+        self.frontend, self.mean, self.deviation, self.model = problem.ears, problem.mean, problem.deviation, model.eval()
+
+    def heard(self, space: Space) -> Space:
+        """What stands in the place of a sound of ``space``."""
+        return Encoded(self(torch.zeros(1, *(space.shape or ()))).shape[1])
+
+    @torch.no_grad()
+    def forward(self, sound: Tensor) -> Tensor:
+        flat = sound.reshape(-1, sound.shape[-1])  # [B * E, T]
+        frames, lengths = self.frontend(flat, torch.full((len(flat),), flat.shape[1]))
+        states, counts = self.model.states((frames - self.mean) / self.deviation, lengths)
+        vectors = pooled(states, counts)  # [B * E, W]
+        return functional.layer_norm(vectors, vectors.shape[-1:]).reshape(len(sound), -1)
+
+
+class FrontendPerception:
+    """Every sound of an observation as its frames, or as what a recogniser heard; the other elements as they are."""
+
+    def __init__(self, ears: Ears | TrainedEars, space: Space) -> None:
         self.ears, self.raw = ears, space
         self._alone = not packing.is_packed(space)
         self.space: Space = self._heard(space) if self._alone else spaces.Dict(
@@ -94,7 +141,7 @@ class FrontendPerception:
     def _heard(self, space: Space) -> Space:
         if not is_sound(space):
             return space
-        return Features(self.ears.shape(space), getattr(self.ears.frontend, "spec", None))
+        return self.ears.heard(space)
 
     @torch.no_grad()
     def __call__(self, observations: Array) -> Array:
@@ -121,7 +168,7 @@ class Hearing(nn.Module):
     def __init__(self, config: HearingConfig, *, observation_space: Space) -> None:
         super().__init__()
         self.config, self.space = config, observation_space
-        found = leaf_spaces(observation_space)
+        found = elements(observation_space)
         require_sound(observation_space)
         self.ears = Ears(config.frontend) if any(is_sound(leaf) for leaf in found) else None
         shapes = [self._frames(leaf) for leaf in found if self._audible(leaf)]
@@ -134,9 +181,12 @@ class Hearing(nn.Module):
         self.features = config.hidden_size
 
     @staticmethod
-    def perception(config: HearingConfig, observation_space: Space) -> FrontendPerception | None:
-        """The front end as a perception; None where it is learned, and must run inside the network."""
+    def perception(config: HearingConfig, observation_space: Space, recogniser: Any = None) -> FrontendPerception | None:
+        """The front end, or the ``recogniser`` of ``init_from``, as a perception; None where it is learned, and must run
+        inside the network."""
         require_sound(observation_space)
+        if recogniser is not None:
+            return FrontendPerception(TrainedEars(recogniser, config.init_from), observation_space)
         ears = Ears(config.frontend)
         return FrontendPerception(ears, observation_space) if ears.fixed else None
 
@@ -157,6 +207,8 @@ class Hearing(nn.Module):
         return torch.relu(self.joined(torch.cat(encoded, -1)))  # [B, hidden]
 
     def _leaves(self, observations: Tensor) -> list[tuple[Space, Tensor]]:
+        if isinstance(self.space, Flattened):
+            return self.space.split(observations)
         if not packing.is_packed(self.space):
             return [(self.space, observations)]
         parts = packing.unpack(self.space, observations)
@@ -174,9 +226,14 @@ class Hearing(nn.Module):
         return torch.relu(outputs)
 
 
+def elements(space: Space) -> list[Space]:
+    """The elementary spaces of observations, also of those that stand flat beside an action."""
+    return space.parts if isinstance(space, Flattened) else leaf_spaces(space)
+
+
 def require_sound(space: Space) -> None:
     """Raise UsageError unless something in the observation is sound, or frames of it."""
-    if not any(isinstance(leaf, Features) or is_sound(leaf) for leaf in leaf_spaces(space)):
+    if not any(isinstance(leaf, (Features, Encoded)) or is_sound(leaf) for leaf in elements(space)):
         raise UsageError(f"the network 'hearing' needs sound in the observations: a float32 Box from -1 to 1 of shape [samples] "
                          f"or [ears, samples], at least {SHORTEST} samples; this environment's are {space}. Use --network mlp")
 

@@ -7,7 +7,7 @@ on another, so the mean return is the share of successes; going by chance it is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,6 +91,11 @@ class HearAndGo(HearingEnv):
     """One copy."""
 
     vector = HearAndGoEnvs
+
+    @classmethod
+    def settled_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` with where the words come from: a run says the same words wherever it goes on."""
+        return {**options, "words": sounds.source(str(options.get("words", "")))}
 
     def scene(self) -> NDArray[np.uint8]:
         from toolkit.envs.hearing import picture

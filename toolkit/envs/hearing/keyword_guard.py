@@ -8,7 +8,7 @@ Letters: N copies, W words in an episode's stream, T samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,6 +112,11 @@ class KeywordGuard(HearingEnv):
 
     metadata: dict[str, Any] = {**HearingEnv.metadata, "render_fps": SAMPLE_RATE // STEP}
     vector = KeywordGuardEnvs
+
+    @classmethod
+    def settled_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` with where the words come from: a run says the same words wherever it goes on."""
+        return {**options, "words": sounds.source(str(options.get("words", "")))}
 
     def scene(self) -> NDArray[np.uint8]:
         """Hits as filled discs and misses as rings in the keyword's colour, false alarms in ink; the lamp shows a keyword."""
