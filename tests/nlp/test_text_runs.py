@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib.util
 import json
 import random
 import shutil
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Die, Done, command, copy_of, outcome
+from small_runs import Die, Done, command, copy_of, outcome, preload
 from small_text import tiny_folder
 
 from toolkit.registry import registry
 
+if importlib.util.find_spec("transformers"):
+    preload("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
+            "transformers.tokenization_utils_fast")
 RECURRENT = ("--model.embedding-size", "8", "--model.hidden-size", "8")
 ATTENTIVE = ("--model.width", "16", "--model.heads", "2", "--model.hidden", "32", "--model.layers", "2")
 MADE = ("--data.count", "48", "--data.held-out", "8")

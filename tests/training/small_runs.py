@@ -26,13 +26,20 @@ from typing import Any, NamedTuple
 from toolkit.registry import Entry, registry
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["pytest", "toolkit.training.setup", "toolkit.training.api", "toolkit.agents.dqn",
-                              "toolkit.agents.ppo", "gymnasium.envs.classic_control", "toolkit.training.recorder"])
+PRELOADED = ["pytest", "toolkit.training.setup", "toolkit.training.api", "toolkit.agents.dqn",
+             "toolkit.agents.ppo", "gymnasium.envs.classic_control", "toolkit.training.recorder"]
+FORKS.set_forkserver_preload(PRELOADED)
 DISCRETE, CONTINUOUS = "CartPole-v1", "Pendulum-v1"
 # Flags that make any agent small, for those settings that it has.
 SMALL = {"learning_starts": "60", "batch_size": "16", "buffer_size": "300", "n_steps": "16", "n_epochs": "2",
          "network.hidden_sizes": "8,8", "target_update_interval": "50", "episodes_per_update": "3",
          "evaluation_episodes": "3", "final_episodes": "5", "threads": "1"}
+
+
+def preload(*modules: str) -> None:
+    """Have the server import ``modules`` too: for tests whose every process needs them. It counts before the first `command`."""
+    PRELOADED.extend(modules)
+    FORKS.set_forkserver_preload(PRELOADED)
 
 
 class Done(NamedTuple):
