@@ -34,7 +34,7 @@ def timed(call: Any, *arguments: Any) -> tuple[Any, Seconds]:
 def measure(name: str, n_envs: int, steps: int) -> tuple[int, list[Seconds], list[Seconds]]:
     """How many observations were made, and the seconds of environment and front end at each step."""
     envs = factory.make(EnvSpec(f"toolkit/{name}-v0", {"words": "tones"} if name in ("HearAndGo", "KeywordGuard") else {}),
-                        list(range(n_envs)), "auto", 1)
+                        list(range(n_envs)))
     perception = perception_of(Part("hearing"), envs.observation_space)
     assert perception is not None
     perception(envs.reset())
