@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
@@ -33,3 +35,10 @@ def require_finite(norm: float, agent: str, step: int, update: int) -> None:
             f"{agent}: the gradient is not finite ({norm}) at step {step}, update {update}; the parameters were not "
             "changed by it. Look for NaN in the environment's observations or rewards, or lower --learning-rate"
         )
+
+
+def require_finite_observations(observations: NDArray[Any], agent: str, step: int) -> None:
+    """Raise NonFinite for observations with NaN or infinity in them, before a library stumbles over them in its own way."""
+    if np.issubdtype(observations.dtype, np.floating) and not np.isfinite(observations).all():
+        raise NonFinite(f"{agent}: an observation is not finite at step {step}; nothing was learned from it. Look for NaN in the "
+                        "environment's observations")

@@ -20,7 +20,7 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor, nn
 
 from toolkit.agents.base import Array
-from toolkit.agents.checks import NonFinite, require_action_space
+from toolkit.agents.checks import NonFinite, require_action_space, require_finite_observations
 from toolkit.bridges.randomness import OwnRandomness
 from toolkit.bridges.sb3.observations import Sight
 from toolkit.core.clock import Clock
@@ -84,11 +84,16 @@ class SB3Agent:
 
     # -- acting and learning
 
+    def see(self, observations: Array) -> Any:
+        """Observations [N, ...] as the policy takes them. Raises NonFinite."""
+        require_finite_observations(observations, self.name, self.clock.step)
+        return self.sight(observations)
+
     def greedy(self, observations: Array) -> Array:
         """Deterministic actions [N, ...] for the environments."""
         self.policy.set_training_mode(False)
         with torch.no_grad():
-            return self.for_environments(self.policy._predict(self.sight(observations), deterministic=True))
+            return self.for_environments(self.policy._predict(self.see(observations), deterministic=True))
 
     def for_environments(self, actions: Tensor) -> Array:
         """The policy's actions [N, ...] within the environments' bounds."""
@@ -128,8 +133,10 @@ class SB3Agent:
         return {**learned, **{name: value.detach() for name, value in self._saved()[2].items()}}
 
     def initialise(self, state: dict[str, Any]) -> None:
-        """Take the policy of another run of the same algorithm, and nothing else of it."""
+        """Take what another run of the same algorithm has learned, and nothing else of it."""
         self.policy.load_state_dict(state["modules"]["policy"])
+        for name, variable in self._saved()[2].items():
+            variable.data.copy_(state["variables"][name])
 
     def state_dict(self) -> dict[str, Any]:
         modules, optimizers, variables = self._saved()

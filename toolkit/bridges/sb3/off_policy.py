@@ -68,7 +68,7 @@ class OffPolicyAgent(SB3Agent):
         """The policy's actions [N, ...] to learn from."""
         self.policy.set_training_mode(False)
         with torch.no_grad(), self.randomness.drawing():
-            return self.for_environments(self.policy._predict(self.sight(observations), deterministic=False))
+            return self.for_environments(self.policy._predict(self.see(observations), deterministic=False))
 
     def update(self, batches: Batches) -> Updated:
         count, size = batches.rewards.shape
@@ -82,8 +82,8 @@ class OffPolicyAgent(SB3Agent):
         """Minibatch k as the library's."""
         kind: Any = DictReplayBufferSamples if self.sight.policy == "MultiInputPolicy" else ReplayBufferSamples
         column = self._column
-        return kind(observations=self.sight(batches.observations[k]), actions=self._stored(batches.actions[k]),
-                    next_observations=self.sight(batches.next_observations[k]),
+        return kind(observations=self.see(batches.observations[k]), actions=self._stored(batches.actions[k]),
+                    next_observations=self.see(batches.next_observations[k]),
                     dones=column(batches.terminated[k].astype(np.float32)), rewards=column(batches.rewards[k]),
                     discounts=None if batches.discounts is None else column(batches.discounts[k]))
 

@@ -68,7 +68,7 @@ class OnPolicyAgent(SB3Agent):
             return Acted(self.greedy(observations))
         self.policy.set_training_mode(False)
         with torch.no_grad(), self.randomness.drawing():
-            actions, values, log_probs = self.policy(self.sight(observations))
+            actions, values, log_probs = self.policy(self.see(observations))
         return Acted(self.for_environments(actions), {"drawn": actions.cpu().numpy(), "values": values.flatten().cpu().numpy(),
                                                       "log_probs": log_probs.cpu().numpy()})
 
@@ -104,7 +104,7 @@ class OnPolicyAgent(SB3Agent):
         if not len(observations):
             return np.zeros(0, np.float32)
         with torch.no_grad():
-            found: Array = self.policy.predict_values(self.sight(observations)).flatten().cpu().numpy()
+            found: Array = self.policy.predict_values(self.see(observations)).flatten().cpu().numpy()
         return found
 
 
