@@ -111,13 +111,7 @@ class QLearner:
     @property
     def epsilon(self) -> float:
         """The chance of a random action at this step of the run; noisy networks explore by themselves."""
-        config = self.config
-        if config.noisy:
-            return 0.0
-        if config.exploration_fraction == 0:
-            return float(config.exploration_final_eps)
-        done = self.clock.fraction / config.exploration_fraction
-        return interpolate(config.exploration_initial_eps, config.exploration_final_eps, done)
+        return 0.0 if self.config.noisy else epsilon_at(self.config, self.clock.fraction)
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
@@ -257,6 +251,13 @@ class QLearner:
             self.average.load_state_dict(state["average"])
         self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
         self._updates, self._target_step = state["updates"], state["target_step"]
+
+
+def epsilon_at(config: Any, fraction: float) -> float:
+    """The chance of a random action at a share of the run: a line from the first to the final epsilon of ``config``."""
+    if config.exploration_fraction == 0:
+        return float(config.exploration_final_eps)
+    return interpolate(config.exploration_initial_eps, config.exploration_final_eps, fraction / config.exploration_fraction)
 
 
 def buffer_part(config: QLearningConfig) -> Part:

@@ -1,7 +1,7 @@
 """What the room's components promise.
 
 Frontend   sound to features: ``(features, lengths) = frontend(waveform, lengths)``
-Stream     a front end fed in blocks
+Stream     a front end or a vocoder fed in blocks
 Transform  sound to sound, with its own generator
 Vocoder    mel features to sound
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """A front end in the middle of a clip; the frames it yields, joined, are the offline result's."""
+    """A front end or a vocoder in the middle of a clip; what it yields, joined, is the offline result.
+
+    A front end takes samples [T] and gives frames [n, bins], a vocoder the other way round.
+    """
 
     def push(self, block: Tensor) -> Tensor:
-        """The frames [n, bins] that ``block`` [T] completes; n may be 0."""
+        """What ``block`` completes; it may be empty."""
 
     def finish(self) -> Tensor:
-        """The frames [n, bins] that only the clip's end completes; the stream is then at its end."""
+        """What only the clip's end completes; the stream is then at its end."""
 
 
 @runtime_checkable

@@ -11,7 +11,6 @@ words, and the next one begins a little earlier, so that every position is heard
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -60,10 +59,10 @@ class Ear:
         self._pieces = iter(sound)
         self.held, self.begin, self.over = np.zeros(0, np.float32), 0, False
 
-    def hear(self, size: int) -> Array:
-        """The next ``size`` samples, or what is left; ``over`` tells that nothing comes after them."""
+    def hear(self, size: int | None) -> Array:
+        """The next ``size`` samples (None: all), or what is left; ``over`` tells that nothing comes after them."""
         pieces, count = [self.held], len(self.held)
-        while count <= size and not self.over:  # one more than asked for shows that there is more
+        while (size is None or count <= size) and not self.over:  # one more than asked for shows that there is more
             piece = next(self._pieces, None)
             self.over = piece is None
             if piece is not None:
@@ -172,16 +171,19 @@ def spoken(problem: Any, logs: Array, start: float, end: float) -> Stretch:
 
 def pieces_of(text: str) -> Sequence[str]:
     """Words and the spaces between them."""
-    return [part for word in text.replace(" ", "\0 \0").split("\0") for part in [word] if part]
+    return [part for part in text.replace(" ", "\0 \0").split("\0") if part]
 
 
-def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: float) -> Iterator[dict[str, Any]]:
-    """An answer for each stretch of ``every`` seconds of mono samples at the front end's rate; the last may be shorter."""
-    if every <= 0:
+def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: float | None = None) -> Iterator[dict[str, Any]]:
+    """An answer for each stretch of ``every`` seconds of mono samples at the front end's rate; the last may be shorter.
+
+    Without ``every`` one for all of them. Raises UsageError for stretches of no length.
+    """
+    if every is not None and every <= 0:
         raise UsageError(f"every: got {every:g} seconds, allowed: above 0")
     rate, ear = problem.spec.sample_rate, Ear(sound)
-    size = round(min(every, sys.maxsize / rate / 2) * rate)  # infinite: all of it
-    while len(heard := ear.hear(max(1, size))):
+    size = None if every is None else max(1, round(every * rate))
+    while len(heard := ear.hear(size)):
         batch = problem.collate(problem.encode([problem.as_example(heard)], targets=False), np.array([0]))
         with torch.no_grad():
             answer = problem.predict(model.eval(), batch)[0]

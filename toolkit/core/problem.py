@@ -127,11 +127,15 @@ class Problem(Generic[Config]):
         raise NotImplementedError
 
     def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        """What the optimizer gets."""
-        return [parameter for parameter in model.parameters() if parameter.requires_grad]
+        """What the optimizer gets: what learns, and of a model that is thawed gradually also what will."""
+        later = getattr(model, "freeze", "none") == "gradual"  # until it learns it has no gradient
+        return [parameter for parameter in model.parameters() if later or parameter.requires_grad]
 
     def schedule(self, model: nn.Module, fraction: float) -> None:
-        """Called before each step with the share of the budget that is done: gradual unfreezing, for one."""
+        """Called before each step with the share of the budget that is done: a model may thaw by it."""
+        unfreeze = getattr(model, "unfreeze", None)
+        if unfreeze is not None:
+            unfreeze(fraction)
 
     # -- batches
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.problem import Array, Batch, Problem, Tally, refuse_rows
-from toolkit.core.tallies import FirstOutputTally
+from toolkit.core.numeric import NumberProblem, number
+from toolkit.core.problem import Array, Batch, Problem, refuse_rows
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
@@ -31,15 +31,6 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
-
-
-def number(value: Any) -> float | None:
-    """``value`` as a finite number, or None."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 @dataclass(frozen=True)
@@ -216,15 +207,11 @@ class TabularClassification(ClassProblem, TabularProblem):
         return self.encode_classes([str(value).strip() for value in values])
 
 
-class TabularRegression(TabularProblem):
+class TabularRegression(NumberProblem, TabularProblem):
     """A number for each row; the model learns it with mean 0 and deviation 1."""
 
     config: TabularRegressionConfig
-    outputs = 1
-
-    def __init__(self, config: TabularRegressionConfig) -> None:
-        super().__init__(config)
-        self.mean, self.scale = 0.0, 1.0
+    target = TabularProblem.target
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
@@ -232,28 +219,14 @@ class TabularRegression(TabularProblem):
                     "correct them, or predict a class: toolkit run tabular-classification")
 
     def fit_target(self, values: Sequence[Any]) -> None:
-        array = np.array([number(value) for value in values], np.float64)
-        self.mean, self.scale = float(array.mean()), float(array.std())
-        if not self.scale:
-            raise UsageError(f"all rows have the same {self.target!r}; there is nothing to learn")
+        self.fit_numbers(values)
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "mean": self.mean, "scale": self.scale}
+        return {**super().facts(), "mean": self.centre, "scale": self.scale}
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         super().restore(facts)
-        self.mean, self.scale = facts["mean"], facts["scale"]
+        self.centre, self.scale = facts["mean"], facts["scale"]
 
     def encode_target(self, values: Sequence[Any]) -> Tensor:
-        numbers = torch.tensor([number(value) for value in values], dtype=torch.float64)
-        return ((numbers - self.mean) / self.scale).float()
-
-    def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
-        result: Tensor = self.loss_function(outputs[:, 0], batch.targets)
-        return result
-
-    def tally(self) -> Tally:
-        return FirstOutputTally(self.mean, self.scale)
-
-    def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
-        return [{"value": value * self.scale + self.mean} for value in outputs[:, 0].double().tolist()]
+        return self.encode_numbers(values)

@@ -17,6 +17,7 @@ import numpy as np
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import installed
 from toolkit.training.run_directory import RunDirectory
+from toolkit.training.supervised_plots import new_figure
 
 RESAMPLES, SHARE = 2000, 0.95  # of the bootstrap, and how much its interval holds
 SMOOTH = "rollout/ep_rew_mean"
@@ -122,10 +123,7 @@ def draw(directories: Sequence[RunDirectory], path: Path) -> Path:
                            "leave them out: --no-plot")
     if path.suffix.lower() != ".png":
         raise UsageError(f"--plot {path}: allowed are names ending in .png")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5))
-    axes = figure.add_subplot()
+    figure, axes = new_figure(8, 5)
     labels: set[str] = set()
     for number, directory in enumerate(directories):
         for name, curve in curves(directory).items():

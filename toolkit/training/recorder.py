@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -104,11 +105,9 @@ class TensorBoard:
 
 def wav_bytes(waveform: Any, rate: int) -> bytes:
     """A waveform [T] as a 16-bit WAV file."""
-    import io as bytes_io
-
     from toolkit.audio import io
 
-    file = bytes_io.BytesIO()
+    file = BytesIO()
     io.save(file, waveform, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 

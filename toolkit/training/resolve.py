@@ -112,10 +112,11 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     flags, file = with_data_file(flags, entry, source), with_data_file(file or {}, entry, source)
     subject = str(flags.get("env") or flags.get("data") or file.get("env") or file.get("data") or "")
     used, table = choose(entry, subject, preset)
+    table = without_replaced(entry, table, {**file, **flags}, source)
     layers: list[tuple[str, Mapping[str, Any]]] = [("preset", table), ("file", file), ("flag", flags)]
     given: dict[str, tuple[Any, str]] = {}
     for origin, layer in layers:
-        given = {**without_replaced(given, layer, entry, source), **{name: (value, origin) for name, value in layer.items()}}
+        given.update({name: (value, origin) for name, value in layer.items()})
     known = all_settings(entry, {name: value for name, (value, _) in given.items()}, source)
     resolved = Resolved()
     for name, item in known.items():
@@ -135,20 +136,19 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     return Plan(entry, resolved, used)
 
 
-def without_replaced(given: Mapping[str, tuple[Any, str]], layer: Mapping[str, Any], entry: Entry,
-                     source: Registry) -> dict[str, tuple[Any, str]]:
-    """``given`` without the preset's options of parts for which ``layer`` chooses another component."""
-    before = all_settings(entry, {name: value for name, (value, _) in given.items()}, source)
+def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[str, Any], source: Registry) -> dict[str, Any]:
+    """``preset`` without its options of parts for which ``chosen`` names another component."""
+    if not preset:
+        return {}
     replaced = []
-    for name, value in layer.items():
-        item = before.get(name)
-        if item is None or not item.kind or value is None:
+    for name, item in all_settings(entry, preset, source).items():
+        if not item.kind or chosen.get(name) is None:
             continue
-        earlier = given[name][0] if name in given else item.default
-        if earlier is None or source.get(item.kind, item.check(value).name) != source.get(item.kind, item.check(earlier).name):
+        earlier = preset.get(name, item.default)
+        if earlier is None or source.get(item.kind, item.check(chosen[name]).name) != source.get(
+                item.kind, item.check(earlier).name):
             replaced.append(name + ".")
-    return {name: (value, origin) for name, (value, origin) in given.items()
-            if origin != "preset" or not name.startswith(tuple(replaced))}
+    return {name: value for name, value in preset.items() if not name.startswith(tuple(replaced))}
 
 
 def check_data(entry: Entry, resolved: Resolved) -> None:

@@ -67,9 +67,9 @@ def draw_roc(item: Mapping[str, Any], path: Path) -> Path:
     return path
 
 
-def new_figure() -> tuple[Any, Any]:
-    """A figure that needs no display and no global state."""
+def new_figure(width: float = 6, height: float = 6) -> tuple[Any, Any]:
+    """A figure of so many inches that needs no display and no global state, and its axes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 6))
+    figure = Figure(figsize=(width, height))
     return figure, figure.add_subplot()

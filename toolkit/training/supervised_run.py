@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,8 +88,7 @@ class TaskRun(RunFolder):
         if not hasattr(self.learner.problem, "ears") or hasattr(self.learner.problem, "decode_ids"):
             raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not tell sounds apart. "
                              "Train one that does: toolkit run audio-classification --data spoken-digits")
-        return list(listening.classify(self.learner.problem, self.learner.model, self._sound(waveform, sample_rate),
-                                       every if every is not None else math.inf))
+        return list(listening.classify(self.learner.problem, self.learner.model, self._sound(waveform, sample_rate), every))
 
     def _sound(self, waveform: Any, sample_rate: int) -> Iterator[Any]:
         """Mono pieces at the front end's rate."""

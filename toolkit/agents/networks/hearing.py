@@ -26,6 +26,7 @@ from toolkit.agents.networks.encode import Flattened, encode_leaf, leaf_spaces, 
 from toolkit.agents.perception import Features
 from toolkit.audio.models.base import Heard, pooled
 from toolkit.config import Part
+from toolkit.core.problem import Batch
 from toolkit.envs import packing
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -114,7 +115,7 @@ class TrainedEars(nn.Module):
                              "toolkit run audio-classification --data spoken-commands")
         if problem.spec.sample_rate != RATE:
             raise UsageError(f"--network.init-from {run}: it hears {problem.spec.sample_rate} samples a second; allowed: {RATE}")
-        self.frontend, self.mean, self.deviation, self.model = problem.ears, problem.mean, problem.deviation, model.eval()
+        self.problem, self.model = problem, model.eval()
 
     def heard(self, space: Space) -> Space:
         """What stands in the place of a sound of ``space``."""
@@ -123,9 +124,8 @@ class TrainedEars(nn.Module):
     @torch.no_grad()
     def forward(self, sound: Tensor) -> Tensor:
         flat = sound.reshape(-1, sound.shape[-1])  # [B * E, T]
-        frames, lengths = self.frontend(flat, torch.full((len(flat),), flat.shape[1]))
-        states, counts = self.model.states((frames - self.mean) / self.deviation, lengths)
-        vectors = pooled(states, counts)  # [B * E, W]
+        heard = self.problem.features(Batch(flat, torch.full((len(flat),), flat.shape[1])))
+        vectors = pooled(*self.model.states(heard.inputs, heard.lengths))  # [B * E, W]
         return functional.layer_norm(vectors, vectors.shape[-1:]).reshape(len(sound), -1)
 
 

@@ -7,8 +7,6 @@ al. (2020), arXiv 2006.11477. B clips, T samples, P positions, W width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.models.base import Heard, mask_of
 from toolkit.audio.recognition_configs import Wav2Vec2Config
+from toolkit.core.weights import read_weights, require_fit
 from toolkit.errors import UsageError
 
 EPSILON = 1e-5
@@ -278,10 +277,7 @@ def load_weights(model: Wav2Vec2, path: str) -> None:
     own = {name: value for name, value in model.state_dict().items() if not name.startswith("output.")}
     theirs = {renamed(name): value for name, value in read_weights(path).items()}
     theirs = {name: value for name, value in theirs.items() if not name.startswith(HEADS)}
-    wrong = sorted(set(own) ^ set(theirs)) or sorted(name for name in own if own[name].shape != theirs[name].shape)
-    if wrong:
-        raise UsageError(f"{path}: these weights are of another model; {len(wrong)} differ, the first is {wrong[0]}. The sizes "
-                         "are settings: toolkit info model wav2vec2")
+    require_fit(own, theirs, path, "model", "The sizes are settings: toolkit info model wav2vec2")
     model.load_state_dict(theirs, strict=False)
 
 
@@ -295,21 +291,3 @@ def renamed(name: str) -> str:
             name = name[:-len(theirs)] + ours
     return name
 
-
-def read_weights(path: str) -> Mapping[str, Tensor]:
-    """Tensors by name from a .safetensors file or one that torch.save wrote. Raises UsageError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not Path(path).is_file():
-        raise UsageError(f"weights: got {path!r}, and there is no such file")
-    try:
-        found: Any = load_file(path) if path.endswith(".safetensors") else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise UsageError(f"{path}: it could not be read as weights: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # pickle's own errors, of a file that holds more than tensors
-        raise UsageError(f"{path}: it holds more than tensors ({type(error).__name__}); allowed: a .safetensors file, or one "
-                         "that torch.save wrote of tensors alone") from error
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UsageError(f"{path}: it holds no tensors by name")
-    return found

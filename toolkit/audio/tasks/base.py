@@ -35,6 +35,11 @@ class Featured(Batch):
     """A training batch that has been through transforms and front end."""
 
 
+def whole(samples: Array) -> Array:
+    """Samples as float32 in [-1, 1], of float32 or int16."""
+    return samples / np.float32(FULL_SCALE) if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
+
+
 class Sound:
     """Waveforms [T], int16 or float32, one a clip, and where they are known the targets."""
 
@@ -51,7 +56,7 @@ class Sound:
         filled = np.zeros((len(indices), max(1, int(lengths.max(initial=0)))), np.float32)
         for row, index in enumerate(indices):
             clip = self.clips[index]
-            filled[row, :len(clip)] = clip if clip.dtype == np.float32 else clip / np.float32(FULL_SCALE)
+            filled[row, :len(clip)] = whole(clip)
         return torch.from_numpy(filled), torch.from_numpy(lengths)
 
 
@@ -155,16 +160,6 @@ class HeardProblem(Problem[Any]):
                                          spec=HeardSpec(self.level, self.spec), **options)
         return model
 
-    def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        if getattr(model, "freeze", "none") == "gradual":
-            return list(model.parameters())  # some learn later; until then they have no gradient
-        return super().parameter_groups(model)
-
-    def schedule(self, model: nn.Module, fraction: float) -> None:
-        unfreeze = getattr(model, "unfreeze", None)
-        if unfreeze is not None:
-            unfreeze(fraction)
-
     # -- batches
 
     def samples(self, example: Example) -> Array:
@@ -177,8 +172,7 @@ class HeardProblem(Problem[Any]):
         given = int(example.get("sample_rate", rate))
         if given == rate:
             return array if array.dtype in (np.int16, np.float32) else array.astype(np.float32)
-        whole = array.astype(np.float32) / (np.float32(FULL_SCALE) if array.dtype == np.int16 else np.float32(1))
-        return io.resampled(whole, given, rate)
+        return io.resampled(whole(array), given, rate)
 
     def length(self, example: Example) -> int:
         """Samples [T] of the clip at the front end's rate, without decoding it."""
@@ -203,8 +197,8 @@ class HeardProblem(Problem[Any]):
         return Batch(inputs, lengths, *self.targets_of(encoded, indices), indices)
 
     def targets_of(self, encoded: Sound, indices: Array) -> tuple[Tensor | None, Tensor | None]:
-        """The targets of a batch and, for sequences, their lengths."""
-        raise NotImplementedError
+        """The targets of a batch and, for sequences, their lengths; here one target a clip, encoded as a tensor [N]."""
+        return (None if encoded.targets is None else encoded.targets[torch.from_numpy(indices)]), None
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         if self.transforms is None:

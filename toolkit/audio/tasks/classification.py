@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import MutableMapping, Sequence
 
-import torch
 from torch import Tensor
 
 from toolkit.audio.recognition_configs import AudioClassificationConfig
-from toolkit.audio.tasks.base import HeardProblem, Sound
+from toolkit.audio.tasks.base import HeardProblem
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
-from toolkit.core.problem import Array
 
 
 class AudioClassification(ClassProblem, HeardProblem):
@@ -35,6 +33,3 @@ class AudioClassification(ClassProblem, HeardProblem):
 
     def encode_targets(self, examples: Sequence[Example]) -> Tensor:
         return self.encode_classes(self.labels(examples))
-
-    def targets_of(self, encoded: Sound, indices: Array) -> tuple[Tensor | None, Tensor | None]:
-        return (None if encoded.targets is None else encoded.targets[torch.from_numpy(indices)]), None

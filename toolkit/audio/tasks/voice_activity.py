@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from toolkit.audio.recognition_configs import VoiceActivityConfig
-from toolkit.audio.tasks.base import HeardProblem, Sound
+from toolkit.audio.tasks.base import HeardProblem, Sound, whole
 from toolkit.core import metrics
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
@@ -76,8 +76,7 @@ class VoiceActivity(HeardProblem):
 
     def set(self, example: Example) -> Set:
         """A clip as it is, or surrounded by silence and noise that its own samples seed."""
-        samples = np.asarray(self.samples(example))
-        samples = samples.astype(np.float32) / np.float32(32768) if samples.dtype == np.int16 else samples
+        samples = whole(np.asarray(self.samples(example)))
         if self.target in example:
             return Set(samples, [(float(start), float(end)) for start, end in example[self.target]])
         chosen = np.random.default_rng([self.config.split_seed, zlib.crc32(samples.tobytes())])

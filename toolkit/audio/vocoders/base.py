@@ -9,12 +9,13 @@ F frames, T samples.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from toolkit.audio import base
 from toolkit.audio.spec import CENTRED, FrameSpec
 from toolkit.audio.vocoder_configs import VocoderConfig
 from toolkit.config import ConfigError
@@ -61,7 +62,7 @@ class Base(nn.Module):
         """Waveforms [B, T] of [B, F, mels]."""
         raise NotImplementedError
 
-    def stream(self) -> Stream:
+    def stream(self) -> base.Stream:
         """A new stream. Raises UsageError where a sample depends on the whole clip."""
         raise UsageError(f"{self.owner} cannot stream: each sample depends on the whole clip. "
                          "Give it the whole clip, or take hifigan-v1, hifigan-v2, hifigan-v3, vocos, lstm or wavenet")
@@ -80,6 +81,16 @@ class Neural(Base):
         fold(self)
 
 
+class Synthesis(Protocol):
+    """What makes samples of frames, each from the ``context`` frames on both sides."""
+
+    context: int
+    spec: FrameSpec
+
+    def __call__(self, frames: Tensor, /) -> Tensor:
+        """Samples [T] of [F, ...]."""
+
+
 class Stream:
     """Frames in blocks to samples in blocks, each ``vocoder.context`` frames late.
 
@@ -87,7 +98,7 @@ class Stream:
     left out, so that the samples equal the offline ones but for the rounding of sums.
     """
 
-    def __init__(self, vocoder: Neural) -> None:
+    def __init__(self, vocoder: Synthesis) -> None:
         self.vocoder = vocoder
         self._kept: Tensor | None = None  # [n, mels] frames from number `_first` on
         self._first = self._done = 0  # frames; the samples of those before `_done` are out

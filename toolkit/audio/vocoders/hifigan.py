@@ -6,8 +6,6 @@ B clips, F frames, C channels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from toolkit.audio.vocoder_configs import HifiganConfig
 from toolkit.audio.vocoders.base import Neural
 from toolkit.config import ConfigError
-from toolkit.errors import UsageError
+from toolkit.core.weights import read_weights, require_fit
 
 SLOPE, LAST_SLOPE, DEVIATION = 0.1, 0.01, 0.01
 G, V = "parametrizations.weight.original0", "parametrizations.weight.original1"
@@ -144,30 +142,13 @@ def load_published(vocoder: Hifigan, path: str) -> None:
     Both weight-normalised and plain weights are read; nothing in the file is executed. Raises UsageError
     naming what is missing, unknown or of another shape.
     """
-    theirs = published(path)
+    theirs = read_weights(path, "generator")
     own = vocoder.state_dict()
     renamed = {renamed_key(name, own): value for name, value in theirs.items()}
     if any(name.endswith(".weight") for name in renamed) and any(name.endswith(G) for name in own):
         renamed = normalised(renamed, own)
-    wrong = sorted(set(own) ^ set(renamed)) or sorted(name for name in own if own[name].shape != renamed[name].shape)
-    if wrong:
-        raise UsageError(f"{path}: these weights are of another generator; {len(wrong)} differ, the first is {wrong[0]}. "
-                         "Try hifigan-v1, hifigan-v2 or hifigan-v3")
+    require_fit(own, renamed, path, "generator", "Try hifigan-v1, hifigan-v2 or hifigan-v3")
     vocoder.load_state_dict(renamed)
-
-
-def published(path: str) -> Mapping[str, Tensor]:
-    if not Path(path).is_file():
-        raise UsageError(f"weights: got {path!r}, and there is no such file")
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise UsageError(f"{path}: it could not be read as weights ({type(error).__name__}); allowed: a file that "
-                         "torch.save wrote, of tensors alone") from error
-    found = found.get("generator", found) if isinstance(found, Mapping) else found
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UsageError(f"{path}: it holds no weights by name under 'generator'")
-    return found
 
 
 def renamed_key(name: str, own: Mapping[str, Tensor]) -> str:

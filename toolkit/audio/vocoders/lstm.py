@@ -46,7 +46,7 @@ class LSTM(Base):
         magnitude, phase = self.head(torch.cat((seen, states), -1)).float().chunk(2, dim=2)
         return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase), after
 
-    def stream(self) -> LSTMStream:  # type: ignore[override]
+    def stream(self) -> LSTMStream:
         return LSTMStream(self)
 
 
@@ -69,7 +69,7 @@ class LSTMStream:
         self._frames: Tensor | None = None  # [n, mels] from KERNEL // 2 before the next one to be embedded
         self._padding = KERNEL // 2  # of them that lie before the clip's beginning
         self._state: Any = None
-        self._sound = Stream(Transform(vocoder.spectra, vocoder.spec))  # type: ignore[arg-type]
+        self._sound = Stream(Transform(vocoder.spectra, vocoder.spec))
 
     def push(self, block: Tensor) -> Tensor:
         """The samples [T] that the frames ``block`` [n, mels] complete; T may be 0."""

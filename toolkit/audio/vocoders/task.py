@@ -19,17 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
+from toolkit.audio.tasks.base import whole
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.wavenet import to_levels
 from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Batch, Judged
+from toolkit.core.problem import Array, Batch, Judged, Tally
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
-FULL_SCALE = 32768
 SPOKEN_SECONDS = 1.0  # of a held-out clip that an autoregressive vocoder draws in an evaluation
 ADVERSARIAL = ("warm_up", "mel_weight", "feature_weight", "loss_f_max", "periods", "scales", "critic_width")
 
@@ -160,7 +160,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
             answers.append({"seconds": round(length / self.spec.sample_rate, 6), **distances(made, clip[:length], self.frontend)})
         return answers
 
-    def tally(self) -> Listening:
+    def tally(self) -> Tally:
         return Listening(self)
 
 
@@ -223,7 +223,7 @@ class Likelihood(Vocoding):
             made: Tensor = self._heard.vocoder(self.frontend(real)[0]) if self.frontend is not None else real
         return made
 
-    def tally(self) -> Surprise:  # type: ignore[override]
+    def tally(self) -> Tally:
         return Surprise(self)
 
 
@@ -283,9 +283,7 @@ def waveform_of(example: Example, rate: int) -> Tensor:
         sound = manifests.Clip(str(sound), float(example.get("start") or 0.0), example.get("duration"))
     if isinstance(sound, manifests.Clip):
         return torch.as_tensor(sound.load(rate)[0])[0]
-    samples = np.asarray(sound)
-    if samples.dtype == np.int16:
-        samples = samples.astype(np.float32) / FULL_SCALE
+    samples = whole(np.asarray(sound))
     own = int(example.get("sample_rate", rate))
     if own != rate:
         samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.base import Neural
-from toolkit.audio.vocoders.hifigan import published
 from toolkit.audio.vocoders.spectra import Spectra
-from toolkit.errors import UsageError
+from toolkit.core.weights import read_weights, require_fit
 
 KERNEL, LOUDEST, DEVIATION, EPS = 7, 100.0, 0.02, 1e-6
 
@@ -78,11 +77,8 @@ def load_published(vocoder: Vocos, path: str) -> None:
     Raises UsageError naming what is missing, unknown or of another shape.
     """
     own = vocoder.state_dict()
-    renamed = {own_name(name): value for name, value in published(path).items() if not name.startswith(LEFT_OUT)}
-    wrong = sorted(set(own) ^ set(renamed)) or sorted(name for name in own if own[name].shape != renamed[name].shape)
-    if wrong:
-        raise UsageError(f"{path}: these weights are of another network; {len(wrong)} differ, the first is {wrong[0]}. "
-                         "dim, hidden and layers must be those of the file")
+    renamed = {own_name(name): value for name, value in read_weights(path).items() if not name.startswith(LEFT_OUT)}
+    require_fit(own, renamed, path, "network", "dim, hidden and layers must be those of the file")
     vocoder.load_state_dict(renamed)
 
 

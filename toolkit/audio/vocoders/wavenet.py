@@ -104,7 +104,7 @@ class WaveNet(Base):
             levels = torch.cat((levels, drawn[:, None]), 1)
         return from_levels(levels[:, 1:]).to(mel.device)
 
-    def stream(self) -> WaveNetStream:  # type: ignore[override]
+    def stream(self) -> WaveNetStream:
         return WaveNetStream(self)
 
 

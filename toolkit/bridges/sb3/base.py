@@ -20,34 +20,24 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor, nn
 
 from toolkit.agents.base import Array
-from toolkit.agents.checks import NonFinite, require_action_space, require_finite_observations
-from toolkit.bridges.randomness import OwnRandomness
+from toolkit.agents.checks import NonFinite
+from toolkit.bridges.base import BridgedAgent
 from toolkit.bridges.sb3.observations import Sight
-from toolkit.core.clock import Clock
-from toolkit.core.seeding import GeneratorState, Streams
 from toolkit.core.torch_optimizers import OptimizerState
 from toolkit.registry import registry
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-class SB3Agent:
+class SB3Agent(BridgedAgent):
     """An algorithm of Stable-Baselines3 that acts and learns when it is told to; subclasses write both."""
 
-    name = ""
+    library = "stable-baselines3"
     algorithm_class: type[BaseAlgorithm]
 
-    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any],
-                 n_envs: int = 1, streams: Streams | None = None, clock: Clock | None = None,
-                 device: torch.device | str = "cpu") -> None:
-        require_action_space(self.name, action_space)
-        streams = streams or Streams(0)
-        self.config, self.clock, self.n_envs = config, clock or Clock(budget=1), n_envs
-        self.device, self.action_space = torch.device(device), action_space
-        self.first_action = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
+    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], **context: Any) -> None:
+        super().__init__(config, **context)
         self.sight = Sight(observation_space, self.device)
-        self.generator = streams.generator("acting")
-        self.randomness = OwnRandomness(streams.seed("stable-baselines3"))
         self.algorithm: Any = self._make(observation_space)
         self.policy = self.algorithm.policy
 
@@ -86,8 +76,7 @@ class SB3Agent:
 
     def see(self, observations: Array) -> Any:
         """Observations [N, ...] as the policy takes them. Raises NonFinite."""
-        require_finite_observations(observations, self.name, self.clock.step)
-        return self.sight(observations)
+        return self.sight(self.finite(observations))
 
     def greedy(self, observations: Array) -> Array:
         """Deterministic actions [N, ...] for the environments."""
@@ -143,8 +132,7 @@ class SB3Agent:
         return {"modules": {name: dict(item.state_dict()) for name, item in modules.items()},
                 "optimizers": {name: OptimizerState(item).state_dict() for name, item in optimizers.items()},
                 "variables": {name: item.detach() for name, item in variables.items()},
-                "updates": self.algorithm._n_updates, "generator": GeneratorState(self.generator).state_dict(),
-                "randomness": self.randomness.state_dict()}
+                "updates": self.algorithm._n_updates, **self.random_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         modules, optimizers, variables = self._saved()
@@ -155,5 +143,4 @@ class SB3Agent:
         for name, variable in variables.items():
             variable.data.copy_(state["variables"][name])
         self.algorithm._n_updates = state["updates"]
-        GeneratorState(self.generator).load_state_dict(state["generator"])
-        self.randomness.load_state_dict(state["randomness"])
+        self.load_random_state(state)

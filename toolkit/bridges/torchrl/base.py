@@ -10,37 +10,26 @@ from typing import Any
 
 import gymnasium
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from toolkit.agents.base import Array
-from toolkit.agents.checks import require_action_space, require_finite
+from toolkit.agents.checks import require_finite
 from toolkit.agents.networks.mlp import Headed
-from toolkit.bridges.randomness import OwnRandomness
-from toolkit.core.clock import Clock
-from toolkit.core.seeding import GeneratorState, Streams
+from toolkit.bridges.base import BridgedAgent
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
 from toolkit.registry import registry
 
 
-class TorchRLAgent:
+class TorchRLAgent(BridgedAgent):
     """Subclasses set ``loss`` (the library's module), ``learned`` (the modules that have parameters) and act."""
 
-    name = ""
+    library = "torchrl"
     loss: Any
     learned: dict[str, nn.Module]
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any],
-                 n_envs: int = 1, streams: Streams | None = None, clock: Clock | None = None,
-                 device: torch.device | str = "cpu") -> None:
-        require_action_space(self.name, action_space)
-        streams = streams or Streams(0)
-        self.config, self.clock, self.n_envs = config, clock or Clock(budget=1), n_envs
-        self.device, self.action_space = torch.device(device), action_space
-        self.first_action = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
-        self.generator = streams.generator("acting")
-        self.randomness = OwnRandomness(streams.seed("torchrl"))
+    def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], **context: Any) -> None:
+        super().__init__(config, **context)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
         self.updates = 0
         with self.randomness.drawing():
@@ -87,11 +76,10 @@ class TorchRLAgent:
     def state_dict(self) -> dict[str, Any]:
         return {"learned": {name: dict(module.state_dict()) for name, module in self.learned.items()},
                 "optimizer": OptimizerState(self.optimizer).state_dict(), "updates": self.updates,
-                "generator": GeneratorState(self.generator).state_dict(), "randomness": self.randomness.state_dict()}
+                **self.random_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.initialise(state)
         OptimizerState(self.optimizer).load_state_dict(state["optimizer"])
-        GeneratorState(self.generator).load_state_dict(state["generator"])
-        self.randomness.load_state_dict(state["randomness"])
+        self.load_random_state(state)
         self.updates = state["updates"]

@@ -16,8 +16,8 @@ from torchrl.modules import QValueActor
 from torchrl.objectives import DQNLoss, HardUpdate, SoftUpdate
 
 from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
+from toolkit.agents.q_learning import epsilon_at
 from toolkit.bridges.torchrl.base import TorchRLAgent
-from toolkit.core.schedules import interpolate
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -53,11 +53,7 @@ class DQNAgent(TorchRLAgent):
     @property
     def epsilon(self) -> float:
         """The chance of a random action at this step of the run."""
-        config = self.config
-        if config.exploration_fraction == 0:
-            return float(config.exploration_final_eps)
-        done = self.clock.fraction / config.exploration_fraction
-        return interpolate(config.exploration_initial_eps, config.exploration_final_eps, done)
+        return epsilon_at(self.config, self.clock.fraction)
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:

@@ -19,7 +19,6 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 from toolkit.agents.base import Acted, Array, Cadence, Steps, Updated
-from toolkit.agents.checks import require_finite_observations
 from toolkit.bridges.torchrl.base import TorchRLAgent
 from toolkit.config import Part
 
@@ -65,8 +64,7 @@ class PPOAgent(TorchRLAgent):
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
-        require_finite_observations(observations, self.name, self.clock.step)
-        seen = TensorDict({"observation": self.tensor(observations)}, batch_size=[len(observations)])
+        seen = TensorDict({"observation": self.tensor(self.finite(observations))}, batch_size=[len(observations)])
         with torch.no_grad(), self.randomness.drawing():
             distribution = self.actor.get_dist(seen)
             drawn = self._best(distribution) if deterministic else distribution.sample()
@@ -108,8 +106,7 @@ class PPOAgent(TorchRLAgent):
 
     def prepare(self, steps: Steps) -> TensorDict:
         """The valid steps [B] of a rollout with advantages, from the library's estimator on [N, T]."""
-        require_finite_observations(steps.observations, self.name, self.clock.step)
-        following = steps.observations[1:].copy()
+        following = self.finite(steps.observations)[1:].copy()
         following[steps.final_rows, steps.final_copies] = steps.final_observations
         rows, copies = steps.rewards.shape
 

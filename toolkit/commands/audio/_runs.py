@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from toolkit.audio import io, manifests
-from toolkit.commands.audio._files import Source
+from toolkit.commands.audio._files import Batch, Source, sources_of
 from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
 
+sample_rate_option = click.option("--sample-rate", type=click.IntRange(min=1), default=16000, show_default=True,
+                                  help="Rate (Hz) of what comes from stdin: raw 16-bit little-endian mono samples.")
 STDIN = "-"
 BLOCK = 3200  # bytes read from stdin at a time: a tenth of a second at 16 kHz
 
@@ -29,8 +33,9 @@ def heard_run(run: str, task: str) -> Any:
     return load(run)
 
 
-def stdin_source() -> Source:
-    return Source(manifests.Clip(STDIN), Path(STDIN))
+def sources_or_stdin(files: Sequence[str], batch: Batch) -> list[Source]:
+    """The clips that FILES mean; - alone is stdin."""
+    return [Source(manifests.Clip(STDIN), Path(STDIN))] if tuple(files) == (STDIN,) else sources_of(files, batch)
 
 
 def pieces(source: Source, rate: int, stdin_rate: int) -> tuple[Iterator[Any], int]:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.commands.audio._files import Batch, Source, finished, sources_of, through
-from toolkit.commands.audio._runs import heard_run, pieces, stdin_source
+from toolkit.commands.audio._files import Batch, Source, finished, through
+from toolkit.commands.audio._runs import heard_run, pieces, sample_rate_option, sources_or_stdin
 
 
 @click.command("classify")
@@ -16,14 +16,13 @@ from toolkit.commands.audio._runs import heard_run, pieces, stdin_source
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("--every", type=float, metavar="SECONDS", help="An answer for each stretch of so many seconds, in constant memory; "
                                                              "without it one for the whole file.")
-@click.option("--sample-rate", type=click.IntRange(min=1), default=16000, show_default=True,
-              help="Rate (Hz) of what comes from stdin: raw 16-bit little-endian mono samples.")
+@sample_rate_option
 @output.json_option
 def classify_command(run: str, files: tuple[str, ...], every: float | None, sample_rate: int, as_json: bool) -> int:
     """Tell what FILES are, by RUN, the run of a task that tells clips apart; - means raw samples from stdin."""
     loaded = heard_run(run, "audio-classification")
     batch = Batch()
-    sources = [stdin_source()] if files == ("-",) else sources_of(files, batch)
+    sources = sources_or_stdin(files, batch)
 
     def work(source: Source) -> dict[str, Any]:
         answers = loaded.classify(*pieces(source, loaded.learner.problem.spec.sample_rate, sample_rate), every)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.commands.audio._files import Batch, Source, sources_of, through
-from toolkit.commands.audio._runs import heard_run, pieces, stdin_source
+from toolkit.commands.audio._files import Batch, Source, through
+from toolkit.commands.audio._runs import heard_run, pieces, sample_rate_option, sources_or_stdin
 from toolkit.errors import UsageError
 
 
@@ -21,8 +21,7 @@ from toolkit.errors import UsageError
               help="Seconds that are heard at a time; at least 3. Less is answered sooner, more is heard with more around it.")
 @click.option("--beam", type=click.IntRange(min=1), help="Texts kept in decoding; without it the run's own.")
 @click.option("--language-model", metavar="FILE.arpa", help="Word n-grams that the beam also listens to.")
-@click.option("--sample-rate", type=click.IntRange(min=1), default=16000, show_default=True,
-              help="Rate (Hz) of what comes from stdin: raw 16-bit little-endian mono samples.")
+@sample_rate_option
 @output.json_option
 def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: float, beam: int | None,
                        language_model: str | None, sample_rate: int, as_json: bool) -> int:
@@ -41,7 +40,7 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
     if beam is not None or language_model is not None:
         problem.listen_with(beam if beam is not None else problem.config.beam, language_model)
     batch = Batch()
-    sources = [stdin_source()] if files == ("-",) else sources_of(files, batch)
+    sources = sources_or_stdin(files, batch)
 
     def work(source: Source) -> dict[str, Any]:
         stretches = []

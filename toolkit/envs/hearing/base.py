@@ -3,6 +3,7 @@
 Hearing      what can be asked of the listening conditions: deafness, held-out voices, noise
 HearingEnvs  N copies in arrays; their whole state is ``fields`` and their generators
 HearingEnv   one copy, as gymnasium knows an environment
+SpokenEnv    one whose sounds are words, from where its option ``words`` says
 
 Letters: N copies, T samples in a window of sound, E ears.
 """
@@ -230,3 +231,12 @@ class HearingEnv(gymnasium.Env[Any, Any]):
     def scene(self) -> NDArray[np.uint8]:
         """The scene without its sound, [`picture.SIDE`, `picture.SIDE`, 3]."""
         raise NotImplementedError
+
+
+class SpokenEnv(HearingEnv):
+    """An environment of words."""
+
+    @classmethod
+    def settled_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` with where the words come from: a run says the same words wherever it goes on."""
+        return {**options, "words": sounds.source(str(options.get("words", "")))}

@@ -7,7 +7,7 @@ on another, so the mean return is the share of successes; going by chance it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from toolkit.envs.base import Array
 from toolkit.envs.hearing import sounds
-from toolkit.envs.hearing.base import SAMPLE_RATE, HearingEnv, HearingEnvs, Moved
+from toolkit.envs.hearing.base import SAMPLE_RATE, HearingEnvs, Moved, SpokenEnv
 from toolkit.errors import UsageError
 
 WORDS = ("left", "right", "up", "down")
@@ -87,15 +87,10 @@ class HearAndGoEnvs(HearingEnvs):
         return {"success": self.fields["success"].copy()}
 
 
-class HearAndGo(HearingEnv):
+class HearAndGo(SpokenEnv):
     """One copy."""
 
     vector = HearAndGoEnvs
-
-    @classmethod
-    def settled_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` with where the words come from: a run says the same words wherever it goes on."""
-        return {**options, "words": sounds.source(str(options.get("words", "")))}
 
     def scene(self) -> NDArray[np.uint8]:
         from toolkit.envs.hearing import picture

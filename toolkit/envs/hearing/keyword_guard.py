@@ -8,7 +8,7 @@ Letters: N copies, W words in an episode's stream, T samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.envs.base import Array
 from toolkit.envs.hearing import sounds
-from toolkit.envs.hearing.base import SAMPLE_RATE, HearingEnv, HearingEnvs, Moved
+from toolkit.envs.hearing.base import SAMPLE_RATE, HearingEnv, HearingEnvs, Moved, SpokenEnv
 from toolkit.errors import UsageError
 
 WORDS = ("stop", "go", "yes", "no", "left", "right", "up", "down")
@@ -107,16 +107,11 @@ class KeywordGuardEnvs(HearingEnvs):
                 "false_alarms_per_minute": fields["false_alarms"] / minutes}
 
 
-class KeywordGuard(HearingEnv):
+class KeywordGuard(SpokenEnv):
     """One copy."""
 
     metadata: dict[str, Any] = {**HearingEnv.metadata, "render_fps": SAMPLE_RATE // STEP}
     vector = KeywordGuardEnvs
-
-    @classmethod
-    def settled_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` with where the words come from: a run says the same words wherever it goes on."""
-        return {**options, "words": sounds.source(str(options.get("words", "")))}
 
     def scene(self) -> NDArray[np.uint8]:
         """Hits as filled discs and misses as rings in the keyword's colour, false alarms in ink; the lamp shows a keyword."""

@@ -56,7 +56,6 @@ class Stack(nn.Module):
         found: Tensor = self.norm(x)
         return found
 
-
     def step(self, ids: Tensor, caches: Sequence[Cache]) -> Tensor:
         """States [B, D] after one new id each [B, 1], without dropout; what came before is in the caches."""
         x = self.embedding(ids) * self.scale

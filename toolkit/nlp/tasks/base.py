@@ -106,16 +106,6 @@ class TextProblem(Problem[Any]):
         self.model_facts = getattr(model, "facts", {})
         return model
 
-    def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        if getattr(model, "freeze", "none") == "gradual":
-            return list(model.parameters())  # some learn later; until then they have no gradient
-        return super().parameter_groups(model)
-
-    def schedule(self, model: nn.Module, fraction: float) -> None:
-        unfreeze = getattr(model, "unfreeze", None)
-        if unfreeze is not None:
-            unfreeze(fraction)
-
     # -- batches
 
     def wrapped(self, text: str) -> list[int]:
