@@ -46,8 +46,8 @@ class PPO(OnPolicyAgent):
         learning_rate, clip = self.learning_rate(), self.config.clip_range * self.clip_schedule(self.clock.fraction)
         old_log_prob = self._log_probabilities(rollout)
         metrics: dict[str, float] = {}
-        for _ in range(self.config.n_epochs):
-            stop, metrics = self._epoch(rollout, old_log_prob, learning_rate, clip)
+        for remaining in reversed(range(self.config.n_epochs)):
+            stop, metrics = self._epoch(rollout, old_log_prob, learning_rate, clip, measure=remaining == 0)
             if stop:
                 break
         variance = returns.explained_variance(rollout.values.cpu().numpy(), rollout.returns.cpu().numpy())
@@ -69,15 +69,16 @@ class PPO(OnPolicyAgent):
         log_std = None if self.policy.log_std is None else self.policy.log_std.detach()
         return self.distribution.evaluate(outputs, log_std, part.actions), values
 
-    def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float) -> tuple[bool, dict[str, float]]:
-        """One pass over the rollout; whether to stop early, and the last minibatch's metrics."""
+    def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float,
+               measure: bool) -> tuple[bool, dict[str, float]]:
+        """One pass over the rollout; whether to stop early, and the last minibatch's metrics if asked to ``measure``."""
         size, count = self.batch_size, len(rollout)
         if count > size:
             order = torch.from_numpy(self.shuffling.permutation(count)).to(self.device)
             rollout, old_log_prob = rollout.select(order), old_log_prob[order]
         metrics: dict[str, float] = {}
         for begin in range(0, count, size):
-            last = begin + size >= count
+            last = measure and begin + size >= count
             part = rollout.between(begin, begin + size)
             stop, metrics = self._minibatch(part, old_log_prob[begin:begin + size], learning_rate, clip, last)
             if stop:

@@ -171,7 +171,8 @@ class RecurrentPPO(PPO):
         self._path.sequences = self._sequences
         return self._evaluate(rollout)[0].log_prob.clone()
 
-    def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float) -> tuple[bool, dict[str, float]]:
+    def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float,
+               measure: bool) -> tuple[bool, dict[str, float]]:
         """One pass over the environments in random groups of about ``batch_size`` steps each."""
         steps, copies = self._sequences.valid.shape
         groups = min(copies, max(1, steps * copies // self.batch_size))
@@ -184,7 +185,7 @@ class RecurrentPPO(PPO):
             self._path.sequences = Sequences(found.observations[:, chosen], found.state[chosen], found.begins[:, chosen],
                                              found.valid[:, chosen])
             index = number[:, chosen][found.valid[:, chosen]]  # [B], time-major like the path's outputs
-            stop, metrics = self._minibatch(rollout.select(index), old_log_prob[index], learning_rate, clip, True)
+            stop, metrics = self._minibatch(rollout.select(index), old_log_prob[index], learning_rate, clip, measure)
             if stop:
                 return True, metrics
         return False, metrics

@@ -10,16 +10,14 @@ what small networks spend their time on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.agents.networks.encode import Encoder
-from toolkit.agents.networks.fast import relu_backward, tanh_backward
+from toolkit.agents.networks.fast import activate_, activate_backward_, weight_gradient
 from toolkit.agents.networks.mlp import MLP, Headed
-
-ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": Tensor.relu_, "tanh": Tensor.tanh_, "": lambda outputs: outputs}
 
 
 def stack_view(tensors: Sequence[Tensor]) -> Tensor | None:
@@ -54,16 +52,13 @@ class StackedLinear:
         if outputs.shape[:2] != (copies, rows):  # a smaller batch, or the first bodies alone
             outputs, bias, weight_t = outputs[:copies, :rows], bias[:copies], weight_t[:copies]
         torch.baddbmm(bias, inputs, weight_t, out=outputs)
-        self._current = ACTIVATE[self._activation](outputs)
+        self._current = activate_(outputs, self._activation)
         return outputs
 
     def backward(self, gradient: Tensor, parameters: bool = True, inputs: bool = True) -> Tensor | None:
-        if self._activation == "relu":
-            relu_backward(gradient, self._current, 0, grad_input=gradient)
-        elif self._activation == "tanh":
-            tanh_backward(gradient, self._current, grad_input=gradient)
+        activate_backward_(gradient, self._current, self._activation)
         if parameters:
-            torch.bmm(gradient.transpose(1, 2), self._inputs, out=self._weight_gradient)
+            weight_gradient(gradient, self._inputs, self._weight_gradient)
             torch.sum(gradient, 1, out=self._bias_gradient)
         if self._input_gradient is None or not inputs:
             return None
