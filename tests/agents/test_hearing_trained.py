@@ -83,6 +83,37 @@ def test_a_run_that_is_no_recogniser_is_refused(recogniser: str, tmp_path: Path)
         train("ppo", out=str(tmp_path / "x"), network={"name": "hearing", "init_from": str(tmp_path / "none")}, **GO)
 
 
+@pytest.mark.parametrize(("option", "said"), [
+    ({"frontend": "mfcc"}, "--network.frontend mfcc"), ({"frontend": {"name": "log-mel", "hop_length": 160}},
+                                                        "--network.frontend.hop-length 160"),
+    ({"model": {"name": "conv-pool", "channels": 8}}, "--network.model.channels 8"),
+    ({"sound_features": 9}, "--network.sound-features 9")])
+def test_settings_that_a_recogniser_replaces_are_refused(option: dict[str, Any], said: str, recogniser: str,
+                                                         tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        train("ppo", out=str(tmp_path / "x"), network={"name": "hearing", "init_from": recogniser, **option}, **GO)
+    message = str(caught.value)
+    assert f"{said}" in message and f"with --network.init-from {recogniser} that run's front end and encoder hear" in message
+    assert message.endswith("Leave it out, or leave out --network.init-from") and not (tmp_path / "x").exists()
+
+
+def test_a_flag_and_a_file_are_refused_alike(recogniser: str, toolkit: Any) -> None:
+    common = ("run", "ppo", "--env", "toolkit/PitchMatch-v0", "--network.init-from", recogniser)
+    flag = toolkit(*common, "--network.model.channels", "8")
+    assert flag.returncode == 2 and "--network.model.channels 8: with --network.init-from" in flag.stderr
+    (toolkit.folder / "own.toml").write_text('"network.frontend" = "mfcc"\n')
+    file = toolkit(*common, "--config", "own.toml")
+    assert file.returncode == 2 and "--network.frontend mfcc: with --network.init-from" in file.stderr
+    assert not (toolkit.folder / "runs").exists()
+
+
+def test_a_recogniser_takes_the_place_of_what_a_preset_sets(recogniser: str, tmp_path: Path) -> None:
+    few = {name: value for name, value in GO.items() if name not in ("env", "env.words", "preset")}
+    settings: dict[str, Any] = {**few, "network.init_from": recogniser, "network.hidden_size": 16}
+    run = train("ppo", env="toolkit/PitchMatch-v0", out=str(tmp_path / "run"), **settings)
+    assert run.facts["status"] == "finished" and run.facts["config"]["network.frontend"]["origin"] == "preset"
+
+
 @pytest.mark.parametrize(("agent", "env"), [("dqn", "HearAndGo"), ("sac", "PitchMatch"), ("td3", "PitchMatch")])
 def test_off_policy_agents_hear_and_keep_frames_in_their_buffer(agent: str, env: str, tmp_path: Path) -> None:
     words = {"env.words": "tones"} if env == "HearAndGo" else {}

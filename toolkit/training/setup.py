@@ -67,12 +67,28 @@ def settle(plan: Plan) -> None:
         return
     recogniser = plan.config.values.get("network.init_from")
     if recogniser:
+        refuse_replaced(plan, recogniser)
         directory, step = find_run(recogniser)
         path = directory.checkpoints.path(newest(directory) if step is None else step).absolute()
         plan.config.set("network.init_from", str(path), "settled")
     for name, value in factory.settled(env_spec(plan)).items():
         if plan.env_options.get(name) != value:
             plan.config.set(f"env.{name}", value, "settled")
+
+
+def refuse_replaced(plan: Plan, recogniser: str) -> None:
+    """Raise UsageError where settings of the network were asked for that the trained ``recogniser`` takes the place of.
+
+    What a preset sets is not asked for.
+    """
+    network = registry.get("network", plan.config.values["network"]).load()
+    prefixes = [f"network.{name}" for name in getattr(network, "replaced_by_recogniser", ())]
+    useless = [name for name, origin in plan.config.origins.items() if origin in ("flag", "file")
+               and any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)]
+    if useless:
+        given = ", ".join(f"--{name.replace('_', '-')} {plan.config.values[name]}" for name in useless)
+        raise UsageError(f"{given}: with --network.init-from {recogniser} that run's front end and encoder hear, and this would "
+                         "do nothing. Leave it out, or leave out --network.init-from")
 
 
 def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None) -> Session:

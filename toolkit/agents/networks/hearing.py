@@ -11,7 +11,7 @@ Letters: B batch, E ears, T samples, F frames, C channels.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -164,6 +164,8 @@ class Hearing(nn.Module):
     It takes sound, or the frames that its `perception` made of it. A model's outputs for each frame
     [B, F, features] are averaged over the frames. Raises UsageError without a sound to hear.
     """
+
+    replaced_by_recogniser: ClassVar = ("frontend", "model", "sound_features")  # settings that init_from leaves without effect
 
     def __init__(self, config: HearingConfig, *, observation_space: Space) -> None:
         super().__init__()
