@@ -241,3 +241,44 @@ def test_exporting_a_front_end(inside: Inside, chirp: Path) -> None:
     again = inside("audio", "export", "--out", "mfcc.pt")
     assert again.returncode == 2 and "nothing is overwritten" in again.stderr
     assert "ending in .onnx or .pt" in inside("audio", "export", "--out", "a.txt").stderr
+
+
+COMMAND = """
+import resource, sys
+from toolkit.cli import exit_code
+code = exit_code(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def most_memory(*words: str) -> float:
+    """Megabytes that a process held at most while it did a command."""
+    done = subprocess.run([sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, check=True)
+    return int(done.stderr.splitlines()[-1]) / 1024
+
+
+def minutes_of_sound(path: Path, minutes: int) -> Path:
+    with soundfile.SoundFile(path, "w", 16000, 1) as file:
+        for minute in range(minutes):
+            file.write(noise(60 * 16000, minute, 0.1).numpy())
+    return path
+
+
+def test_converting_holds_as_much_memory_for_ten_minutes_as_for_one(tmp_path: Path) -> None:
+    one, ten = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (1, 10))
+    words = ("--sample-rate", "22050", "--out")
+    short = most_memory("audio", "convert", str(one), *words, str(tmp_path / "short.flac"))
+    long = most_memory("audio", "convert", str(ten), *words, str(tmp_path / "long.flac"))
+    assert long < short + 10  # ten minutes at 22050 Hz are 53 MB of float samples
+    whole = audio_io.read(ten, 22050)[0]
+    np.testing.assert_allclose(audio_io.read(tmp_path / "long.flac")[0], whole, atol=2 ** -15)
+
+
+def test_what_cannot_be_converted_leaves_nothing(inside: Inside, tmp_path: Path) -> None:
+    samples = noise(20 * 16000).numpy().copy()
+    samples[-5] = np.nan  # found in the second block, after the first was written
+    soundfile.write(tmp_path / "bad.wav", samples, 16000, "FLOAT")
+    done = inside("audio", "convert", "bad.wav", "--out", "good.wav")
+    assert done.returncode == 1 and "bad.wav: 1 samples are NaN or infinite, the first at" in done.stderr
+    assert os.listdir(tmp_path) == ["bad.wav"]

@@ -209,3 +209,43 @@ def test_an_hour_streams_in_under_60_megabytes(tmp_path: Path) -> None:
     frames, megabytes = streamed(tmp_path / "hour.wav", 10.0)
     assert frames == 1 + 3600 * 100
     assert megabytes < 60
+
+
+# -- writing in blocks
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "FLOAT"), ("wav", "PCM_24"), ("flac", None), ("mp3", None)])
+def test_a_file_written_in_blocks_is_the_one_written_whole(tmp_path: Path, suffix: str, subtype: str | None) -> None:
+    clip = noise(2 * 30000).view(2, -1)
+    io.save(tmp_path / f"whole.{suffix}", clip, RATE, subtype=subtype)
+    with io.writing(tmp_path / f"blocks.{suffix}", RATE, 2, subtype=subtype) as writer:
+        for block in clip.split([1, 4999, 0, 25000], dim=1):
+            writer.write(block)
+    assert writer.samples == 30000
+    whole, blocks = (io.read(tmp_path / f"{name}.{suffix}")[0] for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(whole, blocks)
+
+
+def test_a_file_written_in_blocks_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "a.wav"
+    with pytest.raises(KeyError), io.writing(target, RATE, 1) as writer:
+        writer.write(noise(100))
+        assert not target.exists()
+        raise KeyError
+    with pytest.raises(io.AudioError, match="a.wav: the waveform holds NaN"), io.writing(target, RATE, 1) as writer:
+        writer.write(noise(100))
+        writer.write(noise(100) / 0)
+    with pytest.raises(io.AudioError, match="a.wav: nothing was written: there are no samples"), io.writing(target, RATE, 1):
+        pass
+    with pytest.raises(io.AudioError, match="it has 1 channels; got a block of 2"), io.writing(target, RATE, 1) as writer:
+        writer.write(noise(100).view(2, 50))
+    with pytest.raises(io.AudioError, match="Opus takes 8000"), io.writing(tmp_path / "a.opus", 44100, 1) as writer:
+        writer.write(noise(100))
+    assert os.listdir(tmp_path) == []
+    io.save(target, noise(50), RATE)
+    with pytest.raises(UsageError, match=r"a.wav exists"), io.writing(target, RATE, 1) as writer:
+        writer.write(noise(100))
+    assert io.info(target).frames == 50
+    with io.writing(target, RATE, 1, overwrite=True) as writer:
+        writer.write(noise(100))
+    assert io.info(target).frames == 100

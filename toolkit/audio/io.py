@@ -5,6 +5,7 @@ read     the same as a NumPy array, without importing torch
 blocks   a file in constant memory
 info     what a file says of itself, without decoding it
 save     a waveform to a file
+writing  a file from one block of samples after another
 
 soundfile decodes and encodes, soxr resamples. Every failure is an `AudioError` that names the file
 and the cause, so that a batch job can catch that one class, report the file and go on.
@@ -16,6 +17,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -150,7 +152,60 @@ def save(path: str | os.PathLike[str] | BinaryIO, waveform: Any, sample_rate: in
     if not isinstance(path, (str, os.PathLike)):
         write(path, samples, sample_rate, subtype, kind, name_of(path))
         return
-    target = Path(path)
+    with appearing(Path(path), overwrite) as temporary:
+        write(temporary, samples, sample_rate, subtype, kind, name_of(path))
+
+
+class SoundWriter:
+    """A sound file that is being written. ``channels`` and ``sample_rate`` (Hz) are the file's."""
+
+    def __init__(self, sound: Any, name: str) -> None:
+        self._sound, self._name = sound, name
+        self.sample_rate: int = sound.samplerate
+        self.channels: int = sound.channels
+        self.samples = 0  # of each channel, so far
+
+    def write(self, waveform: Any) -> None:
+        """Append a waveform [channels, time] as `save` takes it; one without samples adds nothing. Raises AudioError."""
+        if not waveform.shape[-1]:
+            return
+        samples = as_samples(waveform, self._name)  # [time, channels]
+        if samples.shape[1] != self.channels:
+            raise AudioError(f"{self._name}: it has {self.channels} channels; got a block of {samples.shape[1]}")
+        with explained(self._name, self.channels, self.sample_rate, self._sound.format, self._sound.subtype):
+            self._sound.write(samples)
+        self.samples += len(samples)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], sample_rate: int, channels: int, *, subtype: str | None = None,
+            format: str | None = None, overwrite: bool = False) -> Iterator[SoundWriter]:
+    """A `SoundWriter` for a file of any length, in constant memory.
+
+    Format, encoding and errors are those of `save`. The file appears when the block of ``with`` ends without an
+    exception, and not at all otherwise; one without samples is an AudioError.
+    """
+    name = name_of(path)
+    kind, subtype = checked_format(path, format, subtype)
+    with appearing(Path(path), overwrite) as temporary:
+        with explained(name, channels, sample_rate, kind, subtype):
+            sound = imported_soundfile().SoundFile(temporary, "w", sample_rate, channels, subtype, format=kind)
+        try:
+            writer = SoundWriter(sound, name)
+            yield writer
+        finally:
+            with explained(name, channels, sample_rate, kind, subtype):
+                sound.close()
+        if not writer.samples:
+            raise AudioError(f"{name}: nothing was written: there are no samples")
+
+
+@contextmanager
+def appearing(target: Path, overwrite: bool) -> Iterator[Path]:
+    """A file beside ``target`` that takes its name when the block of ``with`` ends well, and is removed otherwise.
+
+    Raises AudioError where none can be made there; UsageError when ``target`` exists and ``overwrite`` is false.
+    """
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists. Choose another name, or say that it may be overwritten (overwrite=True)")
     try:
@@ -159,7 +214,7 @@ def save(path: str | os.PathLike[str] | BinaryIO, waveform: Any, sample_rate: in
     except OSError as error:
         raise AudioError(f"{target} cannot be written: {error.strerror or error}") from error
     try:
-        write(temporary, samples, sample_rate, subtype, kind, str(target))
+        yield temporary
         os.chmod(temporary, 0o666 & ~current_umask())
         os.replace(temporary, target)
     finally:
@@ -318,12 +373,19 @@ def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[
 
 
 def write(target: Any, samples: np.ndarray, sample_rate: int, subtype: str | None, kind: str, name: str) -> None:
+    with explained(name, samples.shape[1], sample_rate, kind, subtype):
+        imported_soundfile().write(target, samples, sample_rate, subtype=subtype, format=kind)
+
+
+@contextmanager
+def explained(name: str, channels: int, sample_rate: int, kind: str, subtype: str | None) -> Iterator[None]:
+    """Turns what soundfile raises while it writes into an AudioError that says what was asked."""
     soundfile = imported_soundfile()
     try:
-        soundfile.write(target, samples, sample_rate, subtype=subtype, format=kind)
+        yield
     except (soundfile.LibsndfileError, ValueError, OSError) as error:
         hint = " Opus takes 8000, 12000, 16000, 24000 or 48000 Hz." if subtype == "OPUS" else ""
-        raise AudioError(f"{name}: {samples.shape[1]} channels at {sample_rate} Hz could not be written as "
+        raise AudioError(f"{name}: {channels} channels at {sample_rate} Hz could not be written as "
                          f"{kind} {subtype or ''}: {error}.{hint}") from error
 
 

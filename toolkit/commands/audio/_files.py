@@ -51,6 +51,10 @@ class Source:
     clip: manifests.Clip
     name: Path
 
+    def blocks(self, sample_rate: int | None = None, mono: bool = False) -> Iterator[Any]:
+        """The clip's waveform in arrays [channels, time], in constant memory. Raises AudioError."""
+        return io.blocks(self.clip.path, sample_rate, mono, offset=self.clip.start, duration=self.clip.duration)
+
 
 def sources_of(files: Sequence[str], batch: Batch) -> list[Source]:
     """The clips that FILES mean, in order; files of a folder that cannot be used go to ``batch``.

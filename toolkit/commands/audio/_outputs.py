@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,25 @@ class Outputs:
 
     def write(self, source: Source, waveform: Any, rate: int, subtype: str | None = None, mark: str = "") -> Path:
         """Save a waveform [channels, T]; ``mark`` goes into the name. Raises AudioError."""
+        target = self.target_of(source, mark)
+        io.save(target, waveform, rate, subtype=subtype or kept_subtype(source, target), overwrite=True)
+        return target
+
+    @contextmanager
+    def writing(self, source: Source, rate: int, channels: int, subtype: str | None = None,
+                mark: str = "") -> Iterator[tuple[Path, io.SoundWriter]]:
+        """The target and what takes its blocks; it appears when all are written. Raises AudioError."""
+        target = self.target_of(source, mark)
+        with io.writing(target, rate, channels, subtype=subtype or kept_subtype(source, target), overwrite=True) as writer:
+            yield target, writer
+
+    def target_of(self, source: Source, mark: str = "") -> Path:
+        """Where the source's file goes, its folder made. Raises AudioError where it exists and may not be replaced."""
         target = self.targets[source]
         target = target.with_name(f"{target.stem}{mark}{target.suffix}")
         if target.exists() and not self.overwrite:
             raise io.AudioError(f"{target} exists. Name another --out, or add --overwrite")
         target.parent.mkdir(parents=True, exist_ok=True)
-        io.save(target, waveform, rate, subtype=subtype or kept_subtype(source, target), overwrite=True)
         return target
 
 

@@ -26,7 +26,7 @@ FORMATS = tuple(suffix[1:] for suffix in io.SUFFIXES)
 @output.json_option
 def convert_command(files: tuple[str, ...], out: str, form: str | None, sample_rate: int | None, mono: bool,
                     subtype: str | None, overwrite: bool, as_json: bool) -> int:
-    """Write FILES in another format, at another rate, with other channels.
+    """Write FILES in another format, at another rate, with other channels; files of any length in constant memory.
 
     \b
     toolkit audio convert talk.mp3 --out talk.wav --sample-rate 16000 --mono
@@ -37,10 +37,13 @@ def convert_command(files: tuple[str, ...], out: str, form: str | None, sample_r
     outputs = outputs_of(sources, out, overwrite, suffix_of(form))
 
     def work(source: Source) -> dict[str, Any]:
-        waveform, rate = source.clip.load(sample_rate, mono)
-        target = outputs.write(source, waveform, rate, subtype)
-        return {"path": source.clip.path, "output": str(target), "sample_rate": rate, "channels": len(waveform),
-                "duration": waveform.shape[1] / rate}
+        facts = io.info(source.clip.path)
+        rate, channels = sample_rate or facts.sample_rate, 1 if mono else facts.channels
+        with outputs.writing(source, rate, channels, subtype) as (target, writer):
+            for block in source.blocks(sample_rate, mono):
+                writer.write(block)
+        return {"path": source.clip.path, "output": str(target), "sample_rate": rate, "channels": channels,
+                "duration": writer.samples / rate}
 
     through(sources, batch, work, "converting")
     return finished(batch, as_json, ("path", "output", "sample_rate", "channels", "duration"), "converted")
