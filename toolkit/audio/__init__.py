@@ -102,10 +102,15 @@ MADE = (
     ("spoken-sentences", "spoken:Sentences", "SentencesConfig", "Sentences of a closed grammar in English, German or Japanese."),
     ("synthetic-sounds", "synthetic:Sounds", "MadeSoundConfig", "Ten kinds of environmental sound, computed in NumPy."),
 )
+CLIP = {"stream": "a position depends on the whole clip"}
+AHEAD = {"stream": "convolutions look at frames to come"}
+MODELS_THAT_WAIT = {"crnn": CLIP, "transformer": CLIP, "conformer": CLIP, "tdnn": AHEAD, "wav2vec2": CLIP}
 MODELS = (
     ("crnn", "crnn:CRNN", "CRNNConfig", "Convolutions, then recurrent layers both ways."),
     ("transformer", "encoders:Transformer", "EncoderConfig", "Attention over positions that convolutions made fewer."),
     ("conformer", "encoders:Conformer", "EncoderConfig", "Attention and convolution in every layer."),
+    ("streaming-conformer", "streaming:StreamingConformer", "StreamingEncoderConfig",
+     "A conformer that hears sound as it comes: causal convolutions, attention by chunks."),
     ("tdnn", "tdnn:TDNN", "TDNNConfig", "Dilated convolutions over time."),
     ("wav2vec2", "wav2vec2:Wav2Vec2", "Wav2Vec2Config", "wav2vec 2.0 on samples, from random weights or a local file."),
 )
@@ -121,7 +126,8 @@ def declare_recognition(registry: Declarer) -> None:
                  accepts=(".jsonl", ".csv", "/"), summary="A manifest of sound files, or a folder with a folder for each label.")
     for name, target, config, summary in MODELS:
         registry.add("model", name, f"toolkit.audio.models.{target}", config=f"{configs}:{config}", summary=summary,
-                     accepts=("clip", "frames", "samples") if name == "wav2vec2" else ("clip", "frames"))
+                     accepts=("clip", "frames", "samples") if name == "wav2vec2" else ("clip", "frames"),
+                     cannot=MODELS_THAT_WAIT.get(name))
     registry.add("task", "audio-classification", "toolkit.audio.tasks.classification:AudioClassification",
                  config=f"{configs}:AudioClassificationConfig", presets=f"{presets}/classification.toml", accepts=("recordings",),
                  aliases=("keyword-spotting",), summary="A class for each clip: words, keywords, sounds, speakers.")

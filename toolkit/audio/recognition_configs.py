@@ -68,6 +68,14 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class StreamingEncoderConfig(EncoderConfig):
+    subsampling: int = setting(2, "frames that become one position", unit="frames", minimum=1, maximum=4)
+    chunk: int = setting(16, "positions that are heard together: each is answered when the last of them is there",
+                         unit="positions", minimum=1)
+    left: int = setting(4, "chunks before its own that a position looks at", unit="chunks", minimum=0)
+
+
+@dataclass(frozen=True)
 class TDNNConfig:
     channels: int = setting(128, "of each layer", minimum=1)
     dilations: tuple[int, ...] = setting((1, 2, 3, 1), "distance between the three frames that each layer sees", unit="frames",
