@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,3 +24,46 @@ def test_a_buffer_that_sums_rewards_is_refused() -> None:
         registry.make("agent", "torchrl-dqn", observation_space=spaces.Box(0, 1, (2,), np.float32), n_envs=1,
                       action_space=spaces.Discrete(2), streams=Streams(0), clock=Clock(9), device=torch.device("cpu"),
                       buffer="n-step")
+
+
+# Each word names an environment of the toolkit's, as a program that imports nothing of the toolkit spells it.
+HEARD = {"HearAndGo": {"words": "tones"}, "SoundSeeker": {}, "KeywordGuard": {"words": "tones"}, "PitchMatch": {}}
+FROM_TORCHRL = """
+import json, sys
+from torchrl.envs import GymEnv
+from torchrl.envs.utils import check_env_specs
+
+for env_id, options in json.loads(sys.argv[1]):
+    env = GymEnv(env_id, **options)
+    drawn = []
+    for _ in range(2):
+        env.set_seed(3)
+        drawn.append(env.reset())
+    assert bool((drawn[0] == drawn[1]).all()), "the same seed gives another beginning"
+    rollout = env.rollout(50, break_when_any_done=False)
+    assert rollout.shape == (50,), rollout.shape
+    assert rollout["next", "reward"].isfinite().all()
+    check_env_specs(env)
+    env.close()
+"""
+
+
+def test_torchrl_knows_every_environment_of_the_toolkit(tmp_path: Path) -> None:
+    from toolkit.envs.hearing import ENVIRONMENTS
+
+    assert HEARD.keys() == ENVIRONMENTS.keys(), "an environment without a trial"
+    # A plugin's comes in by the same door, and gymnasium's own need none.
+    (tmp_path / "walks_plugin.py").write_text(
+        "def declare(registry):\n"
+        "    registry.add('env', 'walks', 'gymnasium.envs.classic_control:PendulumEnv', summary='A swing.')\n")
+    facts = tmp_path / "walks-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: walks\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[toolkit.plugins]\nwalks = walks_plugin:declare\n")
+    ids = [[f"toolkit.envs.ids:toolkit/{name}-v0", options] for name, options in HEARD.items()]
+    ids += [["toolkit.envs.ids:walks/walks", {}], ["CartPole-v1", {}]]
+    around = {**os.environ, "TOOLKIT_CACHE": str(tmp_path / "cache"), "TOOLKIT_PLUGINS": "walks",
+              "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])])}
+    done = subprocess.run([sys.executable, "-c", FROM_TORCHRL, json.dumps(ids)], capture_output=True, text=True, check=False,
+                          cwd=tmp_path, env=around)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
+from toolkit.config import ConfigError, lookup
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import STATE_ATTRIBUTES, GymnasiumVector
 from toolkit.envs.hearing import VECTORS
@@ -82,9 +83,19 @@ def registered(entry: Entry) -> gymnasium.envs.registration.EnvSpec:
 
 
 def make_registered(name: str, **options: Any) -> gymnasium.Env[Any, Any]:
-    """The env ``name`` of the registry. ``render_mode`` reaches an env that takes one."""
+    """The env ``name`` of the registry. ``render_mode`` reaches an env that takes one.
+
+    Raises TypeError for an option that is none of its settings, as a constructor would: other libraries try
+    options such as ``frameskip`` and leave out what is refused in these words.
+    """
     if options.get("render_mode") is None:
         options.pop("render_mode", None)
+    known = {item.name: item for item in registry.get("env", name).settings}
+    for option in options.keys() - {"render_mode"}:
+        try:
+            lookup(known, option)
+        except ConfigError as error:
+            raise TypeError(f"{name} got an unexpected keyword argument {option!r}: {error}") from error
     env: gymnasium.Env[Any, Any] = registry.make("env", name, **options)
     return env
 

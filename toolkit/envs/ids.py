@@ -1,8 +1,9 @@
-"""Importing this module makes every env of the registry known to gymnasium, built-in and from plugins.
+"""Importing this module makes every env known to gymnasium: those that are heard, and the registry's, from plugins too.
 
 Libraries that take a gymnasium id then take ``toolkit.envs.ids:NAME`` (gymnasium imports what stands before the colon):
 
     gymnasium.make("toolkit.envs.ids:my-distribution/my-env")
+    torchrl.envs.GymEnv("toolkit.envs.ids:toolkit/HearAndGo-v0")
     torchrl.envs.GymEnv("toolkit.envs.ids:my-distribution/my-env")
 """
 
