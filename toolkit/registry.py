@@ -221,6 +221,7 @@ class Registry:
 
     def __init__(self, rooms: Iterable[str] = ROOMS, plugins: bool = True) -> None:
         self._entries: dict[tuple[str, str, str], Entry] = {}
+        self._words: dict[tuple[str, str, str], tuple[str, str, str]] = {}  # names and aliases -> the key that they stand for
         self._rooms = tuple(rooms)
         self._wants_plugins = plugins
         self._rooms_read = self._plugins_read = False
@@ -239,6 +240,12 @@ class Registry:
                 f"{entry.kind} {entry.id!r} is declared twice: at {before.origin} for {spelled_target(before.target)} "
                 f"and at {entry.origin} for {spelled_target(entry.target)}. Rename one of them."
             )
+        for word in (entry.name, *entry.aliases):
+            other = self._entries.get(self._words.get((namespace, entry.distribution, word), key))
+            if other is not None and other.name != entry.name and word in (other.name, *other.aliases):
+                raise DuplicateComponent(f"{entry.kind} {entry.id!r} goes by {word!r}, and so does {other.id!r}: declared at "
+                                         f"{entry.origin} and at {other.origin}. Rename one of them.")
+        self._words.update({(namespace, entry.distribution, word): key for word in (entry.name, *entry.aliases)})
         self._entries[key] = entry
 
     def register(self, kind: str, name: str, *, config: type | None = None, summary: str = "",
@@ -284,13 +291,35 @@ class Registry:
         pool = [entry for entry in self.entries(plugins=plugins) if entry.kind in kinds]
         distribution, _, bare = name.rpartition("/")
         bare = bare.replace("_", "-")
-        for same in (lambda entry: entry.name == bare, lambda entry: bare in entry.aliases):
-            found = [entry for entry in pool if same(entry) and distribution in ("", entry.distribution)]
-            ours = [entry for entry in found if entry.distribution in (LOCAL, BUILTIN)]
-            if found:
-                # A plugin never shadows a built-in, and a live object never does either.
-                return sorted(ours, key=lambda entry: entry.distribution != BUILTIN)[:1] or found
-        return []
+        fitting = [entry for entry in pool if bare in (entry.name, *entry.aliases) and distribution in ("", entry.distribution)]
+        found: dict[str, Entry] = {}
+        for entry in sorted(fitting, key=lambda entry: entry.name != bare):  # within a distribution a name goes before an alias
+            found.setdefault(entry.distribution, entry)
+        # A plugin never shadows a built-in, not even an alias of one, and a live object never does either.
+        ours = [found[first] for first in (BUILTIN, LOCAL) if first in found]
+        return ours[:1] or list(found.values())
+
+    def taken(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """The plugins' components with a bare name or alias that does not mean them alone.
+
+        Kind and id of each -> why, and what to write instead.
+        """
+        claims: dict[tuple[str, str], dict[str, Entry]] = {}
+        entries = self.entries()
+        for entry in entries:
+            for word in (entry.name, *entry.aliases):
+                claims.setdefault((kind_of(entry.kind).namespace or entry.kind, word), {}).setdefault(entry.distribution, entry)
+        found = {}
+        for entry in entries:
+            namespace = kind_of(entry.kind).namespace or entry.kind
+            others = {word: [other for name, other in claims[namespace, word].items() if name != entry.distribution]
+                      for word in (entry.name, *entry.aliases)}
+            if entry.distribution not in (BUILTIN, LOCAL) and any(others.values()):
+                free = not others[entry.name]
+                found[entry.kind, entry.id] = (
+                    "; ".join(whose(word, claimed) for word, claimed in others.items() if claimed),
+                    f"write {entry.name if free else entry.id}, or ask the authors of {entry.distribution} to rename it")
+        return found
 
     def _unknown(self, kinds: tuple[str, ...], name: str) -> UnknownComponent:
         words = " or ".join(kinds)
@@ -354,6 +383,15 @@ class Registry:
             known = {item.name: item for item in self.get(setting.kind, value.name).settings}
             return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
         return value
+
+
+def whose(word: str, others: Sequence[Entry]) -> str:
+    """Why ``word`` does not mean a component of a plugin, when ``others`` go by it too."""
+    for owner in (BUILTIN, LOCAL):
+        for other in others:
+            if other.distribution == owner:
+                return f"{word} means the {'built-in' if owner == BUILTIN else 'one of this process'} {other.id}, not this"
+    return f"{word} alone is refused: {' and '.join(other.id for other in others)} has it too"
 
 
 def matches(entry: Entry, pattern: str) -> bool:

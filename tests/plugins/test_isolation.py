@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def around(tmp_path: Path) -> dict[str, str]:
     site.mkdir()
     for name, (body, _) in WRONG.items():
         install(site, name, body)
-    lines = "".join("    " + LINE.format(name=name, package="good_plugin") + "\n" for name in ("mine", "einsum"))
+    lines = "".join("    " + LINE.format(name=name, package="good_plugin") + "\n" for name in ("mine", "transpose"))
     install(site, "good", "def declare(registry):\n" + lines + "def work(x): return x")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     return {"PYTHONPATH": path, "TOOLKIT_PLUGINS": ",".join(["good", *WRONG])}
@@ -51,9 +52,11 @@ def test_each_wrong_plugin_is_shown_with_its_reason_and_harms_nothing(toolkit: A
     rows = {row["distribution"]: row for row in toolkit.json("plugins", **around)}
     for name, (_, reason) in WRONG.items():
         assert rows[name]["status"] == "broken" and reason in rows[name]["reason"] and rows[name]["remedy"], rows[name]
-    assert rows["good"]["status"] == "ok" and rows["good"]["components"] == ["op einsum", "op mine"]
+    assert rows["good"]["status"] == "ok" and rows["good"]["components"] == ["op mine", "op transpose"]
     listed = {row["id"]: row["status"] for row in toolkit.json("list", **around)}
     assert listed["good/mine"] == listed["toolkit/dqn"] == "ok"
+    assert listed["good/transpose"] == "name taken: transpose means the built-in toolkit/transpose, not this. " \
+                                    "Remedy: write good/transpose, or ask the authors of good to rename it"
     only = {row["id"] for row in toolkit.json("list", **{**around, "TOOLKIT_PLUGINS": "0"})}
     assert "toolkit/dqn" in only and "good/mine" not in only
 
@@ -65,3 +68,53 @@ def test_one_that_hangs_is_stopped_at_the_time_limit(tmp_path: Path, monkeypatch
     outcome = plugins.read(plugins.Guest("hangs", "1.0", "hangs_plugin:declare"), time_limit=2.0)
     assert outcome["broken"]["reason"] == "hangs_plugin:declare did not return within 2 s"
     assert f"at most {plugins.TIME_LIMIT:g} s each" in " ".join(toolkit("plugins", "--help").stdout.split())
+
+
+AGENT = ("    registry.add('agent', {name!r}, 'toolkit.agents.dqn:DQN', config='toolkit.agents.configs:DQNConfig', "
+         "accepts=('Discrete',), summary='Of {by}.', aliases={aliases!r})\n")
+
+
+def test_names_that_others_have_are_shown_and_take_nothing_away(tmp_path: Path, toolkit: Any) -> None:
+    # An agent with a built-in's name, one with a built-in's alias, one whose own alias is a built-in task, two with one new name.
+    declared = {"greedy": (("dqn", ()), ("a2c", ()), ("fine", ("audio-classification",))), "one": (("novel", ("shared",)),),
+                "two": (("novel", ()), ("shared", ()))}
+    for name, agents in declared.items():
+        install(tmp_path, name, "def declare(registry):\n" + "".join(
+            AGENT.format(name=agent, by=name, aliases=aliases) for agent, aliases in agents))
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+              "TOOLKIT_PLUGINS": "greedy,one,two"}
+    listed = {row["id"]: row["status"] for row in toolkit.json("list", **around)}
+    for name, owner in (("dqn", "dqn"), ("a2c", "actor-critic")):
+        assert listed[f"greedy/{name}"] == (f"name taken: {name} means the built-in toolkit/{owner}, not this. "
+                                            f"Remedy: write greedy/{name}, or ask the authors of greedy to rename it")
+    assert "audio-classification means the built-in" in listed["greedy/fine"] and "Remedy: write fine," in listed["greedy/fine"]
+    assert "novel alone is refused: two/novel has it too" in listed["one/novel"] and "write one/novel" in listed["one/novel"]
+    assert "shared alone is refused: two/shared has it too" in listed["one/novel"]
+    assert "shared alone is refused: one/novel has it too" in listed["two/shared"]
+    assert listed["toolkit/dqn"] == listed["toolkit/actor-critic"] == "ok"
+    shown = toolkit("list", "agent", **around).stdout
+    assert "[name taken: dqn means the built-in" in shown
+    rows = {row["distribution"]: row for row in toolkit.json("plugins", **around)}
+    assert rows["greedy"]["status"] == "ok" and "a2c means the built-in toolkit/actor-critic" in rows["greedy"]["reason"]
+    assert "write greedy/dqn" in rows["greedy"]["remedy"] and "write two/novel" in rows["two"]["remedy"]
+    for word, summary in (("dqn", "Deep Q-learning"), ("a2c", "Synchronous advantage"), ("greedy/dqn", "Of greedy."),
+                          ("two/shared", "Of two."), ("fine", "Of greedy.")):
+        assert summary in toolkit("info", "agent", word, **around).stdout, word
+    for word, ids in (("novel", "one/novel or two/novel"), ("shared", "one/novel or two/shared")):
+        refused = toolkit("run", word, "--env", "CartPole-v1", **around)
+        assert refused.returncode == 2 and f"Write {ids}" in refused.stderr
+    words = ("--env", "CartPole-v1", "--preset", "none", "--steps", "40", "--final-episodes", "1")
+    assert toolkit.json("run", "dqn", *words, "--out", "theirs", **around)["steps"] == 40
+    assert toolkit.json("run", "greedy/dqn", *words, "--out", "mine", **around)["steps"] == 40
+    ran = {name: json.loads((toolkit.folder / name / "run.json").read_text())["component"] for name in ("theirs", "mine")}
+    assert ran == {"theirs": "toolkit/dqn", "mine": "greedy/dqn"}
+
+
+def test_one_distribution_with_a_name_and_the_same_alias_is_told_so(tmp_path: Path, toolkit: Any) -> None:
+    install(tmp_path, "muddled", "def declare(registry):\n" + AGENT.format(name="mine", by="it", aliases=("other",))
+            + AGENT.format(name="other", by="it", aliases=()))
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+              "TOOLKIT_PLUGINS": "muddled"}
+    (row,) = toolkit.json("plugins", **around)
+    assert row["status"] == "broken" and row["remedy"] == "rename one of the two"
+    assert "agent 'muddled/other' goes by 'other', and so does 'muddled/mine'" in row["reason"]

@@ -23,7 +23,8 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
     spelled = next((item.singular for item in KINDS if kind and item.spelled(kind)), None)
     if kind and spelled is None:
         kind, pattern = None, pattern or kind
-    rows = [row_of(entry) for entry in registry.entries(spelled, pattern or "")]
+    taken = registry.taken()
+    rows = [row_of(entry, taken.get((entry.kind, entry.id))) for entry in registry.entries(spelled, pattern or "")]
     rows += [broken_row(item) for item in registry.broken if not kind and (not pattern or pattern in item.distribution)]
     if as_json:
         output.emit(rows)
@@ -37,9 +38,12 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
               [(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows]).split("\n")))
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def row_of(entry: Entry, taken: tuple[str, str] | None = None) -> dict[str, Any]:
+    """``taken``: why its name does not mean it, and the remedy."""
     missing = entry.missing
-    status = "ok" if not missing else "missing: " + "; ".join(missing.values())
+    notes = [] if taken is None else ["name taken: {}. Remedy: {}".format(*taken)]
+    notes += ["missing: " + "; ".join(missing.values())] if missing else []
+    status = "; ".join(notes) or "ok"
     return {"id": entry.id, "kind": entry.kind, "name": entry.name, "aliases": list(entry.aliases), "summary": entry.summary,
             "origin": entry.distribution, "status": status, "cannot": dict(entry.cannot)}
 

@@ -8,7 +8,7 @@ import click
 
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
-from toolkit.registry import Broken, undescribe
+from toolkit.registry import Broken, registry, undescribe
 
 
 @click.command("plugins")
@@ -18,7 +18,9 @@ def plugins_command(probe: bool, as_json: bool) -> None:
     """List the distributions that add components, with the reason and the remedy for those that fail."""
     broken: list[Broken] = []
     installed = guests.installed_guests(broken)
-    rows = [row_of(guest, fresh(guest) if probe else guests.outcome_of(guest)) for guest in installed]
+    outcomes = [fresh(guest) if probe else guests.outcome_of(guest) for guest in installed]
+    taken = registry.taken()
+    rows = [row_of(guest, outcome, taken) for guest, outcome in zip(installed, outcomes, strict=True)]
     rows += [{"distribution": item.distribution, "version": item.version, "status": "broken", "components": [],
               "reason": item.reason, "remedy": item.remedy} for item in broken]
     if as_json:
@@ -41,9 +43,12 @@ def fresh(guest: guests.Guest) -> dict[str, Any]:
     return outcome
 
 
-def row_of(guest: guests.Guest, outcome: dict[str, Any]) -> dict[str, Any]:
+def row_of(guest: guests.Guest, outcome: dict[str, Any], taken: dict[tuple[str, str], tuple[str, str]]) -> dict[str, Any]:
+    """A plugin that works and yet has names that others have keeps its status, with the reason and the remedy."""
     entries = [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
-    broken = outcome.get("broken") or {}
-    return {"distribution": guest.distribution, "version": guest.version, "status": "broken" if broken else "ok",
-            "components": [f"{entry.kind} {entry.name}" for entry in entries], "reason": broken.get("reason", ""),
-            "remedy": broken.get("remedy", "")}
+    clashes = [taken[key] for entry in entries if (key := (entry.kind, entry.id)) in taken]
+    broken = outcome.get("broken") or {"reason": "; ".join(reason for reason, _ in clashes),
+                                       "remedy": "; ".join(remedy for _, remedy in clashes)}
+    return {"distribution": guest.distribution, "version": guest.version, "status": "broken" if outcome.get("broken") else "ok",
+            "components": [f"{entry.kind} {entry.name}" for entry in entries], "reason": broken["reason"],
+            "remedy": broken["remedy"]}
