@@ -2,11 +2,12 @@
 
 Word        one word and when it is said
 Stretch     what is said between two pauses
-transcribe  stretches as they are understood, in constant memory
+transcribe  stretches as they are understood, a window at a time
+follow      words as they are said, by a model that hears sound as it comes
 classify    one answer a stretch of a fixed length
 
-A model hears a window at a time. The window is cut in the longest pause near its end, best between two
-words, and the next one begins a little earlier, so that every position is heard with both its sides.
+All of them take sound of any length in constant memory. A window is cut in the longest pause near its end, best between
+two words, and the next one begins a little earlier, so that every position is heard with both its sides.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.audio.decoding import BLANK, align
+from toolkit.audio.models.streaming import Streams
+from toolkit.audio.tasks.base import Featured
 from toolkit.core.problem import Batch, run_model
 from toolkit.errors import UsageError
 
 WINDOW, CONTEXT = 20.0, 1.0  # seconds heard at a time, and seconds heard again on both sides of a cut
 LATEST = 0.6  # share of a window before which it is not cut
 BETWEEN = 10  # positions that a pause between words counts for
+PAUSE = 0.5  # seconds without a letter after which a word is over
+BLOCK = 1.0  # seconds that a model which streams is given at a time, at most
 Array = np.ndarray
 
 
@@ -108,6 +113,89 @@ def transcribe(problem: Any, model: nn.Module, sound: Iterable[Array], window: f
         begin, told = told, ear.begin + (len(heard) if final else round(stop * each))
         yield spoken(problem, logs[first:stop], begin / rate, told / rate)
         ear.forget(max(0, told - round(CONTEXT * rate) - ear.begin))
+
+
+def can_follow(problem: Any, model: nn.Module) -> bool:
+    """Whether model and front end hear sound as it comes."""
+    if not isinstance(model, Streams):
+        return False
+    try:
+        problem.ears.stream()
+    except UsageError:  # a frame depends on the whole clip
+        return False
+    return True
+
+
+def follow(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[Stretch]:
+    """Words of mono samples in [-1, 1] that come in pieces [T] at the front end's rate, each once it is over.
+
+    `can_follow` tells whether a model can. A word is over where a space follows it or `PAUSE` does; a beam chooses among
+    whole texts, so with one it is the pause alone. The last stretch may be empty: it ends where the sound does.
+    """
+    rate = problem.spec.sample_rate
+    each = problem.spec.hop_length * model.stride / rate  # seconds a position
+    spaces = spaces_of(problem)
+    between = spaces if problem.config.beam == 1 else []
+    begin, end, waiting = 0, 0.0, np.zeros((0, problem.tokenizer.size), np.float32)  # positions said; of the sound; not yet said
+    for logs, heard in outputs_along(problem, model, blocks_of(sound, round(BLOCK * rate))):
+        end = heard / rate
+        waiting = np.concatenate([waiting, logs])
+        stop = over(waiting.argmax(-1), between, round(PAUSE / each))
+        if not stop and len(waiting) * each > WINDOW:
+            stop = cut(waiting, round(CONTEXT / each), spaces)
+        if stop:
+            stretch = spoken(problem, waiting[:stop], begin * each, (begin + stop) * each)
+            begin, waiting = begin + stop, waiting[stop:]
+            if stretch.words:
+                yield stretch
+    if end:
+        yield spoken(problem, waiting, begin * each, max(begin * each, end))
+
+
+def outputs_along(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[tuple[Array, int]]:
+    """Log-probabilities [n, C] that each piece of sound completes, then those of its end; and the samples heard so far."""
+    model.eval()
+    device = next(model.parameters()).device
+    frames, state, heard = problem.ears.stream(), None, 0
+
+    def logs_of(outputs: Tensor) -> Array:
+        return np.asarray(F.log_softmax(outputs[0].float(), -1).cpu().numpy())
+
+    def step(features: Tensor) -> tuple[Tensor, Any]:
+        batch = problem.features(Featured(features[None], torch.tensor([len(features)], device=device)))
+        found: tuple[Tensor, Any] = model.step(batch.inputs, state)
+        return found
+
+    for piece in sound:
+        heard += len(piece)
+        outputs, state = step(frames.push(torch.from_numpy(np.ascontiguousarray(piece)).to(device)))
+        yield logs_of(outputs), heard
+    if heard:
+        outputs, state = step(frames.finish())
+        yield logs_of(torch.cat([outputs, model.finish(state)], 1)), heard
+
+
+def blocks_of(sound: Iterable[Array], size: int) -> Iterator[Array]:
+    """The pieces, none longer than ``size`` samples."""
+    for piece in sound:
+        for place in range(0, len(piece), size):
+            yield piece[place:place + size]
+
+
+def over(path: Array, spaces: Collection[int], pause: int) -> int:
+    """How many positions of a likeliest ``path`` [T] hold words that are over: up to the last space, or the last pause.
+
+    A pause is a run of at least ``pause`` blanks and spaces. 0: none is over.
+
+    >>> over(np.array([3, 0, 9, 4, 0, 0]), [9], 3), over(np.array([3, 0, 0, 0, 4]), [9], 3)
+    (3, 4)
+    """
+    stop = run = 0
+    for place, letter in enumerate(path, 1):
+        run = run + 1 if letter == BLANK or letter in spaces else 0
+        if run >= max(1, pause) or letter in spaces:
+            stop = place
+    return stop
 
 
 def outputs_of(problem: Any, model: nn.Module, samples: Array) -> Array:

@@ -65,10 +65,11 @@ class TaskRun(RunFolder):
                              "Ask it: toolkit predict RUN TEXT")
         return generate(self.learner.model, prompt, **options)
 
-    def transcribe(self, waveform: Any, sample_rate: int, window: float = 20.0) -> Iterator[Any]:
+    def transcribe(self, waveform: Any, sample_rate: int, window: float = 20.0, stream: bool = False) -> Iterator[Any]:
         """What is said in ``waveform`` ([T] or [channels, T] in [-1, 1], or an iterable of such pieces), stretch by stretch.
 
-        Yields `toolkit.audio.listening.Stretch` with text, words and their times (s), as soon as each is understood.
+        Yields `toolkit.audio.listening.Stretch` with text, words and their times (s), as soon as each is understood:
+        ``window`` seconds are heard at a time, or, with ``stream`` and a model that streams, each word as it is said.
         Raises UsageError for the run of another task than speech-recognition.
         """
         from toolkit.audio import listening
@@ -76,7 +77,10 @@ class TaskRun(RunFolder):
         if not hasattr(self.learner.problem, "decode_ids"):
             raise UsageError(f"{self.path} is a run of {self.facts['name']}, which does not write down what is said. "
                              "Train one that does: toolkit run speech-recognition --data spoken-sentences")
-        return listening.transcribe(self.learner.problem, self.learner.model, self._sound(waveform, sample_rate), window)
+        problem, model, sound = self.learner.problem, self.learner.model, self._sound(waveform, sample_rate)
+        if stream and listening.can_follow(problem, model):
+            return listening.follow(problem, model, sound)
+        return listening.transcribe(problem, model, sound, window)
 
     def classify(self, waveform: Any, sample_rate: int, every: float | None = None) -> list[dict[str, Any]]:
         """An answer for ``waveform`` ([T] or [channels, T] in [-1, 1]), or for each ``every`` seconds of it.

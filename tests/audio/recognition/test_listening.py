@@ -8,18 +8,22 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Toolkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.audio import io
 from toolkit.audio.decoding import align, greedy, prefix_beam
 from toolkit.audio.language_model import Fusion, read_arpa
-from toolkit.audio.listening import Ear, at_rate, cut
+from toolkit.audio.listening import Ear, at_rate, can_follow, cut, follow, outputs_of, over
+from toolkit.audio.models.base import HeardSpec
 from toolkit.errors import UsageError
+from toolkit.registry import registry
 
 ARPA = """\\data\\
 ngram 1=5
@@ -151,6 +155,61 @@ def test_another_rate_and_more_channels_become_mono_at_the_models_rate() -> None
     assert np.allclose(found[200:-200], np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000)[200:-200], atol=2e-3)
 
 
+# -- models that hear sound as it comes
+
+
+@pytest.fixture(scope="module")
+def streaming() -> tuple[Any, Any]:
+    """A problem of letters and a model of random weights, whose outputs move from letter to letter."""
+    torch.manual_seed(0)
+    model = {"name": "streaming-conformer", "width": 16, "heads": 2, "hidden": 16, "layers": 1, "chunk": 4, "left": 1}
+    problem: Any = registry.make("task", "speech-recognition", model=model)
+    rng = np.random.default_rng(0)
+    problem.fit([{"audio": rng.uniform(-1, 1, 16000).astype(np.float32), "text": "a bad cab"}])
+    built = problem.build().eval()
+    torch.nn.init.normal_(built.output.weight)
+    torch.nn.init.zeros_(built.output.bias)
+    return problem, built
+
+
+@settings(max_examples=12, deadline=None)
+@given(sizes=st.lists(st.integers(0, 9000), max_size=12))
+def test_following_hears_the_words_of_the_whole_clip(streaming: Any, sizes: list[int]) -> None:
+    problem, model = streaming
+    steps = np.random.default_rng(3).uniform(-1, 1, 1 + sum(sizes)).astype(np.float32)
+    pieces = np.split(steps, np.cumsum(sizes))
+    stretches = list(follow(problem, model, pieces))
+    wanted = problem.tokenizer.decode(greedy(outputs_of(problem, model, steps))).split()
+    assert [word.text for stretch in stretches for word in stretch.words] == wanted
+    times = [time for stretch in stretches for time in (stretch.start, stretch.end)]
+    assert times == sorted(times) and stretches[-1].end == pytest.approx(len(steps) / 16000, abs=0.02)
+
+
+def test_words_come_while_the_sound_goes_on(streaming: Any) -> None:
+    problem, model = streaming
+    rng = np.random.default_rng(4)
+    endless = (rng.uniform(-1, 1, 1600).astype(np.float32) * (number % 2) for number in itertools.count())
+    first = list(itertools.islice(follow(problem, model, endless), 5))
+    assert len(first) == 5 and all(stretch.words for stretch in first)
+    assert list(follow(problem, model, [])) == []
+
+
+def test_what_cannot_be_followed_is_heard_in_windows(streaming: Any) -> None:
+    problem, model = streaming
+    assert can_follow(problem, model)
+    assert not can_follow(problem, registry.make("model", "tdnn", inputs=40, outputs=5, spec=HeardSpec("frames")))
+    whole = registry.make("task", "speech-recognition", frontend={"name": "nemo-mel"})
+    assert not can_follow(whole, model)
+
+
+def test_a_word_is_over_at_a_space_or_after_a_pause() -> None:
+    """2 is the space. A run of three blanks and spaces is a pause."""
+    for path, stop in (([1, 3, 0, 3], 0), ([1, 2, 3], 2), ([1, 2, 0, 3, 2, 1], 5), ([1, 0, 0, 3], 0), ([1, 0, 0, 0], 4),
+                       ([1, 0, 0, 0, 0, 3, 0], 5), ([], 0)):
+        assert over(np.array(path, int), [2], 3) == stop
+    assert over(np.array([1, 2, 3]), [], 3) == 0  # for a beam a space is a letter
+
+
 def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> None:
     pytest.importorskip("espeakng_loader")
     folder = toolkit.folder
@@ -179,6 +238,13 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
     piped = subprocess.run([sys.executable, "-m", "toolkit", "audio", "transcribe", "said", "-"], input=raw, capture_output=True,
                            cwd=folder, env=toolkit.environment, check=False)
     assert piped.returncode == 0, piped.stderr
+    for model in ("said", "followed"):
+        if model == "followed":
+            toolkit.json("run", "speech-recognition", "--data", "spoken-digit-strings", *small[:4], "--model",
+                         "streaming-conformer", "--model.width", "16", "--model.layers", "1", "--epochs", "1", "--out", model)
+        streamed = subprocess.run([sys.executable, "-m", "toolkit", "audio", "transcribe", model, "-", "--stream"], input=raw,
+                                  capture_output=True, cwd=folder, env=toolkit.environment, check=False)
+        assert streamed.returncode == 0, streamed.stderr
     for words, said in ((("classify", "said", "short.flac"), "does not tell sounds apart"),
                         (("transcribe", "said", "short.flac", "--window", "1"), "allowed: at least 3"),
                         (("transcribe", "said", "short.flac", "--language-model", "x.arpa"), "--beam 2 or more")):

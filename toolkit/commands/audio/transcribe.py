@@ -16,7 +16,8 @@ from toolkit.errors import UsageError
 @click.command("transcribe")
 @click.argument("run")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@click.option("--stream", is_flag=True, help="Print each stretch with its times as soon as it is understood.")
+@click.option("--stream", is_flag=True, help="Print each stretch with its times as soon as it is "
+              "understood; word by word as it is said, where the run's model streams (streaming-conformer).")
 @click.option("--window", type=float, default=20.0, show_default=True,
               help="Seconds that are heard at a time; at least 3. Less is answered sooner, more is heard with more around it.")
 @click.option("--beam", type=click.IntRange(min=1), help="Texts kept in decoding; without it the run's own.")
@@ -44,7 +45,7 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
 
     def work(source: Source) -> dict[str, Any]:
         stretches = []
-        for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate), window):
+        for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate), window, stream):
             stretches.append(stretch)
             if stream and stretch.text:
                 print(f"{stretch.start:9.2f} {stretch.end:9.2f}  {stretch.text}", flush=True)
