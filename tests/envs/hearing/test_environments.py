@@ -185,7 +185,19 @@ def test_a_keyword_is_hit_once_and_presses_elsewhere_are_false_alarms() -> None:
         pressing = press if step in (0, 7, 8) else wait  # before the word; twice within its time
         total += envs.step(pressing).rewards
     assert fields["hits"].tolist() == [1] * 4 and fields["false_alarms"].tolist() == [1] * 4
-    np.testing.assert_allclose(total, 0.0, atol=0.1)  # a hit and a false alarm
+    np.testing.assert_allclose(total, -1.0, atol=0.1)  # a hit and a false alarm, which costs two hits
+
+
+def test_the_guard_knows_when_it_pressed_within_the_window() -> None:
+    envs = opened("toolkit/KeywordGuard-v0")
+    first = packing.unpack(envs.observation_space, envs.reset())["pressed"]
+    np.testing.assert_array_equal(first, np.zeros((4, 5), np.float32))
+    for step in range(99):  # one step short of an episode
+        pressing = np.array([1, 0, step == 97, step == 93])
+        seen = packing.unpack(envs.observation_space, envs.step(pressing).observations)["pressed"]
+    assert seen.tolist() == [[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
+    after = packing.unpack(envs.observation_space, envs.step(np.ones(4, np.int64)).observations)["pressed"]
+    assert not after.any(), "a new episode begins without presses"
 
 
 def test_a_missed_keyword_costs_as_much_as_a_hit_gives() -> None:

@@ -1,7 +1,8 @@
 """``toolkit/KeywordGuard-v0``: a stream of words; press when the keyword has been said, and only then.
 
-The observation is the last second of the stream, which moves on by a fifth of a second a step. A press
-counts from the keyword's beginning until a second after its end; further presses in that time change nothing.
+The observation is the last second of the stream, which moves on by a fifth of a second a step, and at which
+of the steps in it the guard pressed: without that it could not know whether what it still hears is answered. A
+press counts from the keyword's beginning until a second after its end; further presses in that time change nothing.
 
 Letters: N copies, W words in an episode's stream, T samples.
 """
@@ -25,14 +26,16 @@ STEP = SAMPLE_RATE // 5  # samples from one observation to the next
 GRACE = 1.0  # s after the keyword's end in which a press still counts
 GAPS = (0.3, 1.2)  # s of silence between words
 KEYWORD_SHARE = 0.4  # of the words
+PRESSES = SAMPLE_RATE // STEP  # steps in a window
 STREAM_WORDS = 48  # more than the longest episode holds
-HIT, FALSE_ALARM, MISS, DELAY_COST = 1.0, -1.0, -1.0, 0.2  # the last a second
+HIT, FALSE_ALARM, MISS, DELAY_COST = 1.0, -2.0, -1.0, 0.2  # the last a second
 
 
 class KeywordGuardEnvs(HearingEnvs):
     """State: the words of the episode's stream, when each begins, which were answered, and counts."""
 
     shape: ClassVar[tuple[int, ...]] = (SAMPLE_RATE,)
+    parts: ClassVar = {"pressed": spaces.Box(0.0, 1.0, (PRESSES,), np.float32)}  # 1 for a press; the newest last
 
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, *, keyword: str = "stop", words: str = "",
                  **hearing: Any) -> None:
@@ -50,6 +53,7 @@ class KeywordGuardEnvs(HearingEnvs):
         for name in ("now", "noise", "noise_start", "hits", "keywords", "false_alarms"):
             self.field(name, dtype=np.int64)  # now: samples from the episode's beginning to the window's end
         self.field("noise_level")
+        self.field("pressed", PRESSES, dtype=bool)
 
     def begin(self, index: int, generator: np.random.Generator) -> None:
         fields, end = self.fields, 0
@@ -61,7 +65,7 @@ class KeywordGuardEnvs(HearingEnvs):
             begin = end + int((GAPS[0] + gap * (GAPS[1] - GAPS[0])) * SAMPLE_RATE)
             fields["clip"][index, place], fields["start"][index, place] = clip, begin
             end = begin + int(self.lengths[clip])
-        fields["answered"][index] = False
+        fields["answered"][index] = fields["pressed"][index] = False
         fields["noise"][index], fields["noise_level"][index] = self.hearing.draw_noise(generator)
         fields["noise_start"][index] = generator.integers(self.noises.shape[1])
         for name in ("now", "hits", "keywords", "false_alarms"):
@@ -79,6 +83,7 @@ class KeywordGuardEnvs(HearingEnvs):
         delays = np.maximum(now - ends, 0) / SAMPLE_RATE
         rewards = (fresh * (HIT - DELAY_COST * delays)).sum(-1) + FALSE_ALARM * alarm
         fields["answered"] |= fresh
+        fields["pressed"] = np.concatenate([fields["pressed"][:, 1:], (actions == 1)[:, None]], -1)
         fields["now"] = fields["now"] + STEP
         closed = is_keyword & (closes > now) & (closes <= fields["now"][:, None])
         rewards += MISS * (closed & ~fields["answered"]).sum(-1)
@@ -98,6 +103,9 @@ class KeywordGuardEnvs(HearingEnvs):
             clip, start = self.lexicon.clips[fields["clip"][index, place]], int(starts[place])
             first, last = max(start, begin), min(start + len(clip), end)
             out[first - begin:last - begin] += clip[first - start:last - start]
+
+    def look(self, indices: Array) -> dict[str, Array]:
+        return {"pressed": self.fields["pressed"][indices]}
 
     def measure(self) -> dict[str, Array]:
         """Share of hits among the keywords whose time is over (1 before the first), and false alarms a minute."""
