@@ -56,7 +56,7 @@ def test_log_probability_entropy_and_gradients(name: str) -> None:
     log_prob, entropy = reference(space, outputs, log_std, actions)
     (weights @ log_prob + 0.3 * entropy.sum()).backward()
     bare = None if log_std is None else log_std.detach()
-    evaluated = distribution.evaluate(outputs.detach(), bare, actions)
+    evaluated = distribution.evaluate(outputs.detach(), bare, distribution.prepare(actions))
     torch.testing.assert_close(evaluated.log_prob, log_prob.detach(), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(evaluated.entropy, entropy.detach(), atol=1e-5, rtol=1e-5)
     by_outputs, by_log_std = distribution.backward(evaluated, weights.clone(), 0.3)
@@ -76,7 +76,7 @@ def test_samples_have_the_probabilities_of_the_outputs(name: str) -> None:
     actions = distribution.sample(outputs, log_std, np.random.default_rng(0))
     assert actions.shape == (count, *space.shape)
     evaluated = distribution.evaluate(torch.from_numpy(outputs), None if log_std is None else torch.from_numpy(log_std),
-                                      torch.from_numpy(actions))
+                                      distribution.prepare(torch.from_numpy(actions)))
     assert float(evaluated.log_prob.mean()) == pytest.approx(-float(evaluated.entropy.mean()), abs=0.05)
     most = distribution.mode(outputs[:1])
     if name != "box":
@@ -88,7 +88,7 @@ def test_a_masked_action_is_never_drawn_and_does_not_count() -> None:
     outputs = np.tile(np.array([5.0, MASKED, 5.0], np.float32), (5000, 1))
     actions = distribution.sample(outputs, None, np.random.default_rng(0))
     assert set(actions.tolist()) == {0, 2}
-    evaluated = distribution.evaluate(torch.from_numpy(outputs), None, torch.from_numpy(actions))
+    evaluated = distribution.evaluate(torch.from_numpy(outputs), None, distribution.prepare(torch.from_numpy(actions)))
     torch.testing.assert_close(evaluated.entropy, torch.full((5000,), float(np.log(2))), atol=1e-5, rtol=0)
     by_outputs, _ = distribution.backward(evaluated, torch.ones(5000), 1.0)
     assert torch.isfinite(by_outputs).all() and (by_outputs[:, 1] == 0).all()
@@ -112,7 +112,7 @@ def test_state_dependent_gradients_are_those_of_autograd() -> None:
     normal = torch.distributions.Normal(mean, (features**2 @ log_std.exp() ** 2 + 1e-6).sqrt())
     log_prob, entropy = normal.log_prob(actions).sum(-1), normal.entropy().sum(-1)
     (weights @ log_prob + 0.3 * entropy.sum()).backward()
-    evaluated = distribution.evaluate(torch.cat([mean.detach(), features], -1), log_std.detach(), actions)
+    evaluated = distribution.evaluate(torch.cat([mean.detach(), features], -1), log_std.detach(), distribution.prepare(actions))
     torch.testing.assert_close(evaluated.log_prob, log_prob.detach(), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(evaluated.entropy, entropy.detach(), atol=1e-5, rtol=1e-5)
     by_outputs, by_log_std = distribution.backward(evaluated, weights, 0.3)

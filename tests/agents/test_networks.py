@@ -163,7 +163,7 @@ def test_the_policys_gradients_by_hand_equal_autograd(space: gymnasium.Space[Any
         actions = torch.as_tensor(np.stack([space.sample() for _ in range(count)]))
         with torch.no_grad():
             outputs, _ = path.forward(inputs)
-            evaluated = distribution.evaluate(outputs, log_std, actions)
+            evaluated = distribution.evaluate(outputs, log_std, distribution.prepare(actions))
             by_outputs, by_log_std = distribution.backward(evaluated, weights, 0.3)
             path.backward(by_outputs, by_values)
             if by_log_std is not None and log_std is not None and log_std.grad is not None:
@@ -171,7 +171,7 @@ def test_the_policys_gradients_by_hand_equal_autograd(space: gymnasium.Space[Any
         by_hand = flat.gradients.clone()
         flat.gradients.zero_()
         both = policy(inputs)
-        evaluated = distribution.evaluate(both[:, :-1], log_std, actions)
+        evaluated = distribution.evaluate(both[:, :-1], log_std, distribution.prepare(actions))
         ((weights * evaluated.log_prob).sum() + 0.3 * evaluated.entropy.sum() + (by_values * both[:, -1]).sum()).backward()
         torch.testing.assert_close(by_hand, flat.gradients, atol=1e-5, rtol=1e-5)
 

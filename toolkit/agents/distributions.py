@@ -14,6 +14,7 @@ test holds every one equal to autograd.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -31,11 +32,16 @@ MASKED = -1e8  # logit of an action that is not allowed; its probability is exac
 
 
 class Evaluated(NamedTuple):
-    """``log_prob`` [B] and ``entropy`` [B] of a minibatch, with what `backward` needs again."""
+    """``log_prob`` [B] of a minibatch, what `backward` needs again, and how to find the entropy, which few updates ask for."""
 
     log_prob: Tensor
-    entropy: Tensor
     saved: Any
+    find_entropy: Callable[[], Tensor]
+
+    @property
+    def entropy(self) -> Tensor:
+        """[B], in nats."""
+        return self.find_entropy()
 
 
 class Distribution(Protocol):
@@ -50,11 +56,23 @@ class Distribution(Protocol):
     def mode(self, outputs: Array) -> Array:
         """The most probable actions [N, ...]."""
 
+    def prepare(self, actions: Tensor) -> Tensor:
+        """Actions [B, ...] in the form that `evaluate` takes; once for a rollout, which is evaluated many times."""
+
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
-        """Log-probability and entropy of ``actions`` [B, ...] under outputs [B, A]."""
+        """Log-probability and entropy of prepared ``actions`` [B, ...] under outputs [B, A]."""
 
     def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
         """Gradients by the outputs [B, A] and by the log standard deviation [A]."""
+
+
+def total(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape."""
+    return tensors[0] if len(tensors) == 1 else torch.stack(tuple(tensors)).sum(0)
+
+
+def _entropy(p: Tensor, log_p: Tensor) -> Tensor:
+    return (p * log_p).sum(-1).neg_()
 
 
 class Categorical:
@@ -87,34 +105,28 @@ class Categorical:
     def mode(self, outputs: Array) -> Array:
         return self._join([piece.argmax(-1) for piece in self._pieces(outputs)])
 
-    def indices(self, actions: Tensor) -> Tensor:
+    def prepare(self, actions: Tensor) -> Tensor:
         """Actions as choices counted from zero, [B, choices]."""
         starts = torch.as_tensor(self.starts, device=actions.device)
         return (actions.unsqueeze(-1) if self.scalar else actions).long() - starts  # [B, choices]
 
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
-        chosen = self.indices(actions)
-        saved = []
-        log_prob: Any = 0.0
-        entropy: Any = 0.0
+        saved, chosen = [], []
         for position, logits in enumerate(self._pieces(outputs)):
             log_p = torch.log_softmax(logits, -1)  # [B, size]
-            p = log_p.exp()
-            index = chosen[:, position:position + 1]  # [B, 1]
-            each = -(p * log_p).sum(-1)  # [B]
-            log_prob = log_prob + log_p.gather(-1, index).squeeze(-1)
-            entropy = entropy + each
-            saved.append((p, log_p, index, each))
-        return Evaluated(log_prob, entropy, saved)
+            index = actions if len(self.sizes) == 1 else actions[:, position:position + 1]  # [B, 1]
+            chosen.append(log_p.gather(-1, index).squeeze(-1))
+            saved.append((log_p.exp(), log_p, index))
+        return Evaluated(total(chosen), saved, lambda: total([_entropy(p, log_p) for p, log_p, _ in saved]))
 
     def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
         weights = log_prob_weights.unsqueeze(-1)  # [B, 1]
         gradients = []
-        for p, log_p, index, entropy in evaluated.saved:
+        for p, log_p, index in evaluated.saved:
             gradient = p * -weights  # d log_prob / d logits = onehot - p
             gradient.scatter_add_(-1, index, weights)
             if entropy_weight:
-                gradient.addcmul_(p, log_p + entropy.unsqueeze(-1), value=-entropy_weight)
+                gradient.addcmul_(p, log_p + _entropy(p, log_p).unsqueeze(-1), value=-entropy_weight)
             gradients.append(gradient)
         return (gradients[0] if len(gradients) == 1 else torch.cat(gradients, -1)), None
 
@@ -135,12 +147,16 @@ class Bernoulli:
     def mode(self, outputs: Array) -> Array:
         return (outputs > 0).astype(np.int8).reshape(-1, *self.shape)  # [N, *shape]
 
+    def prepare(self, actions: Tensor) -> Tensor:
+        """Actions side by side, [B, A]."""
+        return actions.reshape(len(actions), -1).float()
+
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
-        heads = actions.reshape(len(actions), -1).float()  # [B, A]
+        heads = actions  # [B, A]
         p = torch.sigmoid(outputs)
         log_prob = (heads * outputs - torch.nn.functional.softplus(outputs)).sum(-1)
-        entropy = (torch.nn.functional.softplus(outputs) - p * outputs).sum(-1)
-        return Evaluated(log_prob, entropy, (p, heads, outputs))
+        return Evaluated(log_prob, (p, heads, outputs),
+                         lambda: (torch.nn.functional.softplus(outputs) - p * outputs).sum(-1))
 
     def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
         p, heads, outputs = evaluated.saved
@@ -167,14 +183,18 @@ class Gaussian:
     def mode(self, outputs: Array) -> Array:
         return outputs.reshape(-1, *self.shape)  # [N, *shape]
 
+    def prepare(self, actions: Tensor) -> Tensor:
+        """Actions side by side, [B, A]."""
+        return actions.reshape(len(actions), -1)
+
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
         if log_std is None:
             raise ValueError("a Gaussian policy needs a log standard deviation")
         inverse = torch.exp(-log_std)
-        z = (actions.reshape(len(actions), -1) - outputs) * inverse  # [B, A]
+        z = (actions - outputs) * inverse  # [B, A]
         log_prob = -0.5 * z.square().sum(-1) - (log_std.sum() + self.outputs * LOG_SQRT_TWO_PI)
         entropy = (log_std.sum() + self.outputs * (0.5 + LOG_SQRT_TWO_PI)).expand(len(outputs))
-        return Evaluated(log_prob, entropy, (z, inverse))
+        return Evaluated(log_prob, (z, inverse), lambda: entropy)
 
     def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
         z, inverse = evaluated.saved

@@ -69,16 +69,20 @@ class StateDependent:
     def mode(self, outputs: Array) -> Array:
         return outputs[:, :self.outputs].reshape(-1, *self.shape)  # [N, *shape]
 
+    def prepare(self, actions: Tensor) -> Tensor:
+        """Actions side by side, [B, A]."""
+        return actions.reshape(len(actions), -1)
+
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
         mean, features = outputs[:, :self.outputs], outputs[:, self.outputs:]
         variance_of_each = torch.exp(2.0 * needed(log_std))  # [F, A]
         squares = features.square()
         variance = squares @ variance_of_each + VARIANCE_EPS  # [B, A]
-        error = actions.reshape(len(actions), -1) - mean
+        error = actions - mean
         log_std_of_action = 0.5 * variance.log()
         log_prob = -(0.5 * error.square() / variance + log_std_of_action + LOG_SQRT_TWO_PI).sum(-1)
-        entropy = (log_std_of_action + 0.5 + LOG_SQRT_TWO_PI).sum(-1)
-        return Evaluated(log_prob, entropy, (error, variance, squares, variance_of_each))
+        return Evaluated(log_prob, (error, variance, squares, variance_of_each),
+                         lambda: (log_std_of_action + 0.5 + LOG_SQRT_TWO_PI).sum(-1))
 
     def backward(self, evaluated: Evaluated, log_prob_weights: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor | None]:
         error, variance, squares, variance_of_each = evaluated.saved

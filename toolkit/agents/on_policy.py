@@ -37,7 +37,7 @@ class Rollout:
     """The valid steps of a rollout, flattened to B, as tensors."""
 
     observations: Tensor  # [B, ...]
-    actions: Tensor  # [B, ...] as the policy gave them, before clipping to the space
+    actions: Tensor  # [B, ...] as the policy gave them, before clipping to the space; prepared for its distribution
     advantages: Tensor  # [B]
     returns: Tensor  # [B]
     values: Tensor  # [B]
@@ -173,7 +173,8 @@ class OnPolicyAgent:
 
         return Rollout(
             torch.from_numpy(observations if keep is None else observations[keep]).to(self.device),
-            flat(actions), flat(advantages), flat(advantages + values), flat(values), None if masks is None else flat(masks))
+            self.distribution.prepare(flat(actions)), flat(advantages), flat(advantages + values), flat(values),
+            None if masks is None else flat(masks))
 
     def write_log_std_gradient(self, gradient: Tensor | None) -> None:
         """Put the gradient by the log standard deviation where the optimizer looks; None where there is none."""

@@ -5,6 +5,7 @@ Details follow "The 37 implementation details of PPO" (Huang et al., 2022) and S
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -45,6 +46,8 @@ class PPO(OnPolicyAgent):
             return Updated({})
         learning_rate, clip = self.learning_rate(), self.config.clip_range * self.clip_schedule(self.clock.fraction)
         old_log_prob = self._log_probabilities(rollout)
+        if self._is_one_minibatch(rollout):
+            rollout = self._normalized(rollout)
         metrics: dict[str, float] = {}
         for remaining in reversed(range(self.config.n_epochs)):
             stop, metrics = self._epoch(rollout, old_log_prob, learning_rate, clip, measure=remaining == 0)
@@ -53,6 +56,17 @@ class PPO(OnPolicyAgent):
         variance = returns.explained_variance(rollout.values.cpu().numpy(), rollout.returns.cpu().numpy())
         return Updated({**metrics, "train/explained_variance": variance, "train/learning_rate": learning_rate,
                         "train/clip_range": clip, "train/n_updates": float(self._updates)})
+
+    def _is_one_minibatch(self, rollout: Rollout) -> bool:
+        """Whether every epoch is one step on the whole rollout, in its order."""
+        return len(rollout) <= self.batch_size
+
+    def _normalized(self, part: Rollout) -> Rollout:
+        """The minibatch with advantages of mean zero and deviation one, where the config asks for it."""
+        if not self.config.normalize_advantage or len(part) < 2:
+            return part
+        advantages = part.advantages
+        return replace(part, advantages=(advantages - advantages.mean()) / (advantages.std() + 1e-8))
 
     def _log_probabilities(self, rollout: Rollout) -> Tensor:
         """Log-probabilities [B] of the rollout's actions under the policy that drew them."""
@@ -72,14 +86,15 @@ class PPO(OnPolicyAgent):
     def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float,
                measure: bool) -> tuple[bool, dict[str, float]]:
         """One pass over the rollout; whether to stop early, and the last minibatch's metrics if asked to ``measure``."""
+        if self._is_one_minibatch(rollout):
+            return self._minibatch(rollout, old_log_prob, learning_rate, clip, measure)
         size, count = self.batch_size, len(rollout)
-        if count > size:
-            order = torch.from_numpy(self.shuffling.permutation(count)).to(self.device)
-            rollout, old_log_prob = rollout.select(order), old_log_prob[order]
+        order = torch.from_numpy(self.shuffling.permutation(count)).to(self.device)
+        rollout, old_log_prob = rollout.select(order), old_log_prob[order]
         metrics: dict[str, float] = {}
         for begin in range(0, count, size):
             last = measure and begin + size >= count
-            part = rollout.between(begin, begin + size)
+            part = self._normalized(rollout.between(begin, begin + size))
             stop, metrics = self._minibatch(part, old_log_prob[begin:begin + size], learning_rate, clip, last)
             if stop:
                 return True, metrics
@@ -87,11 +102,8 @@ class PPO(OnPolicyAgent):
 
     def _minibatch(self, part: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float,
                    measure: bool) -> tuple[bool, dict[str, float]]:
-        """One gradient step; ``measure`` asks for metrics."""
-        config, count = self.config, len(part)
-        advantages = part.advantages
-        if config.normalize_advantage and count > 1:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        """One gradient step on normalised advantages; ``measure`` asks for metrics."""
+        config, count, advantages = self.config, len(part), part.advantages
         evaluated, values = self._evaluate(part)
         log_ratio = evaluated.log_prob - old_log_prob
         ratio = log_ratio.exp()

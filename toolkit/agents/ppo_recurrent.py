@@ -167,6 +167,9 @@ class RecurrentPPO(PPO):
 
     # -- updating
 
+    def _is_one_minibatch(self, rollout: Rollout) -> bool:
+        return False  # minibatches are cut by environments
+
     def _log_probabilities(self, rollout: Rollout) -> Tensor:
         self._path.sequences = self._sequences
         return self._evaluate(rollout)[0].log_prob.clone()
@@ -185,7 +188,8 @@ class RecurrentPPO(PPO):
             self._path.sequences = Sequences(found.observations[:, chosen], found.state[chosen], found.begins[:, chosen],
                                              found.valid[:, chosen])
             index = number[:, chosen][found.valid[:, chosen]]  # [B], time-major like the path's outputs
-            stop, metrics = self._minibatch(rollout.select(index), old_log_prob[index], learning_rate, clip, measure)
+            part = self._normalized(rollout.select(index))
+            stop, metrics = self._minibatch(part, old_log_prob[index], learning_rate, clip, measure)
             if stop:
                 return True, metrics
         return False, metrics

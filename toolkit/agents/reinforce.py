@@ -87,7 +87,7 @@ class Reinforce(OnPolicyAgent):
         if "masks" in episodes[0]:
             outputs = outputs.masked_fill(~self._tensor(np.concatenate([episode["masks"] for episode in episodes])), MASKED)
         log_std = None if self.policy.log_std is None else self.policy.log_std.detach()
-        evaluated = self.distribution.evaluate(outputs, log_std, actions)
+        evaluated = self.distribution.evaluate(outputs, log_std, self.distribution.prepare(actions))
         advantages = goals - values if self.config.baseline else goals
         if self.config.normalize_advantage and len(goals) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
