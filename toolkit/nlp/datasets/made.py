@@ -87,8 +87,7 @@ class Strings:
             return {"text": text, "target": self.change(text)}
 
         rows = distinct(one, config.count + 2 * config.held_out, set(), key="text")
-        held, other = rows[:config.held_out], rows[config.held_out:2 * config.held_out]
-        return {"train": rows[2 * config.held_out:], "validation": held, "test": other}
+        return held_out_by_length(rows, config.held_out)
 
 
 class Reverse(Strings):
@@ -174,6 +173,19 @@ def bracket_tags(tokens: Sequence[str]) -> list[str]:
     for begin, end in pairs:
         tags[begin], tags[end] = "B", "E"
     return tags
+
+
+def held_out_by_length(rows: Sequence[Example], count: int) -> dict[str, list[Example]]:
+    """Splits with ``count`` examples in ``validation`` and in ``test``, the same share of every length of ``text``.
+
+    There are 26 strings of one letter: were the first examples held out, nearly all of them would be, and a length that
+    was never trained would be asked for.
+    """
+    by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]["text"]))  # stable: chance orders a length
+    held = [by_length[place * len(rows) // (2 * count)] for place in range(2 * count)]
+    apart = set(held)
+    return {"train": [row for index, row in enumerate(rows) if index not in apart],
+            "validation": [rows[index] for index in held[0::2]], "test": [rows[index] for index in held[1::2]]}
 
 
 def distinct(make: Callable[[], Example], count: int, seen: set[str], key: str) -> list[Example]:
