@@ -27,7 +27,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "model wav2vec2": {"channels": (8, 8, 8), "kernels": (10, 8, 4), "strides": (5, 4, 2), "width": 16, "layers": 1, "heads": 2,
                        "hidden": 32, "position_kernel": 8, "position_groups": 2},
     **{f"dataset {name}": {"count": 20, "held_out": 4} for name in
-       ("spoken-digits", "spoken-commands", "spoken-digit-strings", "spoken-sentences", "synthetic-sounds")},
+       ("spoken-digits", "spoken-commands", "spoken-digit-strings", "spoken-sentences", "synthetic-sounds", "synthetic-chords",
+        "synthetic-genres", "synthetic-emotions")},
     **{f"task {name}": {"model": {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}}
        for name in ("audio-classification", "audio-regression", "speech-recognition", "voice-activity")},
     "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},

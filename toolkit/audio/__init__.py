@@ -101,6 +101,10 @@ MADE = (
     ("spoken-digit-strings", "spoken:DigitStrings", "DigitStringsConfig", "Three to seven digits one after the other."),
     ("spoken-sentences", "spoken:Sentences", "SentencesConfig", "Sentences of a closed grammar in English, German or Japanese."),
     ("synthetic-sounds", "synthetic:Sounds", "MadeSoundConfig", "Ten kinds of environmental sound, computed in NumPy."),
+    ("synthetic-chords", "music:Chords", "ChordsConfig", "Six kinds of chord on twelve roots, computed in NumPy."),
+    ("synthetic-genres", "music:Genres", "GenresConfig", "Six kinds of computed music by rhythm and tempo; a proxy for genres."),
+    ("synthetic-emotions", "emotions:Emotions", "EmotionsConfig",
+     "Six moods of a computed voice by its prosody; a proxy for emotions."),
 )
 CLIP = {"stream": "a position depends on the whole clip"}
 AHEAD = {"stream": "convolutions look at frames to come"}

@@ -40,6 +40,26 @@ class DigitStringsConfig(MadeSoundConfig):
 
 
 @dataclass(frozen=True)
+class ChordsConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 7200)
+    held_out: int = again(MadeSoundConfig, "held_out", 1440)
+    target: str = setting("label", "what clips are told apart by: root and kind, the kind, or the root",
+                          choices=("label", "quality", "root"))
+
+
+@dataclass(frozen=True)
+class GenresConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 2400)
+    held_out: int = again(MadeSoundConfig, "held_out", 600)
+
+
+@dataclass(frozen=True)
+class EmotionsConfig(MadeSoundConfig):
+    count: int = again(MadeSoundConfig, "count", 3000)
+    held_out: int = again(MadeSoundConfig, "held_out", 600)
+
+
+@dataclass(frozen=True)
 class RecordingsConfig(FileConfig):
     """A manifest (JSONL or CSV with a column ``path``), or a folder with one folder of sound files for each label."""
 

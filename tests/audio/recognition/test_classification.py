@@ -10,6 +10,7 @@ import pytest
 from conftest import Toolkit
 
 from toolkit import audio
+from toolkit.registry import registry
 
 SMALL = ("--model.channels", "6,8", "--model.time-strides", "2,2", "--model.hidden-size", "16", "--batch-size", "20",
          "--data.count", "200", "--data.held-out", "40", "--transforms", "")
@@ -35,6 +36,21 @@ def test_the_same_seed_ends_the_same_under_random_transforms(toolkit: Toolkit) -
     whole = run(toolkit, *words, "--out", "whole")
     other = run(toolkit, *words, "--out", "again")
     assert other["parameters_sha256"] == whole["parameters_sha256"]
+
+
+def test_shuffled_labels_are_those_of_the_training_clips_alone() -> None:
+    rows = [{"audio": np.full(8, place, np.int16), "label": "abc"[place % 3]} for place in range(60)]
+
+    def shuffled(seed: int) -> list[str]:
+        splits: dict[str, Any] = {"train": rows, "test": rows}
+        registry.make("task", "audio-classification", shuffle_labels=True, split_seed=seed).check(splits)
+        assert splits["test"] == rows and all(row["label"] == "abc"[place % 3] for place, row in enumerate(rows))
+        assert [row["audio"][0] for row in splits["train"]] == list(range(60))
+        return [row["label"] for row in splits["train"]]
+
+    given = [row["label"] for row in rows]
+    assert sorted(shuffled(0)) == sorted(given) and shuffled(0) == shuffled(0) != shuffled(1)
+    assert 8 <= sum(one == other for one, other in zip(shuffled(0), given, strict=True)) <= 32  # a third by chance
 
 
 def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Speech from libespeak-ng, the library that the wheel ``espeakng-loader`` ships, driven through ctypes.
 
 Voice      a language or accent, a variant of the speaker, a speed and a pitch
-Utterance  samples, and when each word begins
+Utterance  samples, when each word begins, and from when to when each phoneme sounds
 Espeak     the library; one a process
 
 What is said depends a little on what the process said before, so data sets are made in a process of their
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,8 @@ import numpy as np
 from toolkit.errors import MissingExtra, ToolkitError, UsageError, did_you_mean
 
 INSTALL = 'pip install "toolkit[speech]"  (or: pip install espeakng-loader)'
-SYNCHRONOUS, UTF8, WORD_EVENT, END_OF_LIST = 2, 1, 1, 0
+SYNCHRONOUS, UTF8, WORD_EVENT, PHONEME_EVENT, END_OF_LIST = 2, 1, 1, 7, 0
+TELL_PHONEMES, IN_IPA = 1, 2  # espeakINITIALIZE_PHONEME_EVENTS, espeakINITIALIZE_PHONEME_IPA
 RATE, PITCH = 1, 3  # espeak_PARAMETER
 LOCK = threading.Lock()
 
@@ -45,11 +47,13 @@ class Voice:
 class Utterance:
     """Samples [T] int16 at `Espeak.sample_rate`, and (letter of the text, second) where words begin.
 
-    The library speaks some words in one breath (``in the``); they have one beginning.
+    The library speaks some words in one breath (``in the``); they have one beginning. ``phonemes`` are (letters of the
+    International Phonetic Alphabet, first second, last second), a stress mark before a stressed one.
     """
 
     samples: np.ndarray
     words: tuple[tuple[int, float], ...]
+    phonemes: tuple[tuple[str, float, float], ...]
 
 
 class Event(ctypes.Structure):
@@ -74,7 +78,7 @@ class Espeak:
                                "needs no speech: toolkit list dataset") from error
         self.library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
         self.data = Path(espeakng_loader.get_data_path())
-        self.sample_rate = int(self.library.espeak_Initialize(SYNCHRONOUS, 0, str(self.data).encode(), 0))
+        self.sample_rate = int(self.library.espeak_Initialize(SYNCHRONOUS, 0, str(self.data).encode(), TELL_PHONEMES | IN_IPA))
         if self.sample_rate <= 0:
             raise ToolkitError(f"espeak-ng did not start with its data in {self.data} (code {self.sample_rate}). "
                                f"Install it anew: {INSTALL}")
@@ -82,6 +86,7 @@ class Espeak:
         self.version = str(self.library.espeak_Info(None).decode())
         self._blocks: list[np.ndarray] = []
         self._words: list[tuple[int, float]] = []
+        self._phonemes: list[tuple[str, float]] = []
         self._callback = CALLBACK(self._take)  # kept alive: the library holds a bare pointer
         self.library.espeak_SetSynthCallback(self._callback)
 
@@ -102,14 +107,15 @@ class Espeak:
         """
         with LOCK:
             self._choose(voice)
-            self._blocks, self._words = [], []
+            self._blocks, self._words, self._phonemes = [], [], []
             self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breath is random, and seeded with the time
             coded = text.encode() + b"\0"
             self._must(self.library.espeak_Synth(coded, len(coded), 0, 1, 0, UTF8, None, None), f"speaking {text!r}")
             self._must(self.library.espeak_Synchronize(), f"speaking {text!r}")
             if not self._blocks:
                 raise ToolkitError(f"espeak-ng said nothing for {text!r} with the voice {voice.name}")
-            return Utterance(np.concatenate(self._blocks), tuple(self._words))
+            samples = np.concatenate(self._blocks)
+            return Utterance(samples, tuple(self._words), lasting(self._phonemes, len(samples) / self.sample_rate))
 
     def _choose(self, voice: Voice) -> None:
         # A variant that does not exist is ignored by the library, and some languages fall back to another: so names are checked.
@@ -143,8 +149,20 @@ class Espeak:
         while events[place].type != END_OF_LIST:
             if events[place].type == WORD_EVENT:
                 self._words.append((events[place].text_position - 1, events[place].audio_position / 1000))
+            elif events[place].type == PHONEME_EVENT:
+                self._phonemes.append((events[place].id.decode(errors="replace"), events[place].audio_position / 1000))
             place += 1
         return 0
+
+
+def lasting(begins: Sequence[tuple[str, float]], end: float) -> tuple[tuple[str, float, float], ...]:
+    """Phonemes and their beginnings as (phoneme, first second, last second); one without letters is a silence.
+
+    >>> lasting([("n", 0.0), ("oʊ", 0.1), ("", 0.3), ("n", 0.5)], 0.6)
+    (('n', 0.0, 0.1), ('oʊ', 0.1, 0.3), ('n', 0.5, 0.6))
+    """
+    ends = [begin for _, begin in begins[1:]] + [end]
+    return tuple((letters, begin, stop) for (letters, begin), stop in zip(begins, ends, strict=True) if letters and stop > begin)
 
 
 @cache

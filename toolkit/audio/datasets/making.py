@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toolkit.audio.datasets import spoken, stored, synthetic
+from toolkit.audio.datasets import emotions, music, spoken, stored, synthetic
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
 
-RECIPES: dict[str, Any] = {**spoken.RECIPES, **synthetic.RECIPES}  # name -> options to (clips, how many)
+# name -> options to (clips, how many)
+RECIPES: dict[str, Any] = {**spoken.RECIPES, **synthetic.RECIPES, **music.RECIPES, **emotions.RECIPES}
 
 
 def main(name: str, options: str, folder: str) -> int:

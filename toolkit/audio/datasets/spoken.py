@@ -5,7 +5,8 @@ test                speakers that are in no other split
 accent              the training speakers in an accent that is in no other split
 noise_5db           the test clips under pink noise at 5 dB, which no training recipe of ours uses
 
-A clip's row holds label or text, accent, speaker, speed, pitch and when its words begin.
+A clip's row holds label or text, accent, speaker, speed, pitch, when its words begin, and its phonemes with their times:
+``words`` [[text, first second], ...], ``phonemes`` [[letters, first second, last second], ...] in the phonetic alphabet.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ SPEEDS, PITCHES = (120, 220), (20, 80)
 SILENCE = 0.004  # of full scale: what is quieter at a clip's ends is cut, but for a margin
 MARGIN = 0.03  # seconds
 NOISE_DB = 5.0
+ROWS = 2  # changes with what a row holds
 
 Say = Callable[[random.Random], str]
 
@@ -97,12 +99,12 @@ class Sentences(Spoken):
 
 
 def version() -> str:
-    """Of the library; found without starting it, since the data may be in the cache already."""
+    """Of the library and of the rows; found without starting it, since the data may be in the cache already."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as of
 
     try:
-        return of("espeakng-loader")
+        return f"{of('espeakng-loader')} rows {ROWS}"
     except PackageNotFoundError as error:
         raise MissingExtra(f"made speech needs espeakng-loader, which is not installed. Install it: {INSTALL}. Data that needs "
                            "no speech: toolkit list dataset") from error
@@ -182,7 +184,8 @@ def made(lines: Sequence[Line], key: str, seed: int, sample_rate: int) -> tuple[
             samples = resampled(samples.astype(np.float32), espeak.sample_rate, sample_rate)
             row = {"split": line.split, key: line.text, "sample_rate": sample_rate, "accent": line.voice.language,
                    "speaker": line.voice.variant, "speed": line.voice.speed, "pitch": line.voice.pitch,
-                   "words": timed_words(line.text, said.words, start)}
+                   "words": timed_words(line.text, said.words, start),
+                   "phonemes": timed_phonemes(said.phonemes, start, len(samples) / sample_rate)}
             yield as_int16(samples), row
             if line.split == "test":
                 yield as_int16(noisy(samples, noise)), {**row, "split": "noise_5db"}
@@ -195,6 +198,16 @@ def timed_words(text: str, begins: Sequence[tuple[int, float]], start: float) ->
     ends = [place for place, _ in begins[1:]] + [len(text)]
     return [(text[place:end].strip(), round(max(0.0, second - start), 3))
             for (place, second), end in zip(begins, ends, strict=True)]
+
+
+def timed_phonemes(said: Sequence[tuple[str, float, float]], start: float, end: float) -> list[tuple[str, float, float]]:
+    """Phonemes in seconds of the clip that lasts from ``start`` for ``end`` seconds; what was cut off is left out.
+
+    >>> timed_phonemes([("t", 0.0, 0.25), ("uː", 0.25, 0.75), ("", 0.75, 1.0)], 0.125, 0.5)
+    [('t', 0.0, 0.125), ('uː', 0.125, 0.5)]
+    """
+    times = [(letters, round(max(0.0, first - start), 3), round(min(end, last - start), 3)) for letters, first, last in said]
+    return [(letters, first, last) for letters, first, last in times if last > first and letters]
 
 
 def trimmed(samples: np.ndarray, rate: int) -> tuple[np.ndarray, float]:

@@ -8,7 +8,7 @@ noise_0db           the test clips under pink noise as loud as they are
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ SECONDS = 1.0
 VERSION = "1"
 Generator = np.random.Generator
 Array = np.ndarray
+Recipe = Callable[[int, int, int, int], tuple[Iterator[Any], int]]  # count, held_out, seed, sample_rate: clips, how many
 
 
 class Sounds:
@@ -128,23 +129,30 @@ SOUNDS: Mapping[str, Callable[[Array, Draw], Array]] = {
 # -- making
 
 
-def sounds(count: int, held_out: int, seed: int, sample_rate: int) -> tuple[Iterator[Any], int]:
-    """The recipe: every class equally often."""
-    names, total = list(SOUNDS), int(SECONDS * sample_rate)
-    t = np.arange(total) / sample_rate
+def recipe_of(make: Callable[[str, Array, Draw], Array], labels: Sequence[str], seconds: float,
+              facts: Callable[[str], Mapping[str, Any]] | None = None, noise_db: float = 5.0) -> Recipe:
+    """Clips of ``seconds``, every label equally often: ``make(label, times [T] in seconds, parameters)`` gives the sound.
 
-    def clips() -> Iterator[tuple[Array, dict[str, Any]]]:
-        for split, number in (("train", count), ("validation", max(1, held_out // 2)), ("test", held_out)):
-            for place in range(number):
-                generator = np.random.default_rng([seed, ("train", "validation", "test").index(split), place])
-                label = names[place % len(names)]
-                sound = levelled(SOUNDS[label](t, Draw(generator, split == "test")), generator)
-                row = {"split": split, "label": label, "sample_rate": sample_rate}
-                yield as_int16(sound), row
-                if split == "test":
-                    yield as_int16(drowned(sound, generator)), {**row, "split": "noise_0db"}
+    ``facts`` are further columns of a label. Each test clip is followed by its twin under pink noise at ``noise_db``.
+    """
 
-    return clips(), count + max(1, held_out // 2) + 2 * held_out
+    def recipe(count: int, held_out: int, seed: int, sample_rate: int) -> tuple[Iterator[Any], int]:
+        t = np.arange(int(seconds * sample_rate)) / sample_rate
+
+        def clips() -> Iterator[tuple[Array, dict[str, Any]]]:
+            for split, number in (("train", count), ("validation", max(1, held_out // 2)), ("test", held_out)):
+                for place in range(number):
+                    generator = np.random.default_rng([seed, ("train", "validation", "test").index(split), place])
+                    label = labels[place % len(labels)]
+                    sound = levelled(make(label, t, Draw(generator, split == "test")), generator)
+                    row = {"split": split, "label": label, **(facts(label) if facts else {}), "sample_rate": sample_rate}
+                    yield as_int16(sound), row
+                    if split == "test":
+                        yield as_int16(drowned(sound, generator, noise_db)), {**row, "split": f"noise_{noise_db:g}db"}
+
+        return clips(), count + max(1, held_out // 2) + 2 * held_out
+
+    return recipe
 
 
 def levelled(sound: Array, generator: Generator) -> Array:
@@ -153,9 +161,10 @@ def levelled(sound: Array, generator: Generator) -> Array:
     return np.asarray(sound + 1e-4 * generator.standard_normal(len(sound)))
 
 
-def drowned(sound: Array, generator: Generator) -> Array:
+def drowned(sound: Array, generator: Generator, decibels: float) -> Array:
+    """Under pink noise, ``decibels`` louder than it; made quieter where it would be cut off."""
     disturbance = coloured(len(sound), -0.5, generator)
-    mixed = sound + disturbance * np.sqrt(np.mean(sound ** 2) / np.mean(disturbance ** 2))
+    mixed = sound + disturbance * np.sqrt(np.mean(sound ** 2) / np.mean(disturbance ** 2) / 10 ** (decibels / 10))
     return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())))
 
 
@@ -166,4 +175,4 @@ def coloured(samples: int, slope: float, generator: Generator) -> Array:
     return np.asarray(np.fft.irfft(spectrum, samples))
 
 
-RECIPES = {"synthetic-sounds": sounds}
+RECIPES = {"synthetic-sounds": recipe_of(lambda label, t, d: SOUNDS[label](t, d), tuple(SOUNDS), SECONDS, noise_db=0.0)}
