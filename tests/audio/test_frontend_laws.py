@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from signals import noise
 
 from toolkit.audio.base import Frontend
+from toolkit.audio.configs import LogMelConfig
+from toolkit.audio.frontends.stft import LogMel
 from toolkit.audio.spec import FrameSpec
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -181,3 +183,27 @@ def test_wrong_input_is_explained(waveform: Any, lengths: Any, message: str) -> 
     with pytest.raises(UsageError) as caught:
         made("log-mel")(waveform, lengths)
     assert message in str(caught.value)
+
+
+class Raised(LogMel):
+    """A stranger's front end: it changes the samples where its class does not."""
+
+    def prepare(self, clips: torch.Tensor, lengths: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
+        return 2.0 * clips
+
+
+def test_what_a_subclass_does_to_the_samples_is_done_to_short_clips_too() -> None:
+    clip = noise(16000)
+    raised, plain = Raised(LogMelConfig()), LogMel(LogMelConfig())
+    torch.testing.assert_close(raised(clip)[0], plain(2.0 * clip)[0])
+    torch.testing.assert_close(raised(clip[None], torch.tensor([16000]))[0][0], raised(clip)[0])
+
+
+def test_short_clips_are_computed_anew_each_time() -> None:
+    frontend = registry.make("frontend", "librosa-mfcc")
+    first, second = noise(22050, 1), noise(22050, 2)
+    kept = frontend(first)[0]
+    before = kept.clone()
+    frontend(second)
+    assert torch.equal(kept, before) and torch.equal(frontend(first)[0], before)
+    kept.add_(1.0).requires_grad_()  # it belongs to the caller

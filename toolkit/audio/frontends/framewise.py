@@ -27,7 +27,8 @@ class Framewise(nn.Module):
     """A front end [B, T] -> [B, F, bins]; subclasses define `analyse` and may define `prepare` and `finish`.
 
     ``whole_clip`` says why a frame depends on the whole clip; it is empty where frames can be streamed.
-    ``ordered`` frames must be analysed one after another, as where they draw from one generator.
+    ``ordered`` frames must be analysed one after another, as where they draw from one generator. ``prepares`` says
+    whether `prepare` does anything.
     """
 
     spec: FrameSpec
@@ -38,6 +39,7 @@ class Framewise(nn.Module):
         super().__init__()
         self.spec = spec
         self.mode = MODES[spec.padding]
+        self.prepares = type(self).prepare is not Framewise.prepare
 
     # -- what subclasses define
 
@@ -67,10 +69,13 @@ class Framewise(nn.Module):
         One clip [T] gives [F, bins] and frames [1]. What lies past a clip's length is not read; features
         past its frames are 0. Raises UsageError for wrong shapes, types and lengths.
         """
-        clips, sizes = checked_clips(waveform, lengths)
-        if len(clips) == 1 and lengths is None and is_short(self.spec, clips):
-            features, counts = self._short_clip(clips)
-        elif clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
+        clips = checked_waveform(waveform)
+        short = short_frames(self.spec, clips) if lengths is None else 0
+        if short:
+            features, counts = self._short_clip(clips, short)
+            return features if waveform.dim() == 2 else features[0], counts
+        sizes = checked_lengths(clips, lengths)
+        if clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
             features, counts = self._one_by_one(clips, sizes)
         else:
             counts = frame_counts(self.spec, sizes)
@@ -83,19 +88,19 @@ class Framewise(nn.Module):
             raise UsageError(f"this front end cannot stream: {self.whole_clip}")
         return FrameStream(self)
 
-    def _short_clip(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+    def _short_clip(self, clip: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The same as `_one_by_one` for one clip [1, T] of one chunk, where every call that is not made counts.
 
         It runs in inference mode, which asks less of each call; what leaves it is a copy that autograd may use.
         """
-        samples = clip.shape[1]
-        count = self.spec.frames(samples)
+        spec, samples = self.spec, clip.shape[1]
         with one_thread(), torch.inference_mode():
-            prepared = self.prepare(clip, torch.tensor([samples]))[0]
-            extended = extend(prepared, self.spec.left, self.spec.right(samples), self.mode)
-            values = self.analyse(frames_of(extended, self.spec.frame_length, self.spec.hop_length)[:count])
+            prepared = self.prepare(clip, torch.tensor([samples])) if self.prepares else clip
+            extended = extend(prepared[0], spec.left, spec.right(samples), self.mode)
+            frames = frames_of(extended, spec.frame_length, spec.hop_length)
+            values = self.analyse(frames if len(frames) == count else frames[:count])
             features: Tensor = self.finish(values[None], None)[0]
-        return features if torch.is_inference_mode_enabled() else features.clone(), torch.tensor([count])
+        return features if torch.is_inference_mode_enabled() else features.clone(), torch.full((1,), count)
 
     def _one_by_one(self, clips: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """The features and frames of each clip, one after another; clips without gradients."""
@@ -150,15 +155,22 @@ class Framewise(nn.Module):
         return torch.where(mask_of(counts, frames)[..., None], features, features.new_zeros(()))
 
 
-def is_short(spec: FrameSpec, clips: Tensor) -> bool:
-    """Whether clips [B, T] on the CPU, without gradients, have frames and all of them fit one chunk."""
-    if clips.device.type != "cpu" or (torch.is_grad_enabled() and clips.requires_grad):
-        return False
-    return 0 < spec.frames(clips.shape[1]) <= max(8, CHUNK // spec.frame_length)
+def short_frames(spec: FrameSpec, clips: Tensor) -> int:
+    """The frames of one clip [1, T] on the CPU, without gradients, where they fit one chunk; else 0."""
+    if clips.shape[0] != 1 or clips.device.type != "cpu" or (clips.requires_grad and torch.is_grad_enabled()):
+        return 0
+    frames = spec.frames(clips.shape[1])
+    return frames if frames <= max(8, CHUNK // spec.frame_length) else 0
 
 
 def checked_clips(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """Clips [B, T] and lengths [B] of what a caller gave. Raises UsageError saying what is allowed."""
+    clips = checked_waveform(waveform)
+    return clips, checked_lengths(clips, lengths)
+
+
+def checked_waveform(waveform: Tensor) -> Tensor:
+    """Clips [B, T] of what a caller gave. Raises UsageError saying what is allowed."""
     if not isinstance(waveform, Tensor):
         raise UsageError(f"a waveform is a torch tensor [T] or [B, T]; got {type(waveform).__name__}")
     if waveform.dim() not in (1, 2):
@@ -167,9 +179,13 @@ def checked_clips(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Ten
     if not waveform.is_floating_point():
         raise UsageError(f"a waveform is float in [-1, 1]; got {waveform.dtype}: divide integers by their full scale")
     clips = waveform if waveform.dim() == 2 else waveform[None]
-    clips = clips.float() if clips.dtype in (torch.float16, torch.bfloat16) else clips
+    return clips.float() if clips.dtype in (torch.float16, torch.bfloat16) else clips
+
+
+def checked_lengths(clips: Tensor, lengths: Tensor | None) -> Tensor:
+    """Lengths [B] of clips [B, T], all of T where none were given. Raises UsageError saying what is allowed."""
     if lengths is None:
-        return clips, torch.full((len(clips),), clips.shape[1], dtype=torch.int64, device=clips.device)
+        return torch.full((len(clips),), clips.shape[1], dtype=torch.int64, device=clips.device)
     sizes = torch.as_tensor(lengths, device=clips.device)
     if sizes.shape != clips.shape[:1] or sizes.is_floating_point() or sizes.is_complex() or sizes.dtype == torch.bool:
         raise UsageError(f"lengths are {len(clips)} whole numbers, one for each clip; "
@@ -177,7 +193,7 @@ def checked_clips(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Ten
     # Reading the values would make a GPU wait, so there lengths are trusted.
     if sizes.device.type == "cpu" and len(sizes) and not 0 <= int(sizes.min()) <= int(sizes.max()) <= clips.shape[1]:
         raise UsageError(f"lengths are between 0 and {clips.shape[1]}, the samples given; got {sizes.tolist()}")
-    return clips, sizes.long()
+    return sizes.long()
 
 
 def frame_counts(spec: FrameSpec, sizes: Tensor) -> Tensor:

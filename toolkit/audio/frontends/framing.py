@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 MODES = {"reflect": "reflect", "constant": "constant", "same": "reflect", "none": "constant", "snip": "constant",
          "mirror": "mirror"}
@@ -33,7 +32,7 @@ def extend(clip: Tensor, left: int, right: int, mode: str) -> Tensor:
     if left == 0 and right == 0:
         return clip
     if mode == "constant":
-        return F.pad(clip, (left, right))
+        return torch.cat((clip.new_zeros(left), clip, clip.new_zeros(right)))
     samples = clip.shape[0]
     if mode == "reflect" and samples > max(left, right):
         return torch.cat((clip[1:left + 1].flip(0), clip, clip[samples - 1 - right:samples - 1].flip(0)))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 GROUP_COST = 700  # multiplications a row that starting one more product is worth, with many rows
 FEW_ROWS = 256  # up to which starting a product costs more than most of them would save
-FEW_GROUP_COST = 6000
+FEW_GROUP_COST = 2000
 SIMD = 8  # a product narrower than this costs as much as one this wide
 
 
@@ -51,20 +51,35 @@ class BandedProduct:
         self.matrix = matrix
         self.groups = plan_groups(*bands_of(matrix), GROUP_COST)
         self.few_groups = plan_groups(*bands_of(matrix), FEW_GROUP_COST)
-        arrays = {f"{first}:{last}": matrix[low:high, first:last] for first, last, low, high in (*self.groups, *self.few_groups)}
-        self._constants = Constants(whole=matrix, **arrays)
+        self._constants = Constants(whole=matrix)
+        self._parts: dict[tuple[bool, torch.dtype, torch.device], list[tuple[int, int, int, int, Tensor]]] = {}
 
     def __call__(self, values: Tensor) -> Tensor:
-        groups = self.few_groups if values.dim() == 2 and len(values) <= FEW_ROWS else self.groups
-        if len(groups) == 1 or values.device.type != "cpu":
+        flat = values.dim() == 2
+        few = flat and values.shape[0] <= FEW_ROWS
+        parts = self.parts(few, values.dtype, values.device)
+        if len(parts) == 1 or values.device.type != "cpu":
             return values @ self._constants.get("whole", values)
-        if values.requires_grad or values.dim() != 2:
-            return torch.cat([values[..., low:high] @ self._constants.get(f"{first}:{last}", values)
-                              for first, last, low, high in groups], dim=-1)
+        if not flat or values.requires_grad or few:
+            return torch.cat([values.narrow(-1, low, high - low) @ part for _, _, low, high, part in parts], dim=-1)
         product = values.new_empty(values.shape[0], self.matrix.shape[1])
-        for first, last, low, high in groups:
-            torch.mm(values[:, low:high], self._constants.get(f"{first}:{last}", values), out=product[:, first:last])
+        for first, last, low, high, part in parts:
+            torch.mm(values[:, low:high], part, out=product[:, first:last])
         return product
+
+    def parts(self, few: bool, dtype: torch.dtype, device: torch.device) -> list[tuple[int, int, int, int, Tensor]]:
+        """The groups, for few rows or for many, each with its part of the matrix; looked up once a product, for speed."""
+        found = self._parts.get((few, dtype, device))
+        if found is None:
+            groups = self.few_groups if few else self.groups
+            with torch.inference_mode(False):
+                found = [(first, last, low, high, torch.tensor(self.matrix[low:high, first:last], dtype=dtype, device=device))
+                         for first, last, low, high in groups]
+            self._parts[few, dtype, device] = found
+        return found
+
+    def __deepcopy__(self, memo: Mapping[int, object]) -> BandedProduct:
+        return BandedProduct(self.matrix)
 
 
 def bands_of(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,6 +142,12 @@ def magnitudes(spectrum: Tensor, power: float, added: float = 0.0) -> Tensor:
         return squares(spectrum).unflatten(-1, (-1, 2)).sum(-1)
     magnitude = (squares(spectrum).unflatten(-1, (-1, 2)).sum(-1) + added).sqrt() if added else spectrum.abs()
     return magnitude if power == 1.0 else magnitude ** power
+
+
+def powers(spectrum: Tensor) -> Tensor:
+    """|spectrum|² of a complex tensor without gradient, which is overwritten."""
+    parts = torch.view_as_real(spectrum)
+    return torch.add(*parts.mul_(parts).unbind(-1))
 
 
 def squares(spectrum: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class Waveform(Framewise):
         length = config.frame_length
         super().__init__(FrameSpec("waveform", length, config.sample_rate, length, length, config.hop_length,
                                    details=(("normalize", config.normalize),)))
-        self.normalize = config.normalize
+        self.normalize = self.prepares = config.normalize
         self.whole_clip = "samples are normalised over the clip (normalize)" if config.normalize else ""
 
     def prepare(self, clips: Tensor, lengths: Tensor, before: Tensor | None = None) -> Tensor:
