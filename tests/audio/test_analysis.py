@@ -103,3 +103,29 @@ def test_griffin_lim_finds_a_waveform_of_these_magnitudes() -> None:
         audio.griffin_lim(magnitude, registry.make("frontend", "hifigan-mel").spec)
     with pytest.raises(UsageError, match="only mel bands can be inverted; this front end gives cepstra"):
         audio.invert_mel(magnitude, registry.make("frontend", "mfcc").spec)
+
+
+@pytest.mark.parametrize("rate", [16000, 22050])
+def test_pyin_is_librosas_and_finds_a_gliding_voice(rate: int) -> None:
+    time = torch.arange(rate) / rate
+    hertz = 120.0 + 60.0 * time
+    phase = 2 * torch.pi * torch.cumsum(hertz, 0) / rate
+    clip = sum(torch.sin(number * phase) / number for number in range(1, 6)) * 0.2
+    clip = torch.cat((clip, noise(rate // 2, 3, 1e-3)))
+    frontend = registry.make("frontend", "pyin", sample_rate=rate)
+    features, frames = frontend(clip)
+    frequency, voiced, probability = librosa.pyin(clip.double().numpy(), fmin=65.0, fmax=800.0, sr=rate, fill_na=0.0)
+    np.testing.assert_allclose(features.numpy(), np.stack([frequency * voiced, probability], axis=1), rtol=1e-5, atol=1e-5)
+    times = np.array(frontend.spec.times(int(frames)))
+    inside = (times > 0.1) & (times < 0.9)
+    np.testing.assert_allclose(features[inside, 0], 120.0 + 60.0 * times[inside], rtol=0.02)
+    assert features[times > 1.15, 1].mean() < 0.5 * features[inside, 1].mean()  # noise is no voice
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"f_max": 60.0}, "f_max: got 60, allowed: above f_min = 65"), ({"f_max": 12000.0}, "at most half the sample rate, 11025 Hz"),
+    ({"f_min": 20.0}, "f_min: got 20, allowed: at least 21.55 Hz, of which two periods fit a frame of 2048 samples"),
+    ({"hop_length": 4096}, "hop_length: got 4096, allowed: at most frame_length = 2048")])
+def test_pyins_settings_that_cannot_be_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        registry.make("frontend", "pyin", **options)

@@ -87,6 +87,9 @@ def declare(registry: Declarer) -> None:
     for name, target, config, summary, cannot in ANALYSES:
         registry.add("frontend", name, f"toolkit.audio.frontends.analysis:{target}", summary=summary,
                      config=f"toolkit.audio.configs:{config}", cannot=cannot)
+    registry.add("frontend", "pyin", "toolkit.audio.frontends.pitch:Pyin", config="toolkit.audio.configs:PyinConfig",
+                 cannot={**FLAT, "stream": "the pitch is the likeliest path through the whole clip"},
+                 summary="Fundamental frequency (F0) in Hz and the probability of a voice, by pYIN.")
     declare_vocoders(registry)
     for name, target, config, summary in TRANSFORMS:
         registry.add("transform", name, f"toolkit.audio.transforms.{target}", summary=summary,

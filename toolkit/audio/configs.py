@@ -363,3 +363,15 @@ class OnsetConfig(LibrosaMelConfig):
     """Rising energy in mel bands."""
 
     floor: float = setting(1e-10, "keeps the logarithm finite", above=0)
+
+
+@dataclass(frozen=True)
+class PyinConfig:
+    """Fundamental frequency by pYIN; the defaults suit speech."""
+
+    sample_rate: int = setting(22050, "rate of the waveforms", unit="Hz", minimum=1)
+    frame_length: int = setting(2048, "samples that one value is taken of", minimum=16)
+    hop_length: int = setting(512, "samples from one frame to the next", minimum=1)
+    padding: str = setting("constant", "what lies beyond a clip's ends", choices=("reflect", "constant", "none"))
+    f_min: float = setting(65.0, "lowest frequency", unit="Hz", above=0)
+    f_max: float = setting(800.0, "highest frequency", unit="Hz", above=0)

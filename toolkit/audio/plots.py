@@ -31,7 +31,7 @@ PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"
 UNITS = {"waveform": "amplitude", "chroma": "share of energy", "pcen": "normalised energy", "cepstra": "cepstral coefficient",
          "spectral-centroid": "Hz", "spectral-bandwidth": "Hz", "spectral-rolloff": "Hz", "spectral-contrast": "dB",
          "spectral-flatness": "flatness", "zero-crossing-rate": "crossings a sample", "rms": "root mean square",
-         "onset-strength": "onset strength (dB)"}
+         "onset-strength": "onset strength (dB)", "pyin": "frequency (Hz), probability of a voice"}
 LINEAR = ("magnitude", "power")  # drawn in decibels
 RANGE_DB = 80.0
 MARKS = 14  # on the vertical axis, at most
