@@ -15,6 +15,8 @@ from toolkit.agents.base import Steps
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
 from toolkit.registry import registry
+from toolkit.training import setup
+from toolkit.training.resolve import plan
 
 BOX = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 
@@ -57,6 +59,27 @@ def test_it_sees_every_kind_of_observation(observations: Any) -> None:
     seen = np.stack([packing.pack(observations, observations.sample()) for _ in range(4)])
     actions = agent.act(seen, deterministic=True).actions
     assert actions.shape == (4,) and set(actions.tolist()) <= {1, 2, 3}
+
+
+@pytest.mark.parametrize(("name", "env", "wanted"), [
+    ("sb3-ppo", "CartPole-v1", {"n_envs": 8, "n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}),
+    ("sb3-a2c", "CartPole-v1", {"n_envs": 8, "n_steps": 5, "gae_lambda": 1.0, "ent_coef": 0.0}),
+    ("sb3-dqn", "CartPole-v1", {"n_envs": 1, "batch_size": 64, "learning_starts": 1000, "target_update_interval": 10,
+                                "gradient_steps": 128, "exploration_fraction": 0.16, "exploration_final_eps": 0.04}),
+    ("sb3-sac", "Pendulum-v1", {"n_envs": 1, "batch_size": 256, "tau": 0.005, "gamma": 0.99, "learning_starts": 100}),
+    ("sb3-sac", "MountainCarContinuous-v0", {"use_sde": True, "gamma": 0.9999, "tau": 0.01, "ent_coef": 0.1}),
+    ("sb3-td3", "Pendulum-v1", {"n_envs": 1, "batch_size": 256, "gamma": 0.98, "learning_starts": 10_000, "policy_delay": 2}),
+    ("sb3-ppo", "Pendulum-v1", {"n_envs": 4, "n_steps": 1024, "use_sde": True, "sde_sample_freq": 4})])
+def test_published_settings_reach_the_library(name: str, env: str, wanted: dict[str, Any]) -> None:
+    task: Any = setup.make_task(plan(registry.get("agent", name), {"env": env}, preset="zoo"))
+    algorithm = task.agent.algorithm
+    task.close()
+    assert {key: getattr(algorithm, key) for key in wanted} == wanted
+    rates = {"sb3-ppo": 1e-3, "sb3-a2c": 7e-4, "sb3-dqn": 2.3e-3, "sb3-sac": 1e-3, "sb3-td3": 1e-3}
+    rate = 3e-4 if env == "MountainCarContinuous-v0" else rates[name]
+    assert algorithm.lr_schedule(1.0) == pytest.approx(rate)
+    if (name, env) == ("sb3-ppo", "CartPole-v1"):  # half-way, both have fallen to half
+        assert algorithm.lr_schedule(0.5) == pytest.approx(5e-4) and algorithm.clip_range(0.5) == pytest.approx(0.1)
 
 
 def test_a_run_is_evaluated_and_resumed_like_any_other(toolkit: Any) -> None:

@@ -15,12 +15,14 @@ def declare(registry: Declarer) -> None:
     """The room's components."""
     for name, title in (("PPO", "Proximal policy optimisation"), ("A2C", "Advantage actor-critic")):
         registry.add("agent", f"sb3-{name.lower()}", f"toolkit.bridges.sb3.on_policy:{name}Agent", extras=SB3, accepts=ANY,
-                     config=f"toolkit.bridges.configs:SB3{name}Config", summary=f"{title} of Stable-Baselines3.")
+                     config=f"toolkit.bridges.configs:SB3{name}Config", summary=f"{title} of Stable-Baselines3.",
+                     presets=f"toolkit.bridges:presets/sb3-{name.lower()}.toml")
     for name, title, accepts in (("DQN", "Deep Q-learning", ("Discrete",)), ("SAC", "Soft actor-critic", ("Box",)),
                                  ("TD3", "Twin delayed deterministic policy gradient", ("Box",)),
                                  ("DDPG", "Deep deterministic policy gradient", ("Box",))):
         registry.add("agent", f"sb3-{name.lower()}", f"toolkit.bridges.sb3.off_policy:{name}Agent", extras=SB3, accepts=accepts,
-                     config=f"toolkit.bridges.configs:SB3{name}Config", summary=f"{title} of Stable-Baselines3.")
+                     config=f"toolkit.bridges.configs:SB3{name}Config", summary=f"{title} of Stable-Baselines3.",
+                     presets="" if name == "DDPG" else f"toolkit.bridges:presets/sb3-{name.lower()}.toml")
     registry.add("agent", "torchrl-ppo", "toolkit.bridges.torchrl.ppo:PPOAgent", extras=TORCHRL, accepts=("Discrete", "Box"),
                  config="toolkit.bridges.configs:TorchRLPPOConfig",
                  summary="Proximal policy optimisation with TorchRL's loss and advantages.")

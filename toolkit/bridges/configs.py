@@ -29,6 +29,9 @@ class SB3OnPolicyConfig(SB3Config):
     vf_coef: float = setting(0.5, "weight of the value loss", minimum=0)
     max_grad_norm: float = setting(0.5, "gradients are scaled to at most this norm", above=0)
     normalize_advantage: bool = setting(True, "give advantages mean 0 and deviation 1 in each minibatch")
+    log_std_init: float = setting(0.0, "first log standard deviation of continuous actions")
+    use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE), for continuous actions")
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means one rollout", unit="steps", minimum=-1)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,9 @@ class SB3SACConfig(SB3OffPolicyConfig):
 
     ent_coef: float | None = setting(None, "weight of the entropy; none learns it", above=0)
     target_entropy: float | None = setting(None, "entropy that a learned weight aims at; none is minus the number of actions")
+    use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE)")
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means train_freq", unit="steps", minimum=-1)
+    log_std_init: float = setting(-3.0, "first log standard deviation of this noise")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from toolkit.agents.base import Array
 from toolkit.agents.checks import NonFinite
 from toolkit.bridges.base import BridgedAgent
+from toolkit.bridges.sb3.exploration import LastingNoise, require_box
 from toolkit.bridges.sb3.observations import Sight
 from toolkit.core.torch_optimizers import OptimizerState
 from toolkit.registry import registry
@@ -37,12 +38,18 @@ class SB3Agent(BridgedAgent):
 
     def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], **context: Any) -> None:
         super().__init__(config, **context)
+        self.use_sde: bool = getattr(config, "use_sde", False)
+        if self.use_sde:
+            require_box(self.action_space)
         self.sight = Sight(observation_space, self.device)
         self.algorithm: Any = self._make(observation_space)
         self.policy = self.algorithm.policy
+        self.noise: LastingNoise | None = None
 
     def _make(self, observation_space: gymnasium.Space[Any]) -> Any:
-        arguments = {**self.arguments(), "learning_rate": self._scheduled(self.config.learning_rate, "learning_rate_schedule")}
+        exploring = {"use_sde": True, "sde_sample_freq": self.config.sde_sample_freq} if self.use_sde else {}
+        arguments = {**self.arguments(), **exploring,
+                     "learning_rate": self._scheduled(self.config.learning_rate, "learning_rate_schedule")}
         made: Any = self.algorithm_class(self.sight.policy, None, device=self.device, policy_kwargs=self._policy_arguments(),
                                          gamma=self.config.gamma, _init_setup_model=False, **arguments)  # type: ignore[call-arg]
         made.observation_space, made.n_envs = self.sight.space, self.n_envs
@@ -62,6 +69,8 @@ class SB3Agent(BridgedAgent):
         found: dict[str, Any] = {} if config.net_arch is None else {"net_arch": list(config.net_arch)}
         if config.activation is not None:
             found["activation_fn"] = ACTIVATIONS[config.activation]
+        if hasattr(config, "log_std_init"):
+            found["log_std_init"] = config.log_std_init
         return found
 
     def _scheduled(self, value: float, schedule: str) -> Any:
@@ -132,7 +141,8 @@ class SB3Agent(BridgedAgent):
         return {"modules": {name: dict(item.state_dict()) for name, item in modules.items()},
                 "optimizers": {name: OptimizerState(item).state_dict() for name, item in optimizers.items()},
                 "variables": {name: item.detach() for name, item in variables.items()},
-                "updates": self.algorithm._n_updates, **self.random_state()}
+                "updates": self.algorithm._n_updates, **self.random_state(),
+                **({} if self.noise is None else {"noise": self.noise.state_dict()})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         modules, optimizers, variables = self._saved()
@@ -143,4 +153,6 @@ class SB3Agent(BridgedAgent):
         for name, variable in variables.items():
             variable.data.copy_(state["variables"][name])
         self.algorithm._n_updates = state["updates"]
+        if self.noise is not None:
+            self.noise.load_state_dict(state["noise"])
         self.load_random_state(state)

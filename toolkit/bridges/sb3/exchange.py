@@ -31,6 +31,7 @@ ROOM = "stable_baselines3"
 KINDS = {f"{ROOM}.dqn.policies": "dqn", f"{ROOM}.sac.policies": "sac", f"{ROOM}.td3.policies": "td3"}
 PROBES = 1000  # observations on which two policies must agree
 FAR = 10.0  # where a space has no bounds, observations are drawn from [-FAR, FAR]
+CLIP_MEAN = 2.0  # limit of SAC's means under gSDE, before the tanh
 TIE = 1e-4  # continuous actions that are nearer than this share of the range are equal
 
 
@@ -77,11 +78,26 @@ def settings_of(algorithm: Any, kind: str) -> dict[str, Any]:
             raise UsageError(f"its networks differ in width ({architecture}); a run has one net_arch for all")
         architecture = list(widths.pop())
     found["net_arch"] = list(architecture)
+    found.update(exploration_of(algorithm))
     used = {name: value for name, value in ACTIVATIONS.items() if value is algorithm.policy.activation_fn}
     if not used:
         raise UsageError(f"its activation is {algorithm.policy.activation_fn.__name__}; allowed: {', '.join(ACTIVATIONS)}")
     found["activation"] = next(iter(used))
     return {name: value for name, value in found.items() if name in {item.name for item in entry.settings}}
+
+
+def exploration_of(algorithm: Any) -> dict[str, Any]:
+    """The first deviation of the noise; raises UsageError for a form of gSDE that the agents sb3-* do not have."""
+    holder = getattr(algorithm, "actor", None) or algorithm.policy
+    if algorithm.use_sde:
+        facts = getattr(algorithm.policy, "dist_kwargs", None) or vars(holder)
+        own = algorithm.policy is not holder  # SAC's actor squashes always
+        for option, usual in (("full_std", True), ("use_expln", False), *(() if own else (("squash_output", False),))):
+            if facts.get(option, usual) != usual:
+                raise UsageError(f"its exploration (gSDE) has {option}={facts[option]}; allowed: {usual}")
+        if own and holder.clip_mean != CLIP_MEAN:
+            raise UsageError(f"its exploration (gSDE) has clip_mean={holder.clip_mean}; allowed: {CLIP_MEAN}")
+    return {"log_std_init": float(holder.log_std_init)} if hasattr(holder, "log_std_init") else {}
 
 
 # -- the other way
@@ -101,7 +117,10 @@ def exported(agent: Agent, name: str, observation_space: gymnasium.Space[Any], a
         kind, state, arguments = counterpart(agent, name)
         policy = "MlpPolicy"
     small = {"buffer_size": 1} if kind in ("dqn", "sac", "td3", "ddpg") else {}
-    more = {"target_entropy": -1.0} if kind == "sac" else {}
+    more: dict[str, Any] = {"target_entropy": -1.0} if kind == "sac" else {}
+    settings = getattr(agent, "config", None)
+    if getattr(settings, "use_sde", False):
+        more.update(use_sde=True, sde_sample_freq=getattr(settings, "sde_sample_freq", -1))
     algorithm: Any = getattr(stable_baselines3, kind.upper())(policy, None, device="cpu", policy_kwargs=arguments,
                                                               _init_setup_model=False, **small, **more)
     algorithm.observation_space, algorithm.action_space, algorithm.n_envs = observation_space, action_space, 1
@@ -131,7 +150,7 @@ def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
     policy = agent.policy
     without(agent.observation_normalizer is not None, "normalised observations")
     without(policy.shared or policy.critic is None, "a shared network")
-    without(agent.config.use_sde or getattr(agent.config, "recurrent", False), "gSDE and recurrent policies")
+    without(getattr(agent.config, "recurrent", False), "recurrent policies")
     actor, critic = plain(policy.actor.body), plain(policy.critic.body)
     state = {**layers("mlp_extractor.policy_net", actor), **layers("mlp_extractor.value_net", critic),
              **linear("action_net", policy.actor.head), **linear("value_net", policy.critic.head)}
@@ -148,8 +167,10 @@ def of_dqn(agent: Any) -> tuple[dict[str, Tensor], MLP]:
 
 
 def of_sac(agent: Any) -> tuple[dict[str, Tensor], MLP]:
-    without(agent.config.use_sde, "gSDE")
     body, head, size = plain(agent.actor.body), agent.actor.head, agent.size
+    if agent.config.use_sde:  # there the means pass a limit, and the deviation is a parameter
+        return {**layers("actor.latent_pi", body), **linear("actor.mu.0", head), "actor.log_std": agent.actor.log_std.detach(),
+                **of_critics(agent)}, body
     state = {**layers("actor.latent_pi", body), "actor.mu.weight": head.weight.detach()[:size],
              "actor.mu.bias": head.bias.detach()[:size], "actor.log_std.weight": head.weight.detach()[size:],
              "actor.log_std.bias": head.bias.detach()[size:]}

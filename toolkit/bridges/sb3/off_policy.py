@@ -19,6 +19,7 @@ from torch import Tensor
 from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
 from toolkit.agents.q_learning import buffer_part
 from toolkit.bridges.sb3.base import SB3Agent
+from toolkit.bridges.sb3.exploration import LastingNoise
 
 
 class GivenReplay:
@@ -68,6 +69,8 @@ class OffPolicyAgent(SB3Agent):
         """The policy's actions [N, ...] to learn from."""
         self.policy.set_training_mode(False)
         with torch.no_grad(), self.randomness.drawing():
+            if self.noise is not None:
+                self.noise.before(len(observations))
             return self.for_environments(self.policy._predict(self.see(observations), deterministic=False))
 
     def update(self, batches: Batches) -> Updated:
@@ -76,6 +79,8 @@ class OffPolicyAgent(SB3Agent):
         self.algorithm._current_progress_remaining = 1.0 - self.clock.fraction
         with self.randomness.drawing():
             self.algorithm.train(gradient_steps=count, batch_size=size)
+        if self.noise is not None:
+            self.noise.learned()
         return Updated(self.learned())
 
     def sample(self, batches: Batches, k: int) -> Any:
@@ -138,6 +143,10 @@ class SACAgent(OffPolicyAgent):
     """`stable_baselines3.SAC`."""
 
     name, algorithm_class = "sb3-sac", stable_baselines3.SAC
+
+    def __init__(self, config: Any, **context: Any) -> None:
+        super().__init__(config, **context)
+        self.noise = LastingNoise(self.policy.actor, config.sde_sample_freq, config.train_freq) if self.use_sde else None
 
     def arguments(self) -> dict[str, Any]:
         config, actions = self.config, float(np.prod(self.action_space.shape or (1,)))

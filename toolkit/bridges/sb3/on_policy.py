@@ -17,6 +17,7 @@ from torch import Tensor
 from toolkit.agents import returns
 from toolkit.agents.base import Acted, Array, Cadence, Steps, Updated
 from toolkit.bridges.sb3.base import SB3Agent
+from toolkit.bridges.sb3.exploration import LastingNoise
 from toolkit.config import Part
 
 
@@ -55,6 +56,7 @@ class OnPolicyAgent(SB3Agent):
         self.cadence = Cadence(collect=count, updates=1, batch_size=count)
         self.buffer, self.buffer_size = Part("rollout"), count
         self.algorithm.rollout_buffer.generator = self.generator
+        self.noise = LastingNoise(self.policy, config.sde_sample_freq, config.n_steps) if self.use_sde else None
 
     def arguments(self) -> dict[str, Any]:
         config = self.config
@@ -68,6 +70,8 @@ class OnPolicyAgent(SB3Agent):
             return Acted(self.greedy(observations))
         self.policy.set_training_mode(False)
         with torch.no_grad(), self.randomness.drawing():
+            if self.noise is not None:
+                self.noise.before(len(observations))
             actions, values, log_probs = self.policy(self.see(observations))
         return Acted(self.for_environments(actions), {"drawn": actions.cpu().numpy(), "values": values.flatten().cpu().numpy(),
                                                       "log_probs": log_probs.cpu().numpy()})
@@ -79,6 +83,8 @@ class OnPolicyAgent(SB3Agent):
         self.algorithm._current_progress_remaining = 1.0 - self.clock.fraction
         with self.randomness.drawing():
             self.algorithm.train()
+        if self.noise is not None:
+            self.noise.learned()
         return Updated(self.learned())
 
     def fill(self, rollout: GivenRollout, steps: Steps) -> None:
