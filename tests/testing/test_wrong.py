@@ -16,6 +16,8 @@ from toolkit.agents.buffers.uniform import UniformBuffer
 from toolkit.agents.configs import DQNConfig, UniformConfig
 from toolkit.agents.dqn import DQN
 from toolkit.audio.configs import LogMelConfig
+from toolkit.core.configs import TabularRegressionConfig
+from toolkit.core.tabular import TabularRegression
 from toolkit.nlp.configs import WordConfig
 from toolkit.nlp.tokenizers.pieces import Words
 from toolkit.registry import registry
@@ -111,6 +113,38 @@ def test_an_agent_that_keeps_the_observation_buffer() -> None:
     assert "it is a view of them, copy it" in broken("agent", "clingy")["it_keeps_no_view_of_the_observations"]
 
 
+def test_an_agent_that_learns_from_the_observation_buffer() -> None:
+    @registry.register("agent", "leaning", config=DQNConfig, accepts=("Discrete",))
+    class Leaning(DQN):
+        """Keeps the last observations for its update, and not a copy of them."""
+
+        def act(self, observations: Any, *rest: Any, **more: Any) -> Acted:
+            self.seen = observations
+            return super().act(observations, *rest, **more)
+
+        def update(self, batches: Batches) -> Updated:
+            batches.rewards[...] += float(self.seen.sum())
+            return super().update(batches)
+
+    assert "copy what is kept of them until the update" in broken("agent", "leaning")["it_keeps_no_view_of_the_observations"]
+
+
+def test_a_task_is_tried_on_data_that_fits_and_its_inexact_resume_is_found() -> None:
+    class Impatient(TabularRegression):
+        """Weighs each batch by how many there were, which no checkpoint holds."""
+
+        calls = 0
+
+        def loss(self, outputs: torch.Tensor, lengths: Any, batch: Any) -> torch.Tensor:
+            self.calls += 1
+            return super().loss(outputs, lengths, batch) * self.calls
+
+    registry.register("task", "impatient", config=TabularRegressionConfig)(Impatient)
+    found = broken("task", "impatient")
+    assert found.keys() == {"resumed_it_goes_on_exactly"}
+    assert "the run ends with other parameters than without" in found["resumed_it_goes_on_exactly"]
+
+
 def test_an_environment_that_hands_out_its_own_buffer() -> None:
     @registry.register("env", "shared-buffer")
     class Shared(gymnasium.Env[Any, Any]):
@@ -133,6 +167,43 @@ def test_an_environment_that_hands_out_its_own_buffer() -> None:
 
     found = broken("env", "shared-buffer")
     assert "it hands out its own buffer, copy it" in found["observations_keep_their_values"]
+
+
+def test_an_environment_that_ignores_its_seed_after_it_was_made() -> None:
+    @registry.register("env", "slippery")
+    class Slippery(gymnasium.Env[Any, Any]):
+        """Begins where its seed says, and slips by a generator that is seeded once."""
+
+        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def __init__(self) -> None:
+            self.slips, self.time = np.random.default_rng(7), 0
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            self.place, self.time = self.np_random.random(), 0
+            return np.array([self.place], np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            self.place, self.time = self.place + self.slips.random(), self.time + 1
+            return np.array([self.place], np.float32), 1.0, self.time == 9, False, {}
+
+    found = broken("env", "slippery")["the_same_seed_gives_the_same_episodes"]
+    assert "reset(seed=5) of a copy that has run before gives another step 1" in found and "It ignores its seed there" in found
+
+
+def test_a_tokenizer_that_makes_all_letters_small() -> None:
+    @registry.register("tokenizer", "humble", config=WordConfig)
+    class Humble(Words):
+        """Knows no capitals, and does not say so."""
+
+        def pieces(self, text: str) -> list[str]:
+            return super().pieces(text.lower())
+
+    found = broken("tokenizer", "humble")
+    assert found.keys() == {"no_letter_is_changed"}
+    assert "decode(encode('Maria told Ada')) is 'maria told ada': it loses letters" in found["no_letter_is_changed"]
 
 
 def test_a_buffer_that_keeps_views_and_forgets_final_observations() -> None:

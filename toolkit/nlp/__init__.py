@@ -18,7 +18,7 @@ def declare(registry: Declarer) -> None:
 def declare_tokenizers(registry: Declarer) -> None:
     pieces, subwords = "toolkit.nlp.tokenizers.pieces", "toolkit.nlp.tokenizers.subwords"
     registry.add("tokenizer", "basic-english", f"{pieces}:BasicEnglish", config=f"{CONFIGS}:BasicEnglishConfig",
-                 summary="Small letters, punctuation apart, as torchtext's basic_english.")
+                 summary="Small letters, punctuation apart, as torchtext's basic_english.", cannot={"capitals": "made small"})
     registry.add("tokenizer", "word", f"{pieces}:Words", config=f"{CONFIGS}:WordConfig", summary="What stands between spaces.")
     registry.add("tokenizer", "char", f"{pieces}:Characters", config=f"{CONFIGS}:CharConfig", summary="Each character.")
     registry.add("tokenizer", "bpe", f"{subwords}:BPE", config=f"{CONFIGS}:SubwordConfig", extras=SUBWORDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import torch
 
 from toolkit.config import flatten
 from toolkit.core import state as states
+from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 from toolkit.testing.agents import advance
 from toolkit.testing.suite import NotPromised, Suite, require
@@ -20,6 +22,8 @@ from toolkit.training.data import TRAIN
 from toolkit.training.supervised import Learner, SupervisedTask
 from toolkit.training.trainer import parameters_sha256
 
+# Data that a task is tried on which says of none that it accepts it: numbers, classes, texts, tags.
+TRIALS = ("diabetes", "iris", "template-reviews", "bracket-tagging")
 SMALL: dict[str, Any] = {"batch_size": 8, "model.hidden_sizes": (16,)}
 
 
@@ -65,7 +69,10 @@ class DatasetSuite(Suite):
 
 
 class TaskSuite(Suite):
-    """A task's promises. ``data`` names what it is tried on; by default the first data set that it accepts."""
+    """A task's promises. ``data`` names what it is tried on.
+
+    By default that is the first data set that it accepts, or the first of `TRIALS` that it can be made for.
+    """
 
     kind = "task"
     data = ""
@@ -87,9 +94,21 @@ class TaskSuite(Suite):
     def chosen_data(self) -> str:
         if self.data:
             return self.data
-        if not self.entry.accepts:
-            raise NotPromised("it declares no data set that it accepts; set data to the name of one")
-        return self.entry.accepts[0]
+        return self.entry.accepts[0] if self.entry.accepts else self._fitting_data
+
+    @functools.cached_property
+    def _fitting_data(self) -> str:
+        reasons = []
+        for name in TRIALS:
+            suite = type(self)()
+            suite.name, suite.options, suite.data = self.name, self.options, name
+            try:
+                suite.task().close()
+                return name
+            except (ToolkitError, LookupError) as error:  # for data of another kind, or it needs what is not installed
+                reasons.append(f"{name}: {type(error).__name__}: {error}")
+        raise NotPromised("it declares no data set that it accepts and fits none of the small ones; set data to the name of one. "
+                          + "; ".join(reasons))
 
     def test_training_moves_the_parameters_and_stays_finite(self) -> None:
         """Training moves the parameters; they and all metrics are finite."""

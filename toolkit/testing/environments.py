@@ -48,6 +48,12 @@ class EnvSuite(Suite):
         for place, (mine, theirs) in enumerate(zip(one, other)):
             require(equal(mine, theirs), f"with the same seed and actions, step {place} differs: {short(mine)} and "
                                          f"{short(theirs)}. Draw from self.np_random alone")
+        # A generator that is seeded when the environment is made, and never again, passes all of the above.
+        env = self.env()
+        rollout(env, 6, close=False)
+        for place, (mine, theirs) in enumerate(zip(one, rollout(env, 5))):
+            require(equal(mine, theirs), f"reset(seed=5) of a copy that has run before gives another step {place} than of a new "
+                    f"one: {short(theirs)} and {short(mine)}. It ignores its seed there: draw from self.np_random alone")
 
     def test_observations_keep_their_values(self) -> None:
         """An observation that was given does not change when the environment goes on."""
@@ -149,14 +155,15 @@ class EnvSuite(Suite):
         return found is not None and found.distribution == LOCAL
 
 
-def rollout(env: gymnasium.Env[Any, Any], seed: int) -> list[tuple[Any, float, bool, bool]]:
+def rollout(env: gymnasium.Env[Any, Any], seed: int, close: bool = True) -> list[tuple[Any, float, bool, bool]]:
     """STEPS random steps and resets from ``seed``: observation, reward, terminated, truncated, all copied."""
     env.action_space.seed(seed)
     observation, _ = env.reset(seed=seed)
     found = [(snapshot(observation), 0.0, False, False)]
     for _ in range(STEPS):
         found.append(stepped(env))
-    env.close()
+    if close:
+        env.close()
     return found
 
 

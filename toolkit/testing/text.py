@@ -10,6 +10,7 @@ from toolkit.testing.suite import NotPromised, Suite, require
 
 TEXTS = ("the quick brown fox jumps over the lazy dog", "a bird in the hand is worth two in the bush",
          "all that glitters is not gold", "the early bird catches the worm", "two birds of a feather")
+CAPITALS = ("Maria told Ada", "the END of 1984")
 STRANGE = ("", " ", "\n\t", "Ünïcödé ß 漢字 🙂", "x" * 300, "a\u0000b", "...!?", "e\u0301")
 
 
@@ -32,6 +33,17 @@ class TokenizerSuite(Suite):
         for text in self.texts:
             back = tokenizer.decode(tokenizer.encode(text))
             require(back == text, f"decode(encode({text!r})) is {back!r}")
+
+    def test_no_letter_is_changed(self) -> None:
+        """Capital letters and digits that it learned from come back as they were."""
+        lost = {name: self.entry.cannot[name] for name in ("decode", "capitals") if name in self.entry.cannot}
+        if lost:
+            raise NotPromised("; ".join(f"{name}: {how}" for name, how in lost.items()))
+        tokenizer = self.trained([*self.texts, *CAPITALS])
+        for text in CAPITALS:
+            back = tokenizer.decode(tokenizer.encode(text))
+            require(back == text, f"decode(encode({text!r})) is {back!r}: it loses letters that it learned from. Where that is "
+                                  'meant, say cannot={"capitals": "made small"} in its declaration')
 
     def test_ids_are_in_range(self) -> None:
         """Ids of any text, however strange, are whole numbers from 0 to size - 1, without special ones but the unknown."""
