@@ -60,6 +60,23 @@ def test_an_off_by_one_in_the_frames() -> None:
     assert "offline" in found["streaming_equals_offline"]
 
 
+def test_features_that_are_cut_from_the_waveform() -> None:
+    @registry.register("frontend", "cut", config=LogMelConfig)
+    class Cut:
+        """A log-mel that nothing can be learned through, and does not say so."""
+
+        def __init__(self, config: LogMelConfig) -> None:
+            self.inner = registry.make("frontend", "log-mel")
+            self.spec, self.stream = self.inner.spec, self.inner.stream
+
+        def __call__(self, waveform: torch.Tensor, lengths: Any = None) -> Any:
+            return self.inner(waveform.detach(), lengths)
+
+    found = broken("frontend", "cut")
+    assert found.keys() == {"gradients_flow"}
+    assert "the features are cut from it (detach, no_grad, NumPy)" in found["gradients_flow"]
+
+
 def test_a_padding_leak_of_a_model() -> None:
     @registry.register("model", "leaky", accepts=("text",))
     class Leaky(nn.Module):

@@ -53,7 +53,8 @@ class EnvSuite(Suite):
         rollout(env, 6, close=False)
         for place, (mine, theirs) in enumerate(zip(one, rollout(env, 5))):
             require(equal(mine, theirs), f"reset(seed=5) of a copy that has run before gives another step {place} than of a new "
-                    f"one: {short(theirs)} and {short(mine)}. It ignores its seed there: draw from self.np_random alone")
+                    f"one: {short(theirs)} and {short(mine)}. It ignores its seed there, or keeps something of earlier "
+                    "episodes: draw from self.np_random alone, and begin anew in reset()")
 
     def test_observations_keep_their_values(self) -> None:
         """An observation that was given does not change when the environment goes on."""

@@ -224,4 +224,4 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 
 def gap(one: Tensor, other: Tensor) -> str:
-    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "their shapes"
+    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "another shape"

@@ -77,7 +77,10 @@ class FrontendSuite(Suite):
             raise NotPromised(f"gradient: {self.entry.cannot['gradient']}")
         frontend = self.make()
         clips = torch.stack([noise(3000, 4), torch.zeros(3000)]).requires_grad_()
-        frontend(clips, torch.tensor([3000, 2500]))[0].square().mean().backward()
+        features = frontend(clips, torch.tensor([3000, 2500]))[0]
+        require(features.requires_grad, "no gradient reaches the waveform: the features are cut from it (detach, no_grad, NumPy)."
+                                        ' Where that is meant, say cannot={"gradient": "..."} in its declaration')
+        features.square().mean().backward()
         require(clips.grad is not None and bool(clips.grad.isfinite().all()), "the gradient of the waveform is not finite")
         require(clips.grad is not None and bool(clips.grad[0].any()), "the gradient of the waveform is zero everywhere")
 
@@ -215,4 +218,4 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 def gap(one: Tensor, other: Tensor) -> Any:
     """The largest difference, in words."""
-    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "their shapes"
+    return f"{float((one - other).abs().max()):.2g}" if one.shape == other.shape and one.numel() else "another shape"
