@@ -304,17 +304,19 @@ class Registry:
 
         Kind and id of each -> why, and what to write instead.
         """
-        claims: dict[tuple[str, str], dict[str, Entry]] = {}
         entries = self.entries()
-        for entry in entries:
+        guests = [entry for entry in entries if entry.distribution not in (BUILTIN, LOCAL)]
+        namespaces = {kind.singular: kind.namespace or kind.singular for kind in KINDS}
+        claims: dict[tuple[str, str], dict[str, Entry]] = {}
+        for entry in entries if guests else ():
             for word in (entry.name, *entry.aliases):
-                claims.setdefault((kind_of(entry.kind).namespace or entry.kind, word), {}).setdefault(entry.distribution, entry)
+                claims.setdefault((namespaces[entry.kind], word), {}).setdefault(entry.distribution, entry)
         found = {}
-        for entry in entries:
-            namespace = kind_of(entry.kind).namespace or entry.kind
+        for entry in guests:
+            namespace = namespaces[entry.kind]
             others = {word: [other for name, other in claims[namespace, word].items() if name != entry.distribution]
                       for word in (entry.name, *entry.aliases)}
-            if entry.distribution not in (BUILTIN, LOCAL) and any(others.values()):
+            if any(others.values()):
                 free = not others[entry.name]
                 found[entry.kind, entry.id] = (
                     "; ".join(whose(word, claimed) for word, claimed in others.items() if claimed),
