@@ -20,11 +20,11 @@ from toolkit.audio.datasets.stored import Clips, stored
 from toolkit.audio.datasets.synthetic import Array, Draw, recipe_of
 from toolkit.audio.recognition_configs import EmotionsConfig
 
-VERSION = "1"
+VERSION = "2"
 # Hz; Peterson and Barney (1952).
 VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240))
-VOICE = (95.0, 210.0)  # Hz: the resting pitch
-LENGTH = (0.88, 1.15)  # of the vocal tract: formants are divided by it
+VOICE = (115.0, 185.0)  # Hz: the resting pitch
+LENGTH = (0.92, 1.1)  # of the vocal tract: formants are divided by it
 BANDWIDTH = 90.0  # Hz of a formant
 
 
