@@ -104,3 +104,18 @@ def test_a_hearing_agent_learns_and_a_deaf_one_goes_by_chance(toolkit: Any) -> N
     assert deaf["success"] < 0.25 + 4 * (0.25 * 0.75 / 400) ** 0.5
     trained_deaf = toolkit.json(*words, "--env.deaf", "true", "--out", "deaf")
     assert trained_deaf["evaluation"]["success"] < 0.25 + 4 * (0.25 * 0.75 / 200) ** 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("env", "measure", "good", "by_chance"), [
+    ("KeywordGuard", "hits", lambda hits: hits > 0.8, lambda hits: hits < 0.2),
+    ("PitchMatch", "error_semitones", lambda error: error < 2, lambda error: error > 5)])  # 8 where nothing is done
+def test_guards_and_tuners_learn_within_a_sixth_of_their_presets_and_need_their_ears(
+        env: str, measure: str, good: Any, by_chance: Any, toolkit: Any) -> None:
+    if env == "KeywordGuard":
+        pytest.importorskip("espeakng_loader", reason="its preset is for spoken words")
+    heard = toolkit.json("run", "ppo", "--env", f"toolkit/{env}-v0", "--steps", "16384", "--final-episodes", "40",
+                         "--evaluate-every", "16384", "--threads", "1", "--out", "run")
+    assert good(heard["evaluation"][measure]), heard["evaluation"][measure]
+    deaf = toolkit.json("evaluate", "run", "--episodes", "40", "--env.deaf", "true")
+    assert by_chance(deaf[measure]), deaf[measure]
