@@ -282,3 +282,12 @@ def test_what_cannot_be_converted_leaves_nothing(inside: Inside, tmp_path: Path)
     done = inside("audio", "convert", "bad.wav", "--out", "good.wav")
     assert done.returncode == 1 and "bad.wav: 1 samples are NaN or infinite, the first at" in done.stderr
     assert os.listdir(tmp_path) == ["bad.wav"]
+
+
+@pytest.mark.parametrize("words", [(), ("--method", "wiener", "--method.adaptive")])
+def test_denoising_holds_as_much_memory_for_nine_minutes_as_for_three(tmp_path: Path, words: tuple[str, ...]) -> None:
+    three, nine = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (3, 9))
+    short = most_memory("audio", "denoise", str(three), "--out", str(tmp_path / "short.wav"), *words)
+    long = most_memory("audio", "denoise", str(nine), "--out", str(tmp_path / "long.wav"), *words)
+    assert long < short + 20  # in whole, six minutes more take several hundred megabytes
+    assert audio_io.info(tmp_path / "long.wav").frames == 9 * 60 * 16000

@@ -8,6 +8,7 @@ import pytest
 import torch
 from signals import noise, speech_like
 
+from toolkit.audio.transforms.recording import denoised
 from toolkit.registry import registry
 
 CLIPS = {seed: speech_like(3.0, seed=seed) for seed in range(3)}
@@ -77,3 +78,22 @@ def test_louder_recordings_are_treated_alike(name: str) -> None:
     disturbed = noisy(CLIPS[0], 5.0)
     transform = registry.make("transform", name)
     torch.testing.assert_close(transform(disturbed * 0.01)[0] * 100, transform(disturbed)[0], atol=1e-4, rtol=1e-3)
+
+
+@every[0]
+@every[1]
+@pytest.mark.parametrize("size", [700, 16000, 10 ** 6])
+def test_a_recording_in_blocks_is_the_one_in_whole(name: str, adaptive: bool, size: int) -> None:
+    samples = 8 * 16000 - 37
+    clips = torch.stack([noisy(speech_like(8.0, seed=seed)[:samples], snr, seed=seed) for seed, snr in ((0, 0.0), (1, 20.0))])
+    transform = registry.make("transform", name, adaptive=adaptive)
+    blocks = list(denoised(transform, lambda: clips.split(size, dim=1), samples))
+    torch.testing.assert_close(torch.cat(blocks, dim=1), transform(clips)[0], atol=1e-6, rtol=0)
+
+
+@every[1]
+def test_a_recording_that_is_silent_stays_so(adaptive: bool) -> None:
+    transform = registry.make("transform", "wiener", adaptive=adaptive)
+    silent = torch.zeros(1, 80000)
+    joined = torch.cat(list(denoised(transform, lambda: silent.split(9999, dim=1), 80000)), dim=1)
+    assert torch.equal(joined, silent)

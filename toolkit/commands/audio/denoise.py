@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from toolkit.audio import io
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
 from toolkit.commands.audio._parts import Part, chosen_part, parts
 
 METHOD = "spectral-gate"
+LONG_SECONDS = 120.0  # recordings above it are read in blocks, several times
 
 
 @click.command("denoise", cls=parts(method=Part("transform", "--method", METHOD)))
@@ -21,7 +24,7 @@ METHOD = "spectral-gate"
 @overwrite_option
 @output.json_option
 def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bool, as_json: bool) -> int:
-    """Take the noise out of FILES; rates and channels stay.
+    """Take the noise out of FILES; rates and channels stay. Long files are read in blocks, in constant memory.
 
     \b
     toolkit audio denoise noisy.wav --out clean.wav
@@ -35,11 +38,28 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
     made: dict[int, Any] = {}  # by rate
 
     def work(source: Source) -> dict[str, Any]:
-        waveform, rate = source.clip.load(mono=False)  # [channels, T]
+        facts = io.info(source.clip.path)
+        rate = facts.sample_rate
         if rate not in made:
             made[rate] = chosen.make(**({"sample_rate": rate} if has_rate else {}))
-        target = outputs.write(source, made[rate](waveform)[0], rate)
-        return {"path": source.clip.path, "output": str(target), "duration": waveform.shape[1] / rate}
+        with outputs.writing(source, rate, facts.channels) as (target, writer):
+            for block in cleaned(made[rate], source, source.clip.duration or facts.duration - source.clip.start):
+                writer.write(block)
+        return {"path": source.clip.path, "output": str(target), "duration": writer.samples / rate}
 
     through(sources, batch, work, "denoising")
     return finished(batch, as_json, ("path", "output", "duration"), "denoised")
+
+
+def cleaned(transform: Any, source: Source, seconds: float) -> Iterator[Any]:
+    """The clip without its noise, in blocks [channels, T]. Raises AudioError."""
+    import torch
+
+    from toolkit.audio.transforms.denoise import Denoise
+    from toolkit.audio.transforms.recording import denoised
+
+    if seconds <= LONG_SECONDS or not isinstance(transform, Denoise):
+        yield transform(source.clip.load(mono=False)[0])[0]
+        return
+    samples = sum(block.shape[1] for block in source.blocks())
+    yield from denoised(transform, lambda: (torch.from_numpy(block) for block in source.blocks()), samples)
