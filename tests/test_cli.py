@@ -95,6 +95,11 @@ def test_listing_has_the_promised_keys(toolkit: Toolkit) -> None:
     assert {row["name"] for row in toolkit.json("list", "dq")} >= {"dqn"}
 
 
+def test_a_listing_of_nothing_names_what_is_near(toolkit: Toolkit) -> None:
+    assert "nothing matches 'agnet'. Did you mean 'agent'" in toolkit("list", "agnet").stderr
+    assert "nothing matches 'dqm'. Did you mean 'dqn'" in toolkit("list", "agent", "dqm").stderr
+
+
 def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> None:
     done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1200", "--final-episodes", "3", "--out", "here", "--json")
     assert done.returncode == 0, done.stderr

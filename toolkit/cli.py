@@ -5,7 +5,9 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or unknown name; 130 and 143
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -46,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; the one place that turns errors into messages and exit codes."""
     # NumPy's BLAS would start a thread a core for products that take microseconds.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A command that is ended leaves no half-written file: what it has begun is cleared away as the exception passes.
+    # (Python lets the main thread alone choose; a caller in another one keeps what it has.)
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(exit_code(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -339,7 +339,7 @@ class Registry:
         else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(name, others, 1):
-                message += f" There is a {others[match]} {match!r}."
+                message += f" There is one of kind {others[match]}: {match!r}."
         return UnknownComponent(message + f" See them all: toolkit list {kinds[0]}")
 
     def _read(self, plugins: bool) -> None:

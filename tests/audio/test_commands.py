@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -291,3 +293,14 @@ def test_denoising_holds_as_much_memory_for_nine_minutes_as_for_three(tmp_path: 
     long = most_memory("audio", "denoise", str(nine), "--out", str(tmp_path / "long.wav"), *words)
     assert long < short + 20  # in whole, six minutes more take several hundred megabytes
     assert audio_io.info(tmp_path / "long.wav").frames == 9 * 60 * 16000
+
+
+def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:
+    long = minutes_of_sound(tmp_path / "long.wav", 9)
+    process = subprocess.Popen([sys.executable, "-m", "toolkit", "audio", "denoise", str(long), "--method", "wiener",
+                                "--out", str(tmp_path / "clean.wav")])
+    while len(os.listdir(tmp_path)) < 2 and process.poll() is None:  # what it writes is there, under another name
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert os.listdir(tmp_path) == ["long.wav"]

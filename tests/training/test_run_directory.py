@@ -53,6 +53,21 @@ def test_run_json_says_what_was_run_with_which_values_from_where_on_what(tmp_pat
     assert printed["config"] == config, "what --print-config shows is what is run"
 
 
+@pytest.mark.parametrize("words", [
+    ("dqn", "--env", "CartPole-v1", "--learning-rate", "0.000123456789", "--env.sutton_barto_reward", "true"),
+    ("ppo", "--env", "toolkit/KeywordGuard-v0", "--network.model", "tdnn", "--env.noise_db", "7.5", "--env.words", "tones"),
+    ("audio-classification", "--data", "synthetic-sounds", "--target", "none"),
+    ("text-generation", "--data", "reverse", "--data.letters", 'ab"\\é')], ids=lambda words: words[0])
+def test_what_print_config_prints_is_a_config_file(words: tuple[str, ...], tmp_path: Path) -> None:
+    first = command("run", *words, "--print-config", cwd=tmp_path)
+    assert first.code == 0, first.err
+    (tmp_path / "mine.toml").write_text(first.out)
+    again = command("run", words[0], "--config", "mine.toml", "--print-config", "--json", cwd=tmp_path).json["config"]
+    wanted = command("run", *words, "--print-config", "--json", cwd=tmp_path).json["config"]
+    assert {name: row["value"] for name, row in again.items()} == {name: row["value"] for name, row in wanted.items()}
+    assert {row["origin"] for row in again.values()} == {"file"}
+
+
 def test_a_run_without_out_is_named_after_what_it_is(tmp_path: Path) -> None:
     words = flags("dqn", steps=60, seed=3)
     first, second = (command(*words, "--json", cwd=tmp_path).json["run"] for _ in range(2))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
+from toolkit.errors import did_you_mean
 from toolkit.registry import KINDS, Broken, Entry, registry
 
 
@@ -30,7 +31,10 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         output.emit(rows)
         return
     if not rows:
-        output.talk(f"nothing matches {pattern or kind!r}. See everything: toolkit list")
+        known = {word for item in KINDS for word in (item.singular, item.plural)} if not spelled else set()
+        known.update(entry.name for entry in registry.entries(spelled))
+        word = pattern or kind or ""
+        output.talk(f"nothing matches {word!r}.{did_you_mean(word, known)} See everything: toolkit list")
         return
     width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)
     print(output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])

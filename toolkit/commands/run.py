@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.commands._settings import ComponentCommand, value_text
+from toolkit.commands._settings import ComponentCommand
+from toolkit.commands._toml import as_toml
 from toolkit.training.presets import NONE
 from toolkit.training.resolve import Plan, plan, read_file
 
@@ -18,7 +19,7 @@ from toolkit.training.resolve import Plan, plan, read_file
 @click.option("--config", "config_file", metavar="FILE", help="A TOML file of settings; flags go before it.")
 @click.option("--out", metavar="DIR", help="Exactly this folder; it must not hold anything yet.")
 @click.option("--init-from", metavar="RUN", help="Start from the parameters of another run.")
-@click.option("--print-config", is_flag=True, help="Print every setting with its origin, and stop.")
+@click.option("--print-config", is_flag=True, help="Print every setting with its origin, as a file for --config, and stop.")
 @output.json_option
 @click.pass_context
 def run_command(ctx: click.Context, name: str, preset: str | None, config_file: str | None, out: str | None,
@@ -47,7 +48,7 @@ def show_config(resolved: Plan, as_json: bool) -> None:
     if as_json:
         output.emit({"name": resolved.entry.name, "preset": resolved.preset, "config": rows})
         return
-    print(output.table([(name.replace("_", "-"), value_text(row["value"]), row["origin"]) for name, row in rows.items()]))
+    print(as_toml(rows))
 
 
 def check_environment(resolved: Plan) -> None:

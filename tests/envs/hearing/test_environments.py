@@ -129,6 +129,16 @@ def test_noise_is_as_loud_as_asked(env_id: str) -> None:
     assert ratio > 1.1
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    ({"deaf": "maybe"}, "--env.deaf maybe: allowed are true and false"),
+    ({"held_out": 2}, "--env.held_out 2: allowed are true and false"),
+    ({"noise_db": "loud"}, "--env.noise_db loud: allowed is a finite number of decibels"),
+    ({"noise_db": float("nan")}, "--env.noise_db nan: allowed is a finite number of decibels")])
+def test_conditions_of_another_type_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        opened("toolkit/PitchMatch-v0", **options)
+
+
 def test_a_noise_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match=r"--env.noise rain: allowed are white, pink"):
         opened("toolkit/PitchMatch-v0", noise="rain")

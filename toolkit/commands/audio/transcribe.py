@@ -47,8 +47,8 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
         stretches = []
         for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate), window, stream):
             stretches.append(stretch)
-            if stream and stretch.text:
-                print(f"{stretch.start:9.2f} {stretch.end:9.2f}  {stretch.text}", flush=True)
+            if stream and stretch.words:
+                print(f"{stretch.words[0].start:9.2f} {stretch.words[-1].end:9.2f}  {stretch.text}", flush=True)
         words = [word for stretch in stretches for word in stretch.words]
         return {"path": source.clip.path, "text": " ".join(word.text for word in words),
                 "duration": stretches[-1].end if stretches else 0.0,

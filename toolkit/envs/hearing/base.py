@@ -10,6 +10,7 @@ Letters: N copies, T samples in a window of sound, E ears.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,10 +52,16 @@ class Hearing(NamedTuple):
     noise_db: float | None = None
 
     def checked(self) -> Hearing:
-        """The same; raises UsageError for a noise that does not exist."""
+        """The same; raises UsageError for a noise that does not exist, and for values of another type."""
         if self.noise and self.noise not in SEEN_NOISES + UNSEEN_NOISES:
             allowed = ", ".join(SEEN_NOISES + UNSEEN_NOISES)
             raise UsageError(f"--env.noise {self.noise}: allowed are {allowed}, or nothing for one that training hears")
+        for name, value in (("deaf", self.deaf), ("held_out", self.held_out)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise UsageError(f"--env.{name} {value}: allowed are true and false")
+        level = self.noise_db
+        if level is not None and (isinstance(level, bool) or not isinstance(level, (int, float)) or not math.isfinite(level)):
+            raise UsageError(f"--env.noise_db {level}: allowed is a finite number of decibels, for example 10")
         return self
 
     def draw_noise(self, generator: np.random.Generator) -> tuple[int, float]:
