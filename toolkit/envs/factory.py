@@ -14,7 +14,7 @@ from gymnasium.envs.registration import load_env_creator
 
 from toolkit.config import ConfigError, lookup
 from toolkit.envs.base import EnvSpec, VectorEnv
-from toolkit.envs.gymnasium_vector import STATE_ATTRIBUTES, GymnasiumVector
+from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
@@ -197,8 +197,7 @@ def is_native(found: gymnasium.envs.registration.EnvSpec, spec: EnvSpec) -> bool
     """Whether the bare environment is vectorised by hand, and nothing more than a time limit is asked for."""
     if found.additional_wrappers or spec.frame_stack > 1 or spec.atari:
         return False
-    by_gymnasium = str(found.vector_entry_point) in STATE_ATTRIBUTES and spec.max_episode_steps is None
-    return by_gymnasium or str(found.entry_point) in ARRAYS
+    return str(found.entry_point) in ARRAYS
 
 
 def in_process(wanted: Wanted) -> VectorEnv:
@@ -211,14 +210,10 @@ def native(wanted: Wanted) -> VectorEnv:
         raise UsageError(f"environment {spec.id!r} is not vectorised by hand (or not with these wrappers); "
                          "allowed: in-process, workers, sync, async")
     with explained(spec, found):
-        own = ARRAYS.get(str(found.entry_point))
-        if own is not None:
-            module, _, name = own.partition(":")
-            limit = spec.max_episode_steps or found.max_episode_steps
-            made: Callable[..., VectorEnv] = getattr(importlib.import_module(module), name)
-            return made(wanted.seeds, limit, **{**found.kwargs, **options_of(spec, found)})
-        theirs = gymnasium.make_vec(found, num_envs=len(wanted.seeds), vectorization_mode="vector_entry_point", **spec.options)
-    return GymnasiumVector(theirs, wanted.seeds)
+        module, _, name = ARRAYS[str(found.entry_point)].partition(":")
+        limit = spec.max_episode_steps or found.max_episode_steps
+        made: Callable[..., VectorEnv] = getattr(importlib.import_module(module), name)
+        return made(wanted.seeds, limit, **{**found.kwargs, **options_of(spec, found)})
 
 
 def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:
