@@ -152,8 +152,8 @@ class OnPolicyAgent:
             rewards = self.reward_normalizer(rewards, ended, steps.valid)
         rows, copies = steps.rewards.shape
         flat = observations.reshape(-1, *observations.shape[2:])  # [(T + 1) * N, ...]
-        values = self.policy.values_of(flat, self.device).reshape(rows + 1, copies)  # [T + 1, N]
-        following = returns.next_values(values, steps.final_rows, steps.final_copies, self.policy.values_of(finals, self.device))
+        values = self.policy.values_of(flat).reshape(rows + 1, copies)  # [T + 1, N]
+        following = returns.next_values(values, steps.final_rows, steps.final_copies, self.policy.values_of(finals))
         advantages = returns.generalized_advantages(
             rewards.astype(np.float32), values[:-1], following, steps.terminated, steps.truncated,
             self.config.gamma, self.config.gae_lambda)

@@ -71,14 +71,13 @@ class ActorCritic(nn.Module):
         body = own(batch_size) if own is not None else None
         return JointPath(self) if body is None else SharedPath(self, body, batch_size)
 
-    def values_of(self, observations: Array, device: torch.device, piece: int = 4096) -> Array:
+    def values_of(self, observations: Array, piece: int = 4096) -> Array:
         """Values [k] of observations [k, ...], without gradients, in pieces that fit the cache."""
-        if self.critic is None:
+        if self.critic is None or not len(observations):
             return np.zeros(len(observations), np.float32)
-        with torch.no_grad():
-            pieces = [self.critic(torch.from_numpy(observations[i:i + piece]).to(device)).squeeze(-1).cpu().numpy()
-                      for i in range(0, len(observations), piece)]
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        valued = self.critic.acting()
+        pieces = [valued(observations[i:i + piece])[:, 0] for i in range(0, len(observations), piece)]
+        return np.concatenate(pieces)
 
 
 def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:

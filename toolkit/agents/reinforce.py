@@ -116,7 +116,7 @@ class Reinforce(OnPolicyAgent):
             last = episode["last"][None]
             if self.observation_normalizer is not None:
                 last = self.observation_normalizer(last)
-            following[-1] = self.policy.values_of(last, self.device)
+            following[-1] = self.policy.values_of(last)
         return returns.discounted_returns(rewards, ended, self.config.gamma, following)[:, 0]
 
     def _forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:

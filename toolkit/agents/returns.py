@@ -56,5 +56,11 @@ def next_values(v: Array, final_rows: Array, final_copies: Array, final_values: 
 
 def explained_variance(values: Array, returns: Array) -> float:
     """``1 - var(returns - values) / var(returns)``: 1 is perfect, 0 as good as a constant; NaN for constant returns."""
-    spread = float(np.var(returns))
-    return float("nan") if spread == 0 else 1.0 - float(np.var(returns - values)) / spread
+    spread = _scatter(returns)
+    return float("nan") if spread == 0 else 1.0 - _scatter(returns - values) / spread
+
+
+def _scatter(values: Array) -> float:
+    """The sum of squared deviations from the mean of [B]; np.var takes four times as long on a rollout's few numbers."""
+    away = values - values.mean()
+    return float(away @ away)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector import VectorEnv as GymnasiumVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from toolkit.envs.base import Array, Final, Stepped
 
@@ -24,13 +23,13 @@ def masks_of(infos: dict[str, Any]) -> Array | None:
 class GymnasiumVector:
     """Adapts ``gymnasium.vector.VectorEnv``; reads its autoreset mode from its metadata."""
 
-    def __init__(self, envs: GymnasiumVectorEnv[Any, Any, Any], seeds: Sequence[int]) -> None:
+    def __init__(self, envs: SyncVectorEnv | AsyncVectorEnv, seeds: Sequence[int]) -> None:
         self.envs = envs
         self.n_envs = envs.num_envs
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._seeds = list(seeds)
+        self._seeds: list[int | None] = list(seeds)
         self._ended = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from toolkit.envs.base import Array
 from toolkit.envs.native.base import ArrayEnv, Moved
@@ -54,5 +55,5 @@ class CartPole(ArrayEnv):
         speed += SECONDS * pushed
         angle += SECONDS * turn
         turn += SECONDS * turning
-        fallen = (np.abs(position) > MAX_POSITION) | (np.abs(angle) > MAX_ANGLE)
-        return Moved(-1.0 * fallen if self._by_failure else self._ones, fallen)
+        fallen: NDArray[np.bool_] = (np.abs(position) > MAX_POSITION) | (np.abs(angle) > MAX_ANGLE)
+        return Moved(-fallen.astype(np.float64) if self._by_failure else self._ones, fallen)
