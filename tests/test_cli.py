@@ -45,9 +45,15 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "dqn", "--data", "foo"), "dqn is an agent and learns in an environment: --env ID. --data is for tasks"),
     (("run", "text-classification", "--env", "x"), "is a task and learns from data"),
     (("run", "lstm-classifier", "--data", "x.csv"), "is a model. A run takes it as --model lstm-classifier"),
+    (("run", "dqn", "--env", "CartPole-v1", "--double", "maybe"), "double: got 'maybe', allowed: true or false."),
     (("run", "dqn"), "needs an environment: toolkit run dqn --env CartPole-v1"),
     (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
-    (("info", "nothing"), "unknown"), (("resume", "nowhere"), "not a run"), (("evaluate", "latest"), "there is no run under")])
+    (("info", "nothing"), "unknown"),
+    (("info", "dnq"), "unknown component 'dnq'. Did you mean 'dqn' (agent) or 'tdnn' (model)? See them all: toolkit list\n"),
+    (("info",), "toolkit: missing argument '[KIND] NAME'. See: toolkit info --help\n"),
+    (("resume", "latest", "--stps", "3"), "toolkit: no such option"), (("resume", "here", "there"), "See: toolkit resume --help\n"),
+    (("resume", "latest", "--steps", "0"), "toolkit: invalid value for '--steps': 0 is not in the range x>=1. See: toolkit"),
+    (("resume", "nowhere"), "not a run"), (("evaluate", "latest"), "there is no run under")])
 def test_wrong_usage_is_explained_without_anything_heavy(
         toolkit: Toolkit, light: dict[str, str], words: tuple[str, ...], message: str) -> None:
     done = toolkit(*words, **light)
@@ -61,7 +67,11 @@ def test_wrong_usage_is_explained_without_anything_heavy(
     (("run", "dqn", "--env", "CartPole-v2"), "Did you mean 'CartPole-v1'"),
     (("run", "dqn", "--env", "Pendulum-v1"), "dqn acts in Discrete action spaces"),
     (("run", "dqn", "--env", "no_such_package_at_all:Env-v0"), "pip install no_such_package_at_all"),
-    (("run", "dqn", "--env", "CartPole-v1", "--env.no-such-option", "3"), "does not accept the options")])
+    (("run", "dqn", "--env", "CartPole-v1", "--env.no-such-option", "3"), "does not accept the options"),
+    (("run", "ppo", "--env", "Pendulum-v1", "--env.gravity", "1"), "keyword argument 'gravity'. Allowed: g.\n"),
+    (("run", "ppo", "--env", "CartPole-v1", "--env.sutton-reward", "true"), "Did you mean 'sutton_barto_reward'? Allowed:"),
+    (("run", "ppo", "--env", "toolkit/HearAndGo-v0", "--env.def", "true"),
+     "Did you mean 'deaf'? Allowed: size, words, deaf, held_out, noise, noise_db.\n")])
 def test_environments_that_cannot_be_used_are_explained(toolkit: Toolkit, words: tuple[str, ...], message: str) -> None:
     done = toolkit(*words)
     assert done.returncode == 2, done.stderr

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -18,6 +19,7 @@ from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 
 FAILED, INTERRUPTED = 1, 130
+HELP_ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # a group without a command, from click 8.2 on
 
 
 class RegistryGroup(click.Group):
@@ -59,8 +61,11 @@ def exit_code(arguments: list[str]) -> int:
     try:
         result = toolkit.main(args=arguments, prog_name="toolkit", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as error:
+    except HELP_ALONE as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        print(f"toolkit: {in_our_words(error)}", file=sys.stderr)
         return error.exit_code
     except ToolkitError as error:
         print(f"toolkit: {error}", file=sys.stderr)
@@ -76,6 +81,15 @@ def exit_code(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"toolkit: {where}{error.strerror or error}", file=sys.stderr)
         return FAILED
+
+
+def in_our_words(error: click.ClickException) -> str:
+    """What click found wrong as our own errors are written: one line, and the next command."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    ending = "" if message.endswith((".", "?")) else "."
+    following = f" See: {context.command_path} --help" if context else ""
+    return message[:1].lower() + message[1:] + ending + following
 
 
 if __name__ == "__main__":

@@ -324,9 +324,13 @@ class Registry:
         return found
 
     def _unknown(self, kinds: tuple[str, ...], name: str) -> UnknownComponent:
-        words = " or ".join(kinds)
+        # `info` asks for any kind: their names would hide the answer.
+        words, listing = (" or ".join(kinds), f"toolkit list {kinds[0]}") if len(kinds) < 3 else ("component", "toolkit list")
         everything = self.entries()
-        names = [word for entry in everything if entry.kind in kinds for word in (entry.name, *entry.aliases)]
+        names: dict[str, list[str]] = {}  # and aliases -> the kinds that have them
+        for entry in everything:
+            for word in (entry.name, *entry.aliases) if entry.kind in kinds else ():
+                names.setdefault(word, []).append(entry.kind)
         message = f"unknown {words} {name!r}."
         elsewhere = [entry for entry in everything if entry.kind not in kinds and name in (entry.name, *entry.aliases)]
         if elsewhere:
@@ -335,12 +339,14 @@ class Registry:
             if flag and "task" in kinds:
                 message += f" A run takes it as {flag} {name}: toolkit run NAME {flag} {name}."
         elif nearest(name, names):
-            message += did_you_mean(name, names)
+            near = [f"{match!r} ({', '.join(dict.fromkeys(names[match]))})" if len(kinds) > 1 else repr(match)
+                    for match in nearest(name, names)]
+            message += f" Did you mean {' or '.join(near)}?"
         else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(name, others, 1):
                 message += f" There is one of kind {others[match]}: {match!r}."
-        return UnknownComponent(message + f" See them all: toolkit list {kinds[0]}")
+        return UnknownComponent(message + f" See them all: {listing}")
 
     def _read(self, plugins: bool) -> None:
         if not self._rooms_read:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from toolkit.config import FALSE, TRUE, Part, Setting
+from toolkit.config import Part, Setting
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
@@ -121,7 +121,8 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool]) -
         elif equals:
             flags[name] = value
         elif is_bool(known.get(name)):
-            flags[name] = tokens.pop(0) if tokens and tokens[0].lower() in TRUE + FALSE else "true"
+            # A word after a flag is its value, right or wrong, as `first_name` reads them.
+            flags[name] = tokens.pop(0) if tokens and not tokens[0].startswith("-") else "true"
         elif tokens and (not tokens[0].startswith("--")):
             flags[name] = tokens.pop(0)
         elif "--help" in tokens:

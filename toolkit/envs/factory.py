@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from toolkit.envs.hearing import VECTORS
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
 from toolkit.envs.wrappers import wrap
-from toolkit.errors import MissingExtra, UsageError, nearest
+from toolkit.errors import MissingExtra, UsageError, did_you_mean, nearest
 from toolkit.registry import Entry, UnknownComponent, registry
 
 ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
@@ -156,7 +157,32 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
     except TypeError as error:
         if not spec.options:
             raise
-        raise UsageError(f"environment {spec.id!r} does not accept the options {dict(spec.options)!r}: {error}") from error
+        raise UsageError(f"environment {spec.id!r} does not accept the options {dict(spec.options)!r}: {error}."
+                         f"{allowed_text(spec, found)}") from error
+
+
+def allowed_text(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> str:
+    """`` Did you mean 'g'? Allowed: g.`` where an option has an unknown name and the constructor's are known; else nothing."""
+    entry = str(found.entry_point)
+    allowed = constructor_options(load_env_creator(ARRAYS[entry]) if entry in ARRAYS else creator_of(found))
+    unknown = [name for name in spec.options if name not in allowed]
+    if not unknown or not allowed:
+        return ""
+    return "".join(did_you_mean(name, allowed) for name in unknown) + f" Allowed: {', '.join(allowed)}."
+
+
+def constructor_options(creator: Any) -> list[str]:
+    """The options that a class or function names with a default; where it also takes any, a class's bases say which."""
+    makers = [creator]
+    if inspect.isclass(creator):
+        makers = [vars(base)["__init__"] for base in creator.__mro__ if "__init__" in vars(base)]
+    names: dict[str, None] = {}
+    for maker in makers:
+        parameters = inspect.signature(maker).parameters.values()
+        names.update({item.name: None for item in parameters if item.default is not item.empty})
+        if all(item.kind is not item.VAR_KEYWORD for item in parameters):
+            break
+    return [name for name in names if name != "render_mode"]
 
 
 def _install_command(found: gymnasium.envs.registration.EnvSpec, module: str | None = None) -> str:
