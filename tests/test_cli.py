@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 from conftest import Toolkit
+
+from toolkit.cli import exit_code
+from toolkit.commands import doctor
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
 
@@ -51,7 +55,8 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("info", "nothing"), "unknown"),
     (("info", "dnq"), "unknown component 'dnq'. Did you mean 'dqn' (agent) or 'tdnn' (model)? See them all: toolkit list\n"),
     (("info",), "toolkit: missing argument '[KIND] NAME'. See: toolkit info --help\n"),
-    (("resume", "latest", "--stps", "3"), "toolkit: no such option"), (("resume", "here", "there"), "See: toolkit resume --help\n"),
+    (("resume", "latest", "--stps", "3"), "toolkit: no such option"),
+    (("resume", "here", "there"), "unexpected extra argument (there). See: toolkit resume --help\n"),
     (("resume", "latest", "--steps", "0"), "toolkit: invalid value for '--steps': 0 is not in the range x>=1. See: toolkit"),
     (("resume", "nowhere"), "not a run"), (("evaluate", "latest"), "there is no run under")])
 def test_wrong_usage_is_explained_without_anything_heavy(
@@ -108,6 +113,27 @@ def test_listing_has_the_promised_keys(toolkit: Toolkit) -> None:
 def test_a_listing_of_nothing_names_what_is_near(toolkit: Toolkit) -> None:
     assert "nothing matches 'agnet'. Did you mean 'agent'" in toolkit("list", "agnet").stderr
     assert "nothing matches 'dqm'. Did you mean 'dqn'" in toolkit("list", "agent", "dqm").stderr
+
+
+def test_doctor_prints_each_line_when_it_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    printed, said = Event(), []
+    probes = doctor.Probe("first", "print(1)", "buy one"), doctor.Probe("second", "print(2)", "buy two", required=False)
+
+    def examine(probe: doctor.Probe) -> dict[str, str]:
+        status = "ok" if probe.name == "first" or printed.wait(20) else "absent"  # the second ends after the first is printed
+        return {"name": probe.name, "status": status, "finding": "found", "remedy": probe.remedy}
+
+    def print_line(line: str, flush: bool) -> None:
+        said.append(line)
+        printed.set()
+
+    monkeypatch.setattr(doctor, "PROBES", probes)
+    monkeypatch.setattr(doctor, "examine", examine)
+    monkeypatch.setattr(doctor, "print", print_line, raising=False)
+    assert exit_code(["doctor"]) == 0
+    assert [line.split() for line in said] == [["first", "ok", "found"], ["second", "ok", "found"]]
+    assert exit_code(["doctor", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["first", "second"] and len(said) == 2
 
 
 def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> None:

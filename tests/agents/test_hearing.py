@@ -55,6 +55,11 @@ def test_any_front_end_hears(name: str) -> None:
     assert network(torch.from_numpy(perception(rows(space, 2)))).isfinite().all()
 
 
+def test_a_slow_front_end_is_warned_of_with_a_cheaper_one() -> None:
+    with pytest.warns(UserWarning, match="the front end pyin is slow: .* cqt tells pitch too"):
+        perception_of(Part("hearing", {"frontend": Part("pyin")}), SOUND)
+
+
 class Learned(nn.Module):
     """A front end with a parameter: it runs inside the network, and learns."""
 

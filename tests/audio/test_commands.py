@@ -90,6 +90,25 @@ def test_an_unknown_subcommand_is_answered_with_the_nearest(toolkit: Any) -> Non
     assert done.returncode == 2 and "Did you mean 'info'" in done.stderr
 
 
+@pytest.mark.parametrize("words", [
+    ("audio", "features", "nowhere.wav", "--plot", "a.png"), ("audio", "vocode", "griffin-lim", "none.wav", "out.wav", "--plot"),
+    ("audio", "compare", "none.wav", "--frontends", "mel", "mfcc", "--plot", "a.png"), ("compare", "nowhere", "--plot", "a.png"),
+    ("evaluate", "run", "--plots", "pictures")])
+def test_pictures_that_cannot_be_drawn_are_refused_before_the_work(
+        inside: Inside, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    (inside.folder / "run").mkdir()
+    (inside.folder / "run" / "run.json").write_text('{"kind": "task"}')
+    monkeypatch.setattr("toolkit.commands._output.installed", lambda module: False)
+    done, flag = inside(*words), next(word for word in words if word.startswith("--plot"))
+    assert done.returncode == 2
+    assert f"toolkit: {flag} needs 'matplotlib', which is not installed. Install it: pip install matplotlib" in done.stderr
+
+
+def test_a_picture_of_another_kind_is_refused_before_the_work(inside: Inside) -> None:
+    done = inside("audio", "features", "nowhere.wav", "--plot", "a.txt")
+    assert done.returncode == 2 and "a picture ends in .png, .svg, .pdf" in done.stderr and "no such file" not in done.stderr
+
+
 def test_info_reports_bad_files_and_goes_on(toolkit: Any, tree: Path) -> None:
     done = toolkit("audio", "info", str(tree), "nowhere.wav", "--json")
     assert done.returncode == 1 and "Traceback" not in done.stderr

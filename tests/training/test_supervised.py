@@ -68,6 +68,29 @@ def test_early_stopping_ends_the_run_and_can_be_extended(people: Path, tmp_path:
     assert more["steps"] == done["steps"] + 128
 
 
+def test_a_run_is_lengthened_by_epochs_as_it_was_begun(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--scheduler", "constant")
+    whole = command(*words, "--json", cwd=tmp_path).json
+    assert command(*words, "--epochs", "5", "--out", "run", cwd=tmp_path).code == 0
+    said = command("resume", "run", cwd=tmp_path)
+    assert said.code == 0 and "is finished (640 examples). Extend it: toolkit resume run --epochs N" in said.err
+    longer = command("resume", "run", "--epochs", "12", "--json", cwd=tmp_path).json
+    assert (longer["steps"], longer["parameters_sha256"]) == (whole["steps"], whole["parameters_sha256"])
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert config["steps"] == {"value": 1536, "origin": "epochs"} and config["epochs"] == {"value": 12.0, "origin": "flag"}
+    for more, message in ((("--epochs", "12"), "--epochs 12: these are 1536 examples, and the run is at 1536 already; name a"),
+                          (("--epochs", "12", "--steps", "3"), "--steps and --epochs are both given; allowed: one of them")):
+        wrong = command("resume", "run", *more, cwd=tmp_path)
+        assert wrong.code == 2 and message in wrong.err
+
+
+def test_the_run_of_an_agent_has_no_epochs(tmp_path: Path) -> None:
+    assert command("run", "dqn", "--env", "CartPole-v1", "--steps", "20", "--final-episodes", "1", "--out", "run",
+                   cwd=tmp_path).code == 0
+    wrong = command("resume", "run", "--epochs", "3", cwd=tmp_path)
+    assert wrong.code == 2 and "--epochs 3: the budget of dqn is in steps. Extend it: toolkit resume" in wrong.err
+
+
 def test_changed_data_is_refused_on_resume(people: Path, tmp_path: Path) -> None:
     words = run_words(TABLES[0], people, "--out", "run")
     assert command(*words, cwd=tmp_path).code == 0

@@ -88,7 +88,8 @@ def declare(registry: Declarer) -> None:
         registry.add("frontend", name, f"toolkit.audio.frontends.analysis:{target}", summary=summary,
                      config=f"toolkit.audio.configs:{config}", cannot=cannot)
     registry.add("frontend", "pyin", "toolkit.audio.frontends.pitch:Pyin", config="toolkit.audio.configs:PyinConfig",
-                 cannot={**FLAT, "stream": "the pitch is the likeliest path through the whole clip"},
+                 cannot={**FLAT, "stream": "the pitch is the likeliest path through the whole clip",
+                         "speed": "a second of sound takes about a tenth of one; cqt tells pitch too, in a thirtieth of that"},
                  summary="Fundamental frequency (F0) in Hz and the probability of a voice, by pYIN.")
     declare_vocoders(registry)
     for name, target, config, summary in TRANSFORMS:

@@ -50,10 +50,14 @@ class Panel:
 
 def save_figure(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
     """Draw the panels into a file. Raises UsageError for a suffix that is not drawn."""
-    suffix = os.path.splitext(os.fspath(path))[1].lower()
-    if suffix not in FORMATS:
-        raise UsageError(f"{path}: a picture ends in {', '.join(FORMATS)}")
+    check_suffix(path)
     figure(panels).savefig(path, dpi=RESOLUTION)
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raise UsageError for a suffix that is not drawn."""
+    if os.path.splitext(os.fspath(path))[1].lower() not in FORMATS:
+        raise UsageError(f"{path}: a picture ends in {', '.join(FORMATS)}")
 
 
 def figure(panels: Sequence[Panel]) -> Figure:

@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from toolkit.errors import MissingExtra
+from toolkit.registry import installed
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 
 
@@ -30,6 +33,13 @@ def finite(value: Any) -> Any:
 def talk(text: str) -> None:
     """A remark for the person at the terminal."""
     print(text, file=sys.stderr)
+
+
+def require_matplotlib(flag: str) -> None:
+    """Raise MissingExtra where ``flag`` asks for a picture and nothing can draw it: before the work, not after it."""
+    if not installed("matplotlib"):
+        raise MissingExtra(f"{flag} needs 'matplotlib', which is not installed. Install it: pip install matplotlib, or leave "
+                           f"out {flag}")
 
 
 def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:

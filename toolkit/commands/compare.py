@@ -25,6 +25,8 @@ def compare_command(runs: tuple[str, ...], plot: str | None, no_plot: bool, as_j
     """Put RUNs side by side: evaluations with 95 % intervals, steps, time, steps a second; and draw their learning curves."""
     if plot and no_plot:
         raise UsageError("--plot and --no-plot are both given; allowed: one of them")
+    if plot:
+        output.require_matplotlib("--plot")
     if plot and Path(plot).exists():
         raise UsageError(f"--plot {plot}: it exists, and nothing is overwritten. Name another file")
     directories = [find_run(run)[0] for run in runs]

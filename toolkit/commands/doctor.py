@@ -72,6 +72,8 @@ PROBES = (
           "print('ALE/Pong-v5 resets')", 'pip install "gymnasium[atari]"', required=False),
 )
 
+NAME_WIDTH, STATUS_WIDTH = max(len(probe.name) for probe in PROBES), len("absent")
+
 # Runs a probe's code; on failure prints the innermost cause of the exception alone.
 RUNNER = """
 import sys
@@ -90,13 +92,20 @@ except BaseException as error:
 def doctor_command(as_json: bool) -> int:
     """Try every library, the device, a worker process and write access; exit 1 when something needed fails."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        rows = list(pool.map(examine, PROBES))
+        rows = []
+        for row in pool.map(examine, PROBES):
+            rows.append(row)
+            if not as_json:
+                print(line_of(row), flush=True)  # at once: all of them take half a minute
     if as_json:
         output.emit(rows)
-    else:
-        print(output.table([(row["name"], row["status"], row["finding"] if row["status"] == "ok" else
-                             f"{row['finding']}  ->  {row['remedy']}") for row in rows]))
     return int(any(row["status"] == "failed" for row in rows))
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """A probe's line of the table whose other lines are not known yet."""
+    said = row["finding"] if row["status"] == "ok" else f"{row['finding']}  ->  {row['remedy']}"
+    return f"{row['name']:<{NAME_WIDTH}}  {row['status']:<{STATUS_WIDTH}}  {said}".rstrip()
 
 
 def examine(probe: Probe) -> dict[str, Any]:

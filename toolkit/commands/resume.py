@@ -12,19 +12,22 @@ from toolkit.training.run_directory import find_run
 @click.command("resume")
 @click.argument("run")
 @click.option("--steps", type=click.IntRange(min=1), help="A new budget, in all; schedules follow the new curve.")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="The same in epochs, for the run of a task on data.")
 @click.option("--from", "step", type=click.IntRange(min=0), help="Continue from this checkpoint instead of the last.")
 @output.json_option
-def resume_command(run: str, steps: int | None, step: int | None, as_json: bool) -> None:
+def resume_command(run: str, steps: int | None, epochs: float | None, step: int | None, as_json: bool) -> None:
     """Continue RUN (a run folder, one of its checkpoints, or latest) to the end of its budget.
 
     The result equals that of a run that was never stopped. A finished run is left as it is unless
-    --steps extends it.
+    --steps or --epochs extends it.
     """
     directory, named = find_run(run)
     begin = named if step is None else step
     facts = directory.read()
-    if facts.get("status") == "finished" and begin is None and steps in (None, facts["steps"]):
-        output.talk(f"{directory.path} is finished ({facts['steps']:,} steps). Extend it: toolkit resume {run} --steps N")
+    if facts.get("status") == "finished" and begin is None and epochs is None and steps in (None, facts["steps"]):
+        flag = "--epochs" if facts["kind"] == "task" else "--steps"
+        output.talk(f"{directory.path} is finished ({facts['steps']:,} {facts['unit']}). "
+                    f"Extend it: toolkit resume {run} {flag} N")
         already = {"run": str(directory.path), "steps": facts["steps"], "resumed_from": facts["steps"],
                    "wall_seconds": round(output.process_seconds(), 3), "train_seconds": 0.0, "steps_per_second": 0.0,
                    "parameters_sha256": facts["parameters_sha256"], "evaluation": facts["evaluation"]}
@@ -33,4 +36,4 @@ def resume_command(run: str, steps: int | None, step: int | None, as_json: bool)
         return
     from toolkit.training import setup
 
-    report(setup.resume(directory, begin, steps), as_json)
+    report(setup.resume(directory, begin, steps, epochs), as_json)

@@ -91,13 +91,15 @@ def refuse_replaced(plan: Plan, recogniser: str) -> None:
                          "do nothing. Leave it out, or leave out --network.init-from")
 
 
-def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None) -> Session:
-    """Continue a run exactly, from its last checkpoint or from ``step``; ``steps`` is a new budget.
+def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None, epochs: float | None = None) -> Session:
+    """Continue a run exactly, from its last checkpoint or from ``step``; ``steps`` or ``epochs`` is a new budget, in all.
 
-    Raises CheckpointError when the checkpoint is damaged, UsageError when there is none.
+    Raises CheckpointError when the checkpoint is damaged, UsageError when there is none or the budget is spent already.
     """
     facts = directory.read()
     plan = plan_of(facts)
+    if steps is not None or epochs is not None:
+        lengthen(plan, directory, steps, epochs)
     checkpoints = directory.checkpoints
     directory.sweep()
     present = checkpoints.steps()
@@ -107,23 +109,37 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
         raise UsageError(f"{directory.path} has no checkpoint {step}. Allowed: {', '.join(map(str, present))}.")
     begin = present[-1] if step is None else step
     states = checkpoints.load(begin)
-    if steps is not None:
-        if steps <= begin:
-            raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
-        plan.config.set("steps", steps, "flag")
+    if steps is not None and steps <= begin:
+        raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
     end = facts if begin == facts.get("steps") else None
     with denormals_flushed():
         task = make_task(plan, saved=states.get("problem"))
         try:
+            budget = plan.config.values["steps"]
+            if epochs is not None and budget <= begin:
+                raise UsageError(f"--epochs {epochs:g}: these are {budget} {task.unit}, and the run is at {begin} already; "
+                                 "name a larger budget")
             trainer = make_trainer(directory, plan, task.unit)
             trainer.restore(task, states, end)
-            if steps is not None:
-                task.clock.budget = steps  # also where an evaluation had stopped the run early
+            if steps is not None or epochs is not None:
+                task.clock.budget = budget  # also where an evaluation had stopped the run early
             checkpoints.set_aside(after=begin)
             directory.write({**reopened(facts, end is not None), "config": plan.config.json()})
             return Session(directory, run(trainer, task), begin, begin)
         finally:
             task.close()
+
+
+def lengthen(plan: Plan, directory: RunDirectory, steps: int | None, epochs: float | None) -> None:
+    """Write a new budget into the plan; one in epochs becomes steps when the data is there. Raises UsageError."""
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs are both given; allowed: one of them")
+    if epochs is not None:
+        if "epochs" not in plan.config.values:
+            raise UsageError(f"--epochs {epochs:g}: the budget of {plan.entry.name} is in steps. "
+                             f"Extend it: toolkit resume {directory.path} --steps N")
+        plan.config.set("epochs", epochs, "flag")
+    plan.config.set("steps", steps, "flag")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from toolkit.agents.base import Array
 from toolkit.agents.configs import ConvPoolConfig, HearingConfig
 from toolkit.agents.networks.encode import Flattened, encode_leaf, leaf_spaces, width
 from toolkit.agents.perception import Features
+from toolkit.audio.frontends import heard_through
 from toolkit.audio.models.base import Heard, pooled
 from toolkit.config import Part
 from toolkit.core.problem import Batch
@@ -59,7 +60,7 @@ class Ears(nn.Module):
 
     def __init__(self, frontend: Part) -> None:
         super().__init__()
-        self.frontend = registry.make("frontend", frontend.name, **frontend.options)
+        self.frontend = heard_through(frontend)
         center, scale = self._calibrate()
         self.center, self.scale = center, scale
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
+from toolkit.audio.frontends import heard_through
 from toolkit.audio.models.base import HeardSpec
 from toolkit.audio.recognition_configs import AudioTaskConfig
 from toolkit.audio.spec import FrameSpec
@@ -70,7 +71,7 @@ class HeardProblem(Problem[Any]):
     def __init__(self, config: AudioTaskConfig) -> None:
         super().__init__(config)
         self.model_part: Any = config.model  # type: ignore[attr-defined]
-        self.ears: Any = registry.make("frontend", config.frontend.name, **config.frontend.options)
+        self.ears: Any = heard_through(config.frontend)
         self.frontend = self.ears
         self.spec: FrameSpec = self.ears.spec
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None

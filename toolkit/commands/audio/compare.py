@@ -9,7 +9,7 @@ import click
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, expanded
 from toolkit.commands.audio._parts import Part, chosen_part, parts
-from toolkit.commands.audio.features import numbers, values_of
+from toolkit.commands.audio.features import check_picture, numbers, values_of
 from toolkit.errors import UsageError
 
 
@@ -25,6 +25,8 @@ def compare_command(file: str, frontends: tuple[str, str], plot: str | None, as_
     toolkit audio compare speech.wav --frontends log-mel whisper-log-mel --plot difference.png
     toolkit audio compare speech.wav --frontends hifigan-mel tacotron2-mel
     """
+    if plot:
+        check_picture(plot)
     sources = list(expanded(file, Batch()))
     if len(sources) != 1:
         raise UsageError(f"compare takes one file; {file} holds {len(sources)} clips")

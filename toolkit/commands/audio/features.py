@@ -36,6 +36,8 @@ def features_command(files: tuple[str, ...], frontend: str, plot: str | None, ou
     """
     if plot and out:
         raise UsageError("--plot and --out are two jobs: give one of them")
+    if plot:
+        check_picture(plot)
     if workers and not out:
         raise UsageError("--workers is for --out DIR")
     batch = Batch()
@@ -46,6 +48,14 @@ def features_command(files: tuple[str, ...], frontend: str, plot: str | None, ou
     if out:
         return keep(sources, chosen, out, workers, batch, as_json)
     return show(sources, chosen, plot, batch, as_json)
+
+
+def check_picture(plot: str) -> None:
+    """Raise MissingExtra or UsageError where the picture could not be drawn, before anything is computed."""
+    output.require_matplotlib("--plot")
+    from toolkit.audio.plots import check_suffix
+
+    check_suffix(plot)
 
 
 def show(sources: list[Source], chosen: Chosen, plot: str | None, batch: Batch, as_json: bool) -> int:

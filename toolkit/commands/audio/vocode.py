@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.errors import MissingExtra, UsageError
-from toolkit.registry import installed, registry
+from toolkit.errors import UsageError
+from toolkit.registry import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,8 @@ def vocode_command(model: str, source: str, target: str, plot: bool, overwrite: 
 
     A vocoder that needs no training goes by its name: griffin-lim.
     """
-    if plot and not installed("matplotlib"):
-        raise MissingExtra("--plot needs 'matplotlib', which is not installed. Install it: pip install matplotlib")
+    if plot:
+        output.require_matplotlib("--plot")
     from toolkit.audio import io
     from toolkit.audio.vocoders.task import distances, synthesised
 
