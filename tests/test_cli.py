@@ -12,6 +12,7 @@ from conftest import Toolkit
 
 from toolkit.cli import exit_code
 from toolkit.commands import doctor
+from toolkit.commands._output import table
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
 
@@ -134,6 +135,10 @@ def test_doctor_prints_each_line_when_it_is_known(monkeypatch: pytest.MonkeyPatc
     assert [line.split() for line in said] == [["first", "ok", "found"], ["second", "ok", "found"]]
     assert exit_code(["doctor", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["first", "second"] and len(said) == 2
+
+
+def test_tables_have_no_spaces_at_their_ends() -> None:
+    assert table([("name", "", "a "), ("n", "rest", "")], indent=2) == "  name        a\n  n     rest"
 
 
 def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from signals import noise, speech_like, tone
 from toolkit.audio import FeatureStore, manifests, plots, store
 from toolkit.audio import io as audio_io
 from toolkit.cli import exit_code
-from toolkit.commands.audio import SUBCOMMANDS
+from toolkit.commands.audio import SUBCOMMANDS, _files
 from toolkit.registry import registry
 
 
@@ -312,6 +313,31 @@ def test_denoising_holds_as_much_memory_for_nine_minutes_as_for_three(tmp_path: 
     long = most_memory("audio", "denoise", str(nine), "--out", str(tmp_path / "long.wav"), *words)
     assert long < short + 20  # in whole, six minutes more take several hundred megabytes
     assert audio_io.info(tmp_path / "long.wav").frames == 9 * 60 * 16000
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("words", [("denoise",), ("denoise", "--method.adaptive"), ("convert", "--sample-rate", "4000")])
+def test_a_long_recording_shows_how_many_seconds_are_done(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(130 * 8000).numpy(), 8000)
+    done, shown, heard = [], Terminal(), _files.Bar.heard
+
+    def counted(bar: _files.Bar, seconds: float, total: float) -> None:
+        done.append(seconds)
+        heard(bar, seconds, total)
+
+    monkeypatch.setattr(_files.Bar, "heard", counted)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = exit_code(["audio", *words, str(tmp_path / "long.wav"), "--out", str(tmp_path / "out.wav"), "--json"])
+    assert code == 0 and json.loads(printed.getvalue())["files"][0]["duration"] == 130.0
+    assert re.search(r"(denois|convert)ing.* of 130 s of sound", shown.getvalue())
+    assert sum(done) == pytest.approx(130.0, rel=1e-3) and len(done) > 10, "as the recording is read, and no further"
 
 
 def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:

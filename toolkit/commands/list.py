@@ -38,7 +38,7 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         return
     width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)
     print(output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])
-          if width >= 200 else "\n".join(line[:width] for line in output.table(
+          if width >= 200 else "\n".join(line[:width].rstrip() for line in output.table(
               [(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows]).split("\n")))
 
 

@@ -33,6 +33,11 @@ def denoised(transform: denoise.Denoise, read: Read, samples: int) -> Iterator[T
     return overlapped(transform, gains_of(transform, sound, noise), samples)
 
 
+def readings(transform: denoise.Denoise, samples: int) -> int:
+    """How often `denoised` reads the recording."""
+    return 2 if transform.is_adaptive(1 + samples // transform.hop) else 6
+
+
 class Spectra:
     """The spectra of a recording, as often as they are asked for: [C, bins, n] at a time, double precision."""
 

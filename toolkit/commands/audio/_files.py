@@ -2,6 +2,7 @@
 
 clips_of   the clips of files, folders and manifests
 through    the work done on each clip, failures reported and counted
+Bar        how far it is, in clips and within a long recording
 """
 
 from __future__ import annotations
@@ -21,6 +22,31 @@ from toolkit.errors import UsageError
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILES...")
 MIN_FOR_BAR = 2  # clips from which a progress bar is worth showing
+LONG_SECONDS = 60.0  # of sound, from which one within a recording is
+
+
+class Bar:
+    """A progress bar of rich's: clips and, below it, the seconds of sound of a long recording. Silent without ``progress``."""
+
+    def __init__(self, doing: str = "", clips: int = 0, progress: Any = None) -> None:
+        self._progress, self._doing, self._sound = progress, doing, None
+        self._clips = progress.add_task(doing, total=clips, unit="clips") if progress and clips >= MIN_FOR_BAR else None
+
+    def heard(self, seconds: float, total: float) -> None:
+        """``seconds`` more are done of a recording of ``total`` seconds."""
+        if self._progress is None or total < LONG_SECONDS:
+            return
+        if self._sound is None:
+            self._sound = self._progress.add_task(self._doing, total=total, unit="s of sound")
+        self._progress.advance(self._sound, seconds)
+
+    def done(self) -> None:
+        """A clip is done."""
+        if self._sound is not None:
+            self._progress.remove_task(self._sound)
+            self._sound = None
+        if self._clips is not None:
+            self._progress.advance(self._clips)
 
 
 @dataclass
@@ -29,6 +55,7 @@ class Batch:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    bar: Bar = field(default_factory=Bar)
 
     @property
     def exit_code(self) -> int:
@@ -37,6 +64,12 @@ class Batch:
     def skip(self, problem: str) -> None:
         self.problems.append(problem)
         output.talk(f"skipped: {problem}")
+
+    def heard(self, blocks: Iterable[Any], rate: int, total: float, share: float = 1.0) -> Iterator[Any]:
+        """``blocks`` [..., T] of a recording of ``total`` seconds, shown as they are done; ``share`` of the work is in them."""
+        for block in blocks:
+            yield block
+            self.bar.heard(block.shape[-1] / rate * share, total)
 
     def say(self, done: str) -> None:
         """The closing remark on stderr."""
@@ -50,6 +83,11 @@ class Source:
 
     clip: manifests.Clip
     name: Path
+
+    @property
+    def seconds(self) -> float:
+        """The clip's length, of a file as its header says. Raises AudioError."""
+        return self.clip.duration or io.info(self.clip.path).duration - self.clip.start
 
     def blocks(self, sample_rate: int | None = None, mono: bool = False) -> Iterator[Any]:
         """The clip's waveform in arrays [channels, time], in constant memory. Raises AudioError."""
@@ -87,13 +125,13 @@ def manifest_name(clip: manifests.Clip) -> Path:
 
 def through(sources: Sequence[Source], batch: Batch, work: Callable[[Source], dict[str, Any]], doing: str) -> Batch:
     """Do ``work`` on every source; one that raises AudioError is skipped."""
-    with bar(doing, len(sources)) as advance:
+    with bar(doing, len(sources)) as batch.bar:
         for source in sources:
             try:
                 batch.rows.append(work(source))
             except io.AudioError as error:
                 batch.skip(str(error))
-            advance()
+            batch.bar.done()
     return batch
 
 
@@ -117,15 +155,16 @@ def cell(value: Any) -> str:
 
 
 @contextmanager
-def bar(doing: str, total: int) -> Iterator[Callable[[], None]]:
+def bar(doing: str, clips: int) -> Iterator[Bar]:
     """A progress bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty() or total < MIN_FOR_BAR:
-        yield lambda: None
+    if not sys.stderr.isatty():
+        yield Bar()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(doing, total=total)
-        yield lambda: progress.advance(task)
+    columns = (TextColumn("{task.description}"), BarColumn(),
+               TextColumn("{task.completed:.0f} of {task.total:.0f} {task.fields[unit]}"), TimeRemainingColumn())
+    # What is printed meanwhile goes above the bar, but never from a file or a pipe to the terminal.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
+        yield Bar(doing, clips, progress)

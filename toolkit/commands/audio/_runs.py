@@ -38,13 +38,13 @@ def sources_or_stdin(files: Sequence[str], batch: Batch) -> list[Source]:
     return [Source(manifests.Clip(STDIN), Path(STDIN))] if tuple(files) == (STDIN,) else sources_of(files, batch)
 
 
-def pieces(source: Source, rate: int, stdin_rate: int) -> tuple[Iterator[Any], int]:
-    """The sound of a source as mono pieces [T], and their rate (Hz)."""
+def pieces(source: Source, rate: int, stdin_rate: int, batch: Batch) -> tuple[Iterator[Any], int]:
+    """The sound of a source as mono pieces [T], and their rate (Hz); ``batch`` shows how far it is."""
     clip = source.clip
     if clip.path == STDIN:
         return raw_samples(), stdin_rate
     blocks = io.blocks(clip.path, rate, True, offset=clip.start, duration=clip.duration)
-    return (block[0] for block in blocks), rate
+    return (block[0] for block in batch.heard(blocks, rate, source.seconds)), rate
 
 
 def raw_samples() -> Iterator[Any]:

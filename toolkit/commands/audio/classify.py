@@ -25,7 +25,7 @@ def classify_command(run: str, files: tuple[str, ...], every: float | None, samp
     sources = sources_or_stdin(files, batch)
 
     def work(source: Source) -> dict[str, Any]:
-        answers = loaded.classify(*pieces(source, loaded.learner.problem.spec.sample_rate, sample_rate), every)
+        answers = loaded.classify(*pieces(source, loaded.learner.problem.spec.sample_rate, sample_rate, batch), every)
         if every is None:
             return {"path": source.clip.path, **answers[0]}
         return {"path": source.clip.path, "stretches": answers}

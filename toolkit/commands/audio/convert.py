@@ -40,7 +40,7 @@ def convert_command(files: tuple[str, ...], out: str, form: str | None, sample_r
         facts = io.info(source.clip.path)
         rate, channels = sample_rate or facts.sample_rate, 1 if mono else facts.channels
         with outputs.writing(source, rate, channels, subtype) as (target, writer):
-            for block in source.blocks(sample_rate, mono):
+            for block in batch.heard(source.blocks(sample_rate, mono), rate, source.seconds):
                 writer.write(block)
         return {"path": source.clip.path, "output": str(target), "sample_rate": rate, "channels": channels,
                 "duration": writer.samples / rate}

@@ -43,7 +43,7 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
         if rate not in made:
             made[rate] = chosen.make(**({"sample_rate": rate} if has_rate else {}))
         with outputs.writing(source, rate, facts.channels) as (target, writer):
-            for block in cleaned(made[rate], source, source.clip.duration or facts.duration - source.clip.start):
+            for block in cleaned(made[rate], source, rate, batch):
                 writer.write(block)
         return {"path": source.clip.path, "output": str(target), "duration": writer.samples / rate}
 
@@ -51,15 +51,21 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
     return finished(batch, as_json, ("path", "output", "duration"), "denoised")
 
 
-def cleaned(transform: Any, source: Source, seconds: float) -> Iterator[Any]:
-    """The clip without its noise, in blocks [channels, T]. Raises AudioError."""
+def cleaned(transform: Any, source: Source, rate: int, batch: Batch) -> Iterator[Any]:
+    """The clip without its noise, in blocks [channels, T]; ``batch`` shows how far it is. Raises AudioError."""
     import torch
 
     from toolkit.audio.transforms.denoise import Denoise
-    from toolkit.audio.transforms.recording import denoised
+    from toolkit.audio.transforms.recording import denoised, readings
 
+    seconds = source.seconds
     if seconds <= LONG_SECONDS or not isinstance(transform, Denoise):
         yield transform(source.clip.load(mono=False)[0])[0]
         return
-    samples = sum(block.shape[1] for block in source.blocks())
-    yield from denoised(transform, lambda: (torch.from_numpy(block) for block in source.blocks()), samples)
+    share = 1 / (1 + readings(transform, round(seconds * rate)))
+
+    def read() -> Iterator[Any]:
+        return (torch.from_numpy(block) for block in batch.heard(source.blocks(), rate, seconds, share))
+
+    samples = sum(block.shape[1] for block in read())
+    yield from denoised(transform, read, samples)

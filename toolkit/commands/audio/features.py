@@ -101,9 +101,9 @@ def keep(sources: list[Source], chosen: Chosen, out: str, workers: int, batch: B
     """The features of every clip in a folder."""
     from toolkit.audio import store
 
-    with bar("computing", len(sources)) as advance:
+    with bar("computing", len(sources)) as shown:
         found = store.extract([source.clip for source in sources], chosen.name, chosen.options, out, workers,
-                              lambda done: advance())
+                              lambda done: shown.done())
     for problem in found.problems:
         batch.skip(problem)
     frames = sum(clip.more["frames"] for clip in found.clips)

@@ -45,7 +45,7 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
 
     def work(source: Source) -> dict[str, Any]:
         stretches = []
-        for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate), window, stream):
+        for stretch in loaded.transcribe(*pieces(source, problem.spec.sample_rate, sample_rate, batch), window, stream):
             stretches.append(stretch)
             if stream and stretch.words:
                 print(f"{stretch.words[0].start:9.2f} {stretch.words[-1].end:9.2f}  {stretch.text}", flush=True)
