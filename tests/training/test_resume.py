@@ -125,7 +125,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path: Path) -> None:
     before = tree(run)
     done = command("resume", "run", cwd=tmp_path)
     assert done.code == 0 and done.out == ""
-    assert "is finished (480 steps). Extend it: toolkit resume run --steps N" in done.err
+    assert "is finished (480 env steps). Extend it: toolkit resume run --steps N" in done.err
     facts = command("resume", "run", "--json", cwd=tmp_path).json
     assert facts["steps"] == facts["resumed_from"] == 480
     assert facts["parameters_sha256"] == outcome(run)["sha256"] and facts["evaluation"] == outcome(run)["evaluation"]
