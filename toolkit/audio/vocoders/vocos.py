@@ -14,6 +14,7 @@ from toolkit.audio.vocoders.spectra import Spectra
 from toolkit.core.weights import read_weights, require_fit
 
 KERNEL, LOUDEST, DEVIATION, EPS = 7, 100.0, 0.02, 1e-6
+QUIET = -4.0  # log magnitude to begin at, near that of speech; from 0 the first thousands of segments only teach to be quieter
 
 
 class ConvNeXtBlock(nn.Module):
@@ -50,6 +51,7 @@ class Vocos(Neural):
                 nn.init.trunc_normal_(module.weight, std=DEVIATION)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        nn.init.constant_(self.head.bias[:self.spec.n_fft // 2 + 1], QUIET)
         if config.weights:
             load_published(self, config.weights)
 
