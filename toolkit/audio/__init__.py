@@ -216,4 +216,5 @@ def declare_vocoders(registry: Declarer) -> None:
     registry.add("vocoder", "wavenet", f"{vocoders}.wavenet:WaveNet", config=f"{configs}:WaveNetConfig",
                  summary="Samples drawn one after another by dilated causal convolutions, on mu-law levels.")
     registry.add("task", "vocoder", f"{vocoders}.task:make", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),
+                 presets="toolkit.audio:presets/vocoder.toml",
                  summary="From mel frames to sound, against critics, as HiFi-GAN is trained.")

@@ -163,26 +163,38 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
 
 def allowed_text(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> str:
     """`` Did you mean 'g'? Allowed: g.`` where an option has an unknown name and the constructor's are known; else nothing."""
-    entry = str(found.entry_point)
-    allowed = constructor_options(load_env_creator(ARRAYS[entry]) if entry in ARRAYS else creator_of(found))
+    allowed = list(defaults_of(found))
     unknown = [name for name in spec.options if name not in allowed]
     if not unknown or not allowed:
         return ""
     return "".join(did_you_mean(name, allowed) for name in unknown) + f" Allowed: {', '.join(allowed)}."
 
 
-def constructor_options(creator: Any) -> list[str]:
-    """The options that a class or function names with a default; where it also takes any, a class's bases say which."""
+def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> None:
+    """Raise UsageError for words where the constructor's default is a number: it would fail at the first step only."""
+    for name, default in (defaults_of(found) if spec.options else {}).items():
+        if isinstance(spec.options.get(name), str) and isinstance(default, (bool, int, float)):
+            allowed = "true or false" if isinstance(default, bool) else "a number"
+            raise UsageError(f"environment {spec.id!r}: {name}: got {spec.options[name]!r}, allowed: {allowed} "
+                             f"(its default is {default!r})")
+
+
+def defaults_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
+    """The options that the constructor names with a default; where it also takes any, a class's bases say which."""
+    entry = str(found.entry_point)
+    creator = load_env_creator(ARRAYS[entry]) if entry in ARRAYS else creator_of(found)
     makers = [creator]
     if inspect.isclass(creator):
         makers = [vars(base)["__init__"] for base in creator.__mro__ if "__init__" in vars(base)]
-    names: dict[str, None] = {}
+    defaults: dict[str, Any] = {}
     for maker in makers:
         parameters = inspect.signature(maker).parameters.values()
-        names.update({item.name: None for item in parameters if item.default is not item.empty})
+        for item in parameters:
+            if item.default is not item.empty and item.name != "render_mode":
+                defaults.setdefault(item.name, item.default)
         if all(item.kind is not item.VAR_KEYWORD for item in parameters):
             break
-    return [name for name in names if name != "render_mode"]
+    return defaults
 
 
 def _install_command(found: gymnasium.envs.registration.EnvSpec, module: str | None = None) -> str:
@@ -201,6 +213,8 @@ def make(spec: EnvSpec, seeds: Sequence[int], vectorization: str = "auto", worke
     ``workers`` the copies are shared out to that many processes.
     """
     found = find(spec.id)
+    with explained(spec, found):
+        require_numbers(spec, found)
     if vectorization == "auto":
         by_hand = is_native(found, spec) and len(seeds) >= NATIVE_FROM
         vectorization = "workers" if workers else "native" if by_hand else "in-process"
