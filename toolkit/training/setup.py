@@ -18,6 +18,7 @@ from toolkit.config import Part, Resolved
 from toolkit.core import devices
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
+from toolkit.core.threads import use_threads
 from toolkit.envs import factory, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import ToolkitError, UsageError
@@ -202,7 +203,7 @@ def mark(directory: RunDirectory, status: str, reason: str) -> None:
 def make_task(plan: Plan, saved: Facts = None, inherited: Facts = None) -> Task:
     """The task that ``plan`` describes, freshly seeded; for a task on data see `make_supervised`."""
     values = plan.config.values
-    torch.set_num_threads(values["threads"])
+    use_threads(values["threads"])
     streams = Streams(values["seed"])
     torch.manual_seed(streams.seed("torch"))
     return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams, saved, inherited)
@@ -357,7 +358,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
     states = directory.checkpoints.load(newest(directory) if step is None else step)
     values = plan.config.values
     clock = Clock(values["steps"], states["trainer"]["step"])
-    torch.set_num_threads(values["threads"])
+    use_threads(values["threads"])
     agent = make_agent(plan.entry.id, plan.config, spaces.from_json(facts["spaces"]["observation"]),
                        spaces.from_json(facts["spaces"]["action"]), values["n_envs"], Streams(values["seed"]), clock,
                        devices.select("cpu" if not torch.cuda.is_available() else values["device"]))
@@ -368,7 +369,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
 def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
     """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
     plan = data_plan(directory)
-    torch.set_num_threads(plan.config.values["threads"])
+    use_threads(plan.config.values["threads"])
     device = devices.select("cpu" if not torch.cuda.is_available() else plan.config.values["device"])
     return learner_of(plan, directory, step, device)
 
