@@ -174,9 +174,8 @@ def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -
     """Raise UsageError for words where the constructor's default is a number: it would fail at the first step only."""
     for name, default in (defaults_of(found) if spec.options else {}).items():
         if isinstance(spec.options.get(name), str) and isinstance(default, (bool, int, float)):
-            allowed = "true or false" if isinstance(default, bool) else "a number"
-            raise UsageError(f"environment {spec.id!r}: {name}: got {spec.options[name]!r}, allowed: {allowed} "
-                             f"(its default is {default!r})")
+            allowed = "true and false" if isinstance(default, bool) else f"numbers; its default is {default!r}"
+            raise UsageError(f"--env.{name} {spec.options[name]}: allowed are {allowed}")
 
 
 def defaults_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
