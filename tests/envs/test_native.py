@@ -12,7 +12,7 @@ from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.native import NATIVE
 from toolkit.envs.native.base import ArrayEnv
-from toolkit.errors import UsageError
+from toolkit.errors import ToolkitError, UsageError
 
 IDS = ["Acrobot-v1", "CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
 SEEDS = [3, 4, 5, 6, 7, 8]
@@ -78,6 +78,11 @@ def test_a_state_is_continued_to_the_bit(env_id: str) -> None:
 def test_gymnasium_still_registers_what_they_stand_for(env_id: str) -> None:
     assert str(gymnasium.spec(env_id).entry_point) in NATIVE
     assert isinstance(opened(env_id, SEEDS), ArrayEnv)
+
+
+def test_a_state_of_another_vectorization_is_refused() -> None:
+    with pytest.raises(ToolkitError, match="saved by another vectorization or an older version.*--init-from RUN"):
+        opened("CartPole-v1").set_state({"attributes": {}, "generator": {}})
 
 
 def test_rewards_of_sutton_and_barto_count_failures_alone() -> None:

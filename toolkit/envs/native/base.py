@@ -14,6 +14,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from toolkit.envs.base import Array, Final, Stepped
+from toolkit.errors import ToolkitError
 
 
 class Moved(NamedTuple):
@@ -24,7 +25,7 @@ class Moved(NamedTuple):
 
 
 class ArrayEnv:
-    """Subclasses set the two spaces and write `draw`, `observe` and `move` on ``self.state`` [D, N]."""
+    """Subclasses set the two spaces and write `draw`, `move` and, where needed, `observe` on ``self.state`` [D, N]."""
 
     observation_space: gymnasium.Space[Any]
     action_space: gymnasium.Space[Any]
@@ -45,8 +46,8 @@ class ArrayEnv:
         raise NotImplementedError
 
     def observe(self, state: Array) -> Array:
-        """Observations [N, ...] of states [D, N]."""
-        raise NotImplementedError
+        """Observations [N, ...] of states [D, N]; the states themselves unless a subclass says otherwise."""
+        return state.T.astype(np.float32)
 
     def observe_first(self, state: Array) -> Array:
         """The same right after a reset, where gymnasium's environment may compute in another precision."""
@@ -87,6 +88,10 @@ class ArrayEnv:
                 "generators": [generator.bit_generator.state for generator in self._generators]}
 
     def set_state(self, state: dict[str, Any]) -> Array:
+        if "generators" not in state:
+            raise ToolkitError("the checkpoint's environments were saved by another vectorization or an older version, and "
+                               "cannot be continued here. Take over the policy in a new run: toolkit run AGENT --env ID "
+                               "--init-from RUN")
         self._generators = [seeding.np_random(seed)[0] for seed in self._seeds]
         for generator, kept in zip(self._generators, state["generators"], strict=True):
             generator.bit_generator.state = kept

@@ -34,13 +34,10 @@ class CartPole(ArrayEnv):
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, sutton_barto_reward: bool = False) -> None:
         super().__init__(seeds, max_episode_steps)
         self.observation_space = spaces.Box(-SIGHT, SIGHT, dtype=np.float32)
-        self._by_failure, self._ones = sutton_barto_reward, np.ones(self.n_envs)
+        self._by_failure = sutton_barto_reward
 
     def draw(self, generator: np.random.Generator) -> Array:
         return generator.uniform(-0.05, 0.05, (4,))
-
-    def observe(self, state: Array) -> Array:
-        return state.T.astype(np.float32)  # [N, 4]
 
     def move(self, actions: Array) -> Moved:
         position, speed, angle, turn = self.state
@@ -56,4 +53,4 @@ class CartPole(ArrayEnv):
         angle += SECONDS * turn
         turn += SECONDS * turning
         fallen: NDArray[np.bool_] = (np.abs(position) > MAX_POSITION) | (np.abs(angle) > MAX_ANGLE)
-        return Moved(-fallen.astype(np.float64) if self._by_failure else self._ones, fallen)
+        return Moved(-fallen.astype(np.float64) if self._by_failure else np.ones(self.n_envs), fallen)

@@ -29,9 +29,6 @@ class MountainCar(ArrayEnv):
     def draw(self, generator: np.random.Generator) -> Array:
         return np.array([generator.uniform(-0.6, -0.4), 0.0])
 
-    def observe(self, state: Array) -> Array:
-        return state.T.astype(np.float32)  # [N, 2]
-
     def move(self, actions: Array) -> Moved:
         position, velocity = self.state
         velocity += (actions - 1) * self.force + np.cos(3 * position) * -GRAVITY
