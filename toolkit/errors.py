@@ -9,7 +9,7 @@ Every message says what was given, what is allowed, and the next command.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class ToolkitError(Exception):
@@ -35,9 +35,9 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [folded[match] for match in found]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` with a leading space, or an empty string when nothing is near."""
+def did_you_mean(name: str, known: Iterable[str], shown: Callable[[str], str] = repr) -> str:
+    """`` Did you mean 'x'?`` with a leading space, or an empty string when nothing is near; ``shown`` writes each match."""
     found = nearest(name, known)
     if not found:
         return ""
-    return " Did you mean " + " or ".join(repr(match) for match in found) + "?"
+    return " Did you mean " + " or ".join(map(shown, found)) + "?"

@@ -328,8 +328,8 @@ class Registry:
         words, listing = (" or ".join(kinds), f"toolkit list {kinds[0]}") if len(kinds) < 3 else ("component", "toolkit list")
         everything = self.entries()
         names: dict[str, list[str]] = {}  # and aliases -> the kinds that have them
-        for entry in everything:
-            for word in (entry.name, *entry.aliases) if entry.kind in kinds else ():
+        for entry in (entry for entry in everything if entry.kind in kinds):
+            for word in dict.fromkeys((entry.name, *entry.aliases)):
                 names.setdefault(word, []).append(entry.kind)
         message = f"unknown {words} {name!r}."
         elsewhere = [entry for entry in everything if entry.kind not in kinds and name in (entry.name, *entry.aliases)]
@@ -339,9 +339,8 @@ class Registry:
             if flag and "task" in kinds:
                 message += f" A run takes it as {flag} {name}: toolkit run NAME {flag} {name}."
         elif nearest(name, names):
-            near = [f"{match!r} ({', '.join(dict.fromkeys(names[match]))})" if len(kinds) > 1 else repr(match)
-                    for match in nearest(name, names)]
-            message += f" Did you mean {' or '.join(near)}?"
+            several = len(kinds) > 1
+            message += did_you_mean(name, names, lambda word: f"{word!r} ({', '.join(names[word])})" if several else repr(word))
         else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(name, others, 1):

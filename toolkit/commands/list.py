@@ -37,9 +37,8 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         output.talk(f"nothing matches {word!r}.{did_you_mean(word, known)} See everything: toolkit list")
         return
     width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)
-    print(output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])
-          if width >= 200 else "\n".join(line[:width].rstrip() for line in output.table(
-              [(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows]).split("\n")))
+    text = output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])
+    print(text if width >= 200 else "\n".join(line[:width].rstrip() for line in text.split("\n")))
 
 
 def row_of(entry: Entry, taken: tuple[str, str] | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,15 @@ class Source:
     clip: manifests.Clip
     name: Path
 
+    @cached_property
+    def facts(self) -> io.AudioInfo:
+        """What the file's header says. Raises AudioError."""
+        return io.info(self.clip.path)
+
     @property
     def seconds(self) -> float:
-        """The clip's length, of a file as its header says. Raises AudioError."""
-        return self.clip.duration or io.info(self.clip.path).duration - self.clip.start
+        """The clip's length. Raises AudioError."""
+        return self.clip.duration or self.facts.duration - self.clip.start
 
     def blocks(self, sample_rate: int | None = None, mono: bool = False) -> Iterator[Any]:
         """The clip's waveform in arrays [channels, time], in constant memory. Raises AudioError."""

@@ -69,7 +69,7 @@ def outputs_of(sources: Sequence[Source], out: str, overwrite: bool, suffix: str
 
 def kept_subtype(source: Source, target: Path) -> str | None:
     """The source's own encoding where the target has its format and loses nothing by it; else the format's usual one."""
-    facts = io.info(source.clip.path)
+    facts = source.facts
     kind = io.SUFFIXES.get(target.suffix.lower())
     lossless = facts.subtype.startswith("PCM_") or facts.subtype in ("FLOAT", "DOUBLE")
     return facts.subtype if facts.format == kind and kind in LOSSLESS and lossless else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from toolkit.audio import io, manifests
+from toolkit.audio import manifests
 from toolkit.commands.audio._files import Batch, Source, sources_of
 from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
@@ -40,11 +40,9 @@ def sources_or_stdin(files: Sequence[str], batch: Batch) -> list[Source]:
 
 def pieces(source: Source, rate: int, stdin_rate: int, batch: Batch) -> tuple[Iterator[Any], int]:
     """The sound of a source as mono pieces [T], and their rate (Hz); ``batch`` shows how far it is."""
-    clip = source.clip
-    if clip.path == STDIN:
+    if source.clip.path == STDIN:
         return raw_samples(), stdin_rate
-    blocks = io.blocks(clip.path, rate, True, offset=clip.start, duration=clip.duration)
-    return (block[0] for block in batch.heard(blocks, rate, source.seconds)), rate
+    return (block[0] for block in batch.heard(source.blocks(rate, mono=True), rate, source.seconds)), rate
 
 
 def raw_samples() -> Iterator[Any]:

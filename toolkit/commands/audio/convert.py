@@ -37,7 +37,7 @@ def convert_command(files: tuple[str, ...], out: str, form: str | None, sample_r
     outputs = outputs_of(sources, out, overwrite, suffix_of(form))
 
     def work(source: Source) -> dict[str, Any]:
-        facts = io.info(source.clip.path)
+        facts = source.facts
         rate, channels = sample_rate or facts.sample_rate, 1 if mono else facts.channels
         with outputs.writing(source, rate, channels, subtype) as (target, writer):
             for block in batch.heard(source.blocks(sample_rate, mono), rate, source.seconds):

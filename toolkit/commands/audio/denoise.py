@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from toolkit.audio import io
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
@@ -38,7 +37,7 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
     made: dict[int, Any] = {}  # by rate
 
     def work(source: Source) -> dict[str, Any]:
-        facts = io.info(source.clip.path)
+        facts = source.facts
         rate = facts.sample_rate
         if rate not in made:
             made[rate] = chosen.make(**({"sample_rate": rate} if has_rate else {}))

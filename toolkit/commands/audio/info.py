@@ -26,7 +26,7 @@ def info_command(files: tuple[str, ...], check: bool, as_json: bool) -> int:
 
 
 def facts_of(source: Source, check: bool) -> dict[str, Any]:
-    facts = io.info(source.clip.path)
+    facts = source.facts
     if check:
         for _ in io.blocks(source.clip.path):
             pass
