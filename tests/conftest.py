@@ -13,6 +13,9 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads of their own would only queue
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Two processes that compile librosa's functions at once can leave a cache that crashes every later one (numba issue 10128).
+    own = Path(__file__).parent.parent / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(own))
 
 
 class Toolkit:
