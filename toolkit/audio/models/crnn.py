@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import Tensor
 
 from toolkit.audio.models.base import Heard, Subsampling
 from toolkit.audio.recognition_configs import CRNNConfig
+from toolkit.core.layers.recurrent import CELLS
 from toolkit.errors import UsageError
-
-CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class CRNN(Heard):
@@ -28,6 +26,4 @@ class CRNN(Heard):
 
     def states(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         seen, counts = self.convolutions(inputs, lengths)
-        packed = pack_padded_sequence(seen, counts.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=seen.shape[1])
-        return states, counts
+        return self.recurrent.read(seen, counts)[0], counts

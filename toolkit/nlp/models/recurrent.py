@@ -1,4 +1,4 @@
-"""Recurrent readers: a text's class, or a tag for each token. Padding is never read (packed sequences).
+"""Recurrent readers: a text's class, or a tag for each token. Padding is never read.
 
 B texts, T tokens, E embedding, R hidden units of both directions, C outputs.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from toolkit.core.layers.attention import key_mask
+from toolkit.core.layers.recurrent import CELLS
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import RecurrentConfig, TaggerConfig
-
-CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Reader(nn.Module):
@@ -30,12 +28,7 @@ class Reader(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """States [B, T, R] and the last state of each direction side by side [B, R]."""
         embedded = self.dropout(self.embedding(ids))  # [B, T, E]
-        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.recurrent(packed)
-        whole, _ = pad_packed_sequence(states, batch_first=True, total_length=ids.shape[1])
-        hidden = last[0] if isinstance(last, tuple) else last  # [layers * directions, B, hidden]
-        directions = 2 if self.recurrent.bidirectional else 1
-        return whole, torch.cat(list(hidden[-directions:]), -1)
+        return self.recurrent.read(embedded, lengths)
 
 
 class RecurrentClassifier(nn.Module):
