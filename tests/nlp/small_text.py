@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lstm-classifier": {"embedding_size": 8, "hidden_size": 8}, "gru-classifier": {"embedding_size": 8, "hidden_size": 8},
     "tagger": {"embedding_size": 8, "hidden_size": 8}, "transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
     "transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
+    "lstm-lm": {"embedding_size": 8, "hidden_size": 16},
     "bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64}}
 TEXT_MODELS = [entry for entry in registry.entries("model", plugins=False)
                if {"text", "position", "next", "masked"} & set(entry.accepts)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_text import SMALL
 from torch import nn
 
 from toolkit.errors import UsageError
@@ -16,9 +17,9 @@ from toolkit.registry import registry
 END = 3
 
 
-def model(seed: int = 0, size: int = 9) -> nn.Module:
+def model(seed: int = 0, size: int = 9, name: str = "transformer-lm") -> nn.Module:
     torch.manual_seed(seed)
-    made: nn.Module = registry.make("model", "transformer-lm", inputs=size, outputs=size, width=16, heads=2, hidden=32, layers=2)
+    made: nn.Module = registry.make("model", name, inputs=size, outputs=size, **SMALL[name])
     for parameter in made.parameters():
         parameter.data *= 3  # far from uniform
     return made.eval()
@@ -27,11 +28,12 @@ def model(seed: int = 0, size: int = 9) -> nn.Module:
 PROMPT = torch.tensor([[2, 5, 6]])
 
 
+@pytest.mark.parametrize("name", ["transformer-lm", "lstm-lm"])
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8),
                                       Sampling(beams=4)])
-def test_a_cache_changes_nothing_but_the_time(sampling: Sampling) -> None:
+def test_a_cache_changes_nothing_but_the_time(sampling: Sampling, name: str) -> None:
     for seed in range(3):
-        one, other = (write(model(seed), PROMPT, 12, END, sampling, seed=5, cached=cached) for cached in (True, False))
+        one, other = (write(model(seed, name=name), PROMPT, 12, END, sampling, seed=5, cached=cached) for cached in (True, False))
         assert one == other
 
 

@@ -132,4 +132,4 @@ def test_layers_thaw_from_the_last_to_the_first() -> None:
 
 def test_every_text_model_is_among_the_cases() -> None:
     assert {entry.name for entry in TEXT_MODELS} >= {"lstm-classifier", "gru-classifier", "transformer-classifier",
-                                                     "transformer-lm", "tagger", "bert", "pretrained"}
+                                                     "transformer-lm", "lstm-lm", "tagger", "bert", "pretrained"}

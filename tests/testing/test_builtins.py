@@ -19,6 +19,7 @@ ENTRIES = [entry for entry in Registry(plugins=False).entries() if entry.distrib
 OPTIONS: dict[str, dict[str, Any]] = {
     "model bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64},
     "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
+    "model lstm-lm": {"embedding_size": 8, "hidden_size": 16},
     "model transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
     "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,

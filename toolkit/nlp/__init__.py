@@ -39,6 +39,8 @@ def declare_models(registry: Declarer) -> None:
                  config=f"{CONFIGS}:TransformerTextConfig", summary="A class for each text from a Transformer encoder.")
     registry.add("model", "transformer-lm", f"{models}.transformer:TransformerLM", config=f"{CONFIGS}:TransformerLMConfig",
                  accepts=("next",), summary="The next token from a causal Transformer, with cached generation.")
+    registry.add("model", "lstm-lm", f"{models}.recurrent:LSTMLM", config=f"{CONFIGS}:RecurrentLMConfig", accepts=("next",),
+                 summary="The next token from an LSTM that looks back as far as its state remembers.")
     registry.add("model", "tagger", f"{models}.recurrent:Tagger", config=f"{CONFIGS}:TaggerConfig", accepts=("position",),
                  summary="A tag for each token from a bidirectional LSTM or GRU.")
     registry.add("model", "bert", f"{models}.bert:Bert", config=f"{CONFIGS}:BertConfig", accepts=("text", "position", "masked"),

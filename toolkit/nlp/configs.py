@@ -78,6 +78,14 @@ class TransformerLMConfig(TransformerTextConfig):
 
 
 @dataclass(frozen=True)
+class RecurrentLMConfig:
+    embedding_size: int = setting(64, "numbers of a token", minimum=1)
+    hidden_size: int = setting(384, "units of a layer", unit="units", minimum=1)
+    layers: int = setting(1, "recurrent layers", minimum=1)
+    dropout: float = setting(0.1, "share dropped after the embedding, between layers and before the output", minimum=0, below=1)
+
+
+@dataclass(frozen=True)
 class TaggerConfig(RecurrentConfig):
     encoder: str = setting("lstm", "what reads the tokens", choices=("lstm", "gru"))
     layers: int = again(RecurrentConfig, "layers", 2)

@@ -1,17 +1,19 @@
-"""Recurrent readers: a text's class, or a tag for each token. Padding is never read.
+"""Recurrent readers: a text's class, a tag for each token, the next token. Padding is never read.
 
 B texts, T tokens, E embedding, R hidden units of both directions, C outputs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from toolkit.core.layers.attention import key_mask
-from toolkit.core.layers.recurrent import CELLS
+from toolkit.core.layers.recurrent import CELLS, LSTM
 from toolkit.nlp.base import TextSpec
-from toolkit.nlp.configs import RecurrentConfig, TaggerConfig
+from toolkit.nlp.configs import RecurrentConfig, RecurrentLMConfig, TaggerConfig
 
 
 class Reader(nn.Module):
@@ -72,6 +74,45 @@ class Tagger(nn.Module):
         lengths = whole_lengths(inputs, lengths)
         states, _ = self.reader(inputs, lengths)
         return self.output(self.dropout(states)), lengths
+
+
+class LSTMLM(nn.Module):
+    """The next id at each position: ids [B, T] -> logits [B, T, C]. Source: Graves (2013), arXiv 1308.0850."""
+
+    def __init__(self, config: RecurrentLMConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(inputs, config.embedding_size, (spec or TextSpec()).pad_id)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = LSTM(config.embedding_size, config.hidden_size, config.layers, batch_first=True,
+                              dropout=config.dropout if config.layers > 1 else 0.0)
+        self.output = nn.Linear(config.hidden_size, outputs)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        states, _ = self.recurrent.read(self.dropout(self.embedding(inputs)), whole_lengths(inputs, lengths))
+        return self.output(self.dropout(states)), lengths
+
+    def caches(self, room: int) -> list[Memory]:
+        """A memory with nothing in it; it takes as much room after one token as after a thousand."""
+        return [Memory()]
+
+    def step(self, ids: Tensor, caches: Sequence[Memory]) -> Tensor:
+        """Logits [B, C] after the new ids [B, n], the ones before being in the memory."""
+        memory, = caches
+        states, memory.state = self.recurrent(self.embedding(ids), memory.state)
+        found: Tensor = self.output(states[:, -1])
+        return found
+
+
+class Memory:
+    """What an LSTM keeps of the tokens so far: states and cells, [layers, B, R] each."""
+
+    def __init__(self) -> None:
+        self.state: tuple[Tensor, Tensor] | None = None
+
+    def choose(self, rows: Tensor) -> None:
+        """Keep the sequences ``rows`` [B'], in that order."""
+        if self.state is not None:
+            self.state = self.state[0][:, rows], self.state[1][:, rows]
 
 
 def whole_lengths(ids: Tensor, lengths: Tensor | None) -> Tensor:
