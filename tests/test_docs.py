@@ -60,6 +60,17 @@ def test_the_commands_of_plugins_md_run(toolkit: Any) -> None:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
+def test_the_python_of_plugins_md_runs(tmp_path: Path) -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.S)
+    assert block is not None
+    # What it promises: the last observation of an episode is there.
+    code = block[1] + ("after = env.rollout(62, break_when_any_done=False)['next']\n"
+                       "print(float(after['sound'][after['done'][..., 0]].std()))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.001
+
+
 def test_the_commands_of_the_readme_run(toolkit: Any) -> None:
     """After its first command, made shorter here, has left a run."""
     assert toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "1500", "--final-episodes", "5").returncode == 0

@@ -8,13 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torchrl.envs import GymEnv
+from torchrl.envs.utils import check_env_specs
 
+import toolkit.envs.ids  # noqa: F401  (gymnasium knows the environments from then on)
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
+from toolkit.envs.base import MEASURED
+from toolkit.envs.factory import defaults_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -24,6 +30,48 @@ def test_a_buffer_that_sums_rewards_is_refused() -> None:
         registry.make("agent", "torchrl-dqn", observation_space=spaces.Box(0, 1, (2,), np.float32), n_envs=1,
                       action_space=spaces.Discrete(2), streams=Streams(0), clock=Clock(9), device=torch.device("cpu"),
                       buffer="n-step")
+
+
+OURS = sorted(name for name in gymnasium.registry if name.startswith("toolkit/"))
+
+
+def options_for(env_id: str) -> dict[str, str]:
+    """Words that need no data, where an environment says words."""
+    return {"words": "tones"} if "words" in defaults_of(gymnasium.registry[env_id]) else {}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("env_id", OURS)
+def test_gymnasium_steps_several_copies_of_every_environment(env_id: str, mode: str) -> None:
+    envs = gymnasium.make_vec(f"toolkit.envs.ids:{env_id}", num_envs=2, vectorization_mode=mode, **options_for(env_id))
+    observations, _ = envs.reset(seed=3)
+    again, _ = envs.reset(seed=3)
+    assert envs.observation_space.contains(observations)
+    for name, values in observations.items():
+        np.testing.assert_array_equal(values, again[name])
+        assert (values[0] != values[1]).any() or not values.any(), "the copies are one"
+    envs.action_space.seed(0)
+    for _ in range(3):
+        infos = envs.step(envs.action_space.sample())[-1]
+    measured = [name for name in infos if name.startswith(MEASURED)]
+    assert measured
+    assert all(infos[name].shape == (2,) for name in measured)
+    envs.close()
+
+
+@pytest.mark.parametrize("env_id", OURS)
+def test_torchrl_steps_several_copies_of_every_environment(env_id: str) -> None:
+    env = GymEnv(f"toolkit.envs.ids:{env_id}", num_envs=2, **options_for(env_id))
+    limit = gymnasium.registry[env_id].max_episode_steps
+    rollout = env.rollout(limit + 2, break_when_any_done=False)
+    assert rollout.shape == (2, limit + 2)
+    assert rollout["next", "done"].any()
+    assert rollout["next", "reward"].isfinite().all()
+    measured = [name for name in list(rollout["next"].keys()) if name.startswith(MEASURED)]
+    assert measured
+    assert all(rollout["next", name].isfinite().all() for name in measured)
+    check_env_specs(env)
+    env.close()
 
 
 # Each word names an environment of the toolkit's, as a program that imports nothing of the toolkit spells it.

@@ -24,6 +24,7 @@ from toolkit.envs import packing
 from toolkit.errors import UsageError
 
 Array = NDArray[Any]
+MEASURED = "measured_"  # begins what an environment's info says of how the episode stands
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ class VectorEnv(Protocol):
         """Continue from `get_state`; the observations to act on next, [N, ...]."""
 
     def close(self) -> None: ...
+
+
+def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What an environment measures of itself: ``measured_NAME`` of an info, and the entries of its ``measures``, by NAME.
+
+    Other libraries batch the infos of several copies, and not all can batch a dict in them (TorchRL's ``GymEnv`` cannot).
+    """
+    flat = {name.removeprefix(MEASURED): value for name, value in info.items() if name.startswith(MEASURED)}
+    return {**info.get("measures", {}), **flat}
 
 
 def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:

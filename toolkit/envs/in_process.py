@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from toolkit.envs import packing
-from toolkit.envs.base import Array, Final, Stepped, zeros
+from toolkit.envs.base import Array, Final, Stepped, measures_of, zeros
 
 
 class InProcess:
@@ -37,7 +37,7 @@ class InProcess:
         self._terminated = np.zeros(self.n_envs, dtype=bool)
         self._truncated = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
-        self.measures: dict[str, Array] = {}  # info["measures"] of the copies whose episodes ended, each [N]
+        self.measures: dict[str, Array] = {}  # `measures_of` the copies whose episodes ended, each [N]
         self._note = note  # is told which copy is touched next
 
     def reseed(self, seeds: Sequence[int]) -> None:
@@ -72,7 +72,7 @@ class InProcess:
             self._terminated[index] = terminated
             self._truncated[index] = truncated and not terminated
             if terminated or truncated:
-                for name, value in info.get("measures", {}).items():
+                for name, value in measures_of(info).items():
                     self.measures.setdefault(name, np.zeros(self.n_envs))[index] = value
                 ended.append(index)
                 finals.append(observation)

@@ -68,7 +68,7 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
          should_stop: Callable[[], bool] = bool) -> tuple[list[float], list[int], dict[str, float]]:
     """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy, and the mean of what environments measure.
 
-    An environment measures itself in ``info["measures"]`` (success, error, in its own words) at an episode's end.
+    An environment measures itself (success, error, in its own words) at an episode's end: `toolkit.envs.base.measures_of`.
     """
     measured: dict[str, list[float]] = {}
     returns: list[list[float]] = [[] for _ in quotas]

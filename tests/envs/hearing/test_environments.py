@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toolkit.envs import factory, packing
-from toolkit.envs.base import EnvSpec
+from toolkit.envs.base import EnvSpec, measures_of
 from toolkit.envs.hearing import ENVIRONMENTS, VECTORS, sounds
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import UnknownComponent, registry
@@ -72,6 +72,10 @@ def test_many_copies_equal_single_ones(env_id: str) -> None:
             for name, values in many.measures.items():
                 np.testing.assert_array_equal(values[one.final.indices], single.measures[name][one.final.indices])
     assert ended >= len(SEEDS)
+
+
+def test_measures_are_read_flat_and_from_a_dict() -> None:
+    assert measures_of({"measured_hits": 0.5, "other": 1, "measures": {"error": 2.0}}) == {"hits": 0.5, "error": 2.0}
 
 
 @pytest.mark.parametrize("vectorization", ["native", "in-process"])

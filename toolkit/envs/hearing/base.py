@@ -21,7 +21,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from toolkit.envs import packing
-from toolkit.envs.base import Array, Final, Stepped
+from toolkit.envs.base import MEASURED, Array, Final, Stepped
 from toolkit.envs.hearing import sounds
 from toolkit.errors import UsageError
 
@@ -182,7 +182,7 @@ class HearingEnvs:
 
 
 class HearingEnv(gymnasium.Env[Any, Any]):
-    """One copy of `vector`, for gymnasium. ``info["measures"]`` says how the episode stands.
+    """One copy of `vector`, for gymnasium. ``info["measured_NAME"]`` says how the episode stands.
 
     ``sound()`` is what is heard now, for a film's sound track; its rate is ``metadata["sample_rate"]`` and
     ``metadata["render_fps"]`` windows or their newest parts pass in a second.
@@ -205,9 +205,9 @@ class HearingEnv(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         moved = self.envs.move(np.asarray(action)[None])
         self.envs.fields["steps"] += 1
-        measures = {name: float(values[0]) for name, values in self.envs.measure().items()}
+        info = {MEASURED + name: float(values[0]) for name, values in self.envs.measure().items()}
         return (self._element(self.envs.observe(np.zeros(1, np.int64))), float(moved.rewards[0]), bool(moved.terminated[0]),
-                False, {"measures": measures})
+                False, info)
 
     def _element(self, rows: Array) -> dict[str, Array]:
         return {name: values[0] for name, values in packing.unpack(self.observation_space, rows).items()}
