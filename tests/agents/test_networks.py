@@ -44,10 +44,11 @@ def body(space: gymnasium.Space[Any], **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_the_fast_path_equals_autograd(space: gymnasium.Space[Any], activation: str) -> None:
+def test_the_fast_path_equals_autograd(space: gymnasium.Space[Any], activation: str, layer_norm: bool) -> None:
     torch.manual_seed(0)
-    module = Headed(body(space, activation=activation), 2)
+    module = Headed(body(space, activation=activation, layer_norm=layer_norm), 2)
     flat = FlatParameters(module)
     path = path_of(module, 7)
     assert isinstance(path, ChainPath)
@@ -64,10 +65,11 @@ def test_the_fast_path_equals_autograd(space: gymnasium.Space[Any], activation: 
 
 
 @pytest.mark.parametrize("hidden", [(1,), (5,), (64, 64), (7, 3, 9)], ids=str)
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize(("inputs", "batch"), [(1, 1), (2, 1), (11, 32)])
-def test_the_fast_path_equals_autograd_in_every_shape(hidden: tuple[int, ...], inputs: int, batch: int) -> None:
+def test_the_fast_path_equals_autograd_in_every_shape(hidden: tuple[int, ...], inputs: int, batch: int, layer_norm: bool) -> None:
     torch.manual_seed(1)
-    module = QNetwork(body(spaces.Box(-1, 1, (inputs,), np.float32), hidden_sizes=hidden), 3)
+    module = QNetwork(body(spaces.Box(-1, 1, (inputs,), np.float32), hidden_sizes=hidden, layer_norm=layer_norm), 3)
     flat = FlatParameters(module)
     with torch.no_grad():
         path = path_of(module, batch)
@@ -106,8 +108,9 @@ def test_acting_follows_the_parameters_wherever_they_go() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
-def test_acting_in_numpy_equals_the_module(space: gymnasium.Space[Any]) -> None:
-    module = Headed(body(space), 3)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_acting_in_numpy_equals_the_module(space: gymnasium.Space[Any], layer_norm: bool) -> None:
+    module = Headed(body(space, layer_norm=layer_norm), 3)
     observations = sample(space, 5)
     with torch.no_grad():
         expected = module(torch.from_numpy(observations)).numpy()

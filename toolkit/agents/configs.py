@@ -13,6 +13,7 @@ class MLPConfig:
 
     hidden_sizes: tuple[int, ...] = setting((256, 256), "width of each hidden layer", unit="units", minimum=1)
     activation: str = setting("relu", "between the layers", choices=("relu", "tanh"))
+    layer_norm: bool = setting(False, "normalise each layer's sums before the activation (Ba et al., 2016)")
 
 
 @dataclass(frozen=True)

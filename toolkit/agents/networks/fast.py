@@ -20,6 +20,7 @@ from toolkit.agents.base import FastPath
 
 relu_backward = torch.ops.aten.threshold_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
+layer_norm_backward = torch.ops.aten.native_layer_norm_backward
 NARROW = 32  # inputs or outputs of a layer up to which NumPy's product is the faster one
 
 
@@ -94,6 +95,33 @@ class LinearPath:
             return None
         out = self._input_gradient if len(gradient) == self._batch_size else self._input_gradient[:len(gradient)]
         return torch.mm(gradient, self._weight, out=out)
+
+
+class NormPath:
+    """``activation(layer_norm(inputs))`` over the last dimension [B, O]."""
+
+    def __init__(self, norm: nn.LayerNorm, activation: str = "") -> None:
+        if norm.weight.grad is None or norm.bias.grad is None:
+            raise ValueError("a fast path needs parameters in a FlatParameters buffer")
+        self._weight, self._bias, self._eps = norm.weight.detach(), norm.bias.detach(), norm.eps
+        self._weight_gradient, self._bias_gradient = norm.weight.grad, norm.bias.grad
+        self._activation = activation
+        self._inputs = self._mean = self._scale = self._current = self._weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = torch.native_layer_norm(inputs, self._weight.shape, self._weight, self._bias, self._eps)
+        outputs, self._mean, self._scale = found
+        self._inputs, self._current = inputs, activate_(outputs, self._activation)
+        return outputs
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        activate_backward_(gradient, self._current, self._activation)
+        by_inputs, by_weight, by_bias = layer_norm_backward(
+            gradient, self._inputs, self._weight.shape, self._mean, self._scale, self._weight, self._bias, (True, True, True))
+        self._weight_gradient.copy_(by_weight)
+        self._bias_gradient.copy_(by_bias)
+        result: Tensor = by_inputs
+        return result
 
 
 class ChainPath:

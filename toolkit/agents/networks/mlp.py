@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from toolkit.agents.base import ActingFunction, Array, FastPath
 from toolkit.agents.configs import MLPConfig
 from toolkit.agents.networks.encode import Encoder
-from toolkit.agents.networks.fast import ChainPath, LinearPath
+from toolkit.agents.networks.fast import ChainPath, LinearPath, NormPath
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -30,13 +31,15 @@ class MLP(nn.Module):
         self.encoder = Encoder(observation_space)
         widths = [self.encoder.size, *config.hidden_sizes]
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in config.hidden_sizes) if config.layer_norm else None
         self.activation = ACTIVATIONS[config.activation]()
         self.features = widths[-1]
 
     def forward(self, observations: Tensor) -> Tensor:
         hidden = self.encoder(observations)
-        for layer in self.layers:
-            hidden = self.activation(layer(hidden))
+        for index, layer in enumerate(self.layers):
+            sums = layer(hidden)
+            hidden = self.activation(sums if self.norms is None else self.norms[index](sums))
         return hidden
 
     @property
@@ -46,8 +49,12 @@ class MLP(nn.Module):
 
     def fast_path(self, batch_size: int) -> FastPath | None:
         """The layers by hand."""
-        layers = [LinearPath(layer, batch_size, self.config.activation, first=index == 0)
-                  for index, layer in enumerate(self.linear)]
+        layers: list[FastPath] = []
+        for index, layer in enumerate(self.linear):
+            norm = self.norms[index] if self.norms is not None else None
+            layers.append(LinearPath(layer, batch_size, "" if norm is not None else self.config.activation, first=index == 0))
+            if isinstance(norm, nn.LayerNorm):
+                layers.append(NormPath(norm, self.config.activation))
         return ChainPath(layers if self.encoder.plain else [EncodePath(self.encoder), *layers])
 
     def acting(self) -> ActingFunction | None:
@@ -55,17 +62,33 @@ class MLP(nn.Module):
         if any(layer.weight.device.type != "cpu" for layer in self.linear):
             return None
         weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in self.linear]
+        norms = [normaliser(norm) for norm in self.norms or () if isinstance(norm, nn.LayerNorm)]
         relu, encoder = self.config.activation == "relu", self.encoder
 
         def features(observations: Array) -> Array:
             hidden = observations if encoder.plain else encoder(torch.from_numpy(observations)).numpy()  # [N, D]
-            for weight, bias in weights:
+            for index, (weight, bias) in enumerate(weights):
                 hidden = hidden @ weight
                 hidden += bias
+                if norms:
+                    hidden = norms[index](hidden)
                 hidden = np.maximum(hidden, 0, out=hidden) if relu else np.tanh(hidden, out=hidden)
             return hidden
 
         return features
+
+
+def normaliser(norm: nn.LayerNorm) -> Callable[[Array], Array]:
+    """A layer norm in NumPy: sums [N, O] to the normalised ones."""
+    weight, bias, eps = norm.weight.detach().numpy(), norm.bias.detach().numpy(), norm.eps
+
+    def normalised(sums: Array) -> Array:
+        centred = sums - sums.mean(1, keepdims=True)
+        centred *= weight / np.sqrt(np.square(centred).mean(1, keepdims=True) + eps)
+        centred += bias
+        return centred
+
+    return normalised
 
 
 class EncodePath:

@@ -98,11 +98,13 @@ class StackedPath:
 def stacked_path(modules: Sequence[nn.Module], batch_size: int, by_inputs: bool = False) -> StackedPath | None:
     """Bodies, or bodies with their heads, as one path; with the gradient by its inputs where ``by_inputs``.
 
-    None unless they are MLPs of one shape, evenly spaced in one flat buffer.
+    None unless they are MLPs of one shape without norms, evenly spaced in one flat buffer.
     """
     headed = [module for module in modules if isinstance(module, Headed)]
     mlps = [body for body in ([module.body for module in headed] or modules) if isinstance(body, MLP)]
     if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
+        return None
+    if mlps[0].config.layer_norm:
         return None
     columns: list[Sequence[nn.Linear]] = list(zip(*(mlp.linear for mlp in mlps), strict=True))
     activations = [mlps[0].config.activation] * len(columns)
