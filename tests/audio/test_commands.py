@@ -320,11 +320,10 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("words", [("denoise",), ("denoise", "--method.adaptive"), ("convert", "--sample-rate", "4000")])
-def test_a_long_recording_shows_how_many_seconds_are_done(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
-    soundfile.write(tmp_path / "long.wav", noise(130 * 8000).numpy(), 8000)
-    done, shown, heard = [], Terminal(), _files.Bar.heard
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, list[float], str]:
+    """What a command answers with --json, the seconds it told its bar one after another, and what a terminal shows."""
+    done: list[float] = []
+    shown, heard = Terminal(), _files.Bar.heard
 
     def counted(bar: _files.Bar, seconds: float, total: float) -> None:
         done.append(seconds)
@@ -334,10 +333,68 @@ def test_a_long_recording_shows_how_many_seconds_are_done(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = exit_code(["audio", *words, str(tmp_path / "long.wav"), "--out", str(tmp_path / "out.wav"), "--json"])
-    assert code == 0 and json.loads(printed.getvalue())["files"][0]["duration"] == 130.0
-    assert re.search(r"(denois|convert)ing.* of 130 s of sound", shown.getvalue())
+        assert exit_code(["audio", *words, "--json"]) == 0
+    return json.loads(printed.getvalue()), done, shown.getvalue()
+
+
+@pytest.mark.parametrize("words", [("denoise",), ("denoise", "--method.adaptive"), ("convert", "--sample-rate", "4000")])
+def test_a_long_recording_shows_how_many_seconds_are_done(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(130 * 8000).numpy(), 8000)
+    said, done, shown = on_a_terminal(monkeypatch, *words, str(tmp_path / "long.wav"), "--out", str(tmp_path / "out.wav"))
+    assert said["files"][0]["duration"] == 130.0
+    assert re.search(r"(denois|convert)ing.* of 130 s of sound", shown)
     assert sum(done) == pytest.approx(130.0, rel=1e-3) and len(done) > 10, "as the recording is read, and no further"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_features_of_a_long_recording_show_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(130 * 16000).numpy(), 16000)
+    words = ("features", str(tmp_path / "long.wav"), *(("--out", str(tmp_path / "out")) if kept else ()))
+    said, done, shown = on_a_terminal(monkeypatch, *words)
+    assert (said if kept else said["files"][0])["frames"] == 13001
+    assert re.search(r"computing.* of 130 s of sound", shown)
+    assert sum(done) == pytest.approx(130.0, rel=1e-3) and len(done) > 10
+
+
+COMPILED = """
+import json, sys
+from pathlib import Path
+from toolkit.audio import manifests, store
+
+def written():
+    return {str(path): path.stat().st_mtime_ns for path in Path(sys.argv[2]).rglob("*") if path.is_file()}
+
+if __name__ == "__main__":
+    before = {}
+
+    class Pool(store.ProcessPoolExecutor):
+        def __init__(self, *facts):
+            before.update(written())
+            super().__init__(*facts)
+
+    store.ProcessPoolExecutor = Pool
+    clips = [manifests.Clip(name) for name in sys.argv[3:]]
+    found = store.extract(clips, "pyin", {}, sys.argv[1], workers=2)
+    print(json.dumps([len(found.clips), len(before), before == written()]))
+"""
+
+
+@pytest.mark.slow
+def test_functions_are_compiled_before_workers_begin(tmp_path: Path) -> None:
+    """Two that compile the same functions at once can leave a cache that crashes them."""
+    pytest.importorskip("librosa")
+    names = [str(tmp_path / f"{index}.wav") for index in range(4)]
+    for index, name in enumerate(names):
+        soundfile.write(name, tone(220.0 + 20 * index, 1.0, 16000).numpy(), 16000)
+    (tmp_path / "compile.py").write_text(COMPILED)
+    cache = tmp_path / "numba"
+    done = subprocess.run([sys.executable, tmp_path / "compile.py", tmp_path / "kept", cache, *names], check=False,
+                          capture_output=True, text=True, env={**os.environ, "NUMBA_CACHE_DIR": str(cache)})
+    assert done.returncode == 0, done.stderr
+    clips, files, same = json.loads(done.stdout)
+    assert clips == 4 and files > 2, "the front end compiles nothing any more: the test is of no use"
+    assert same, "a worker has compiled something"
 
 
 def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MANIFEST, FRONTEND, ARRAYS = "manifest.jsonl", "frontend.json", "arrays"
+Heard = Callable[[Iterable[Any], int, float], Iterator[Any]]  # sees blocks [..., T] go by, of a rate (Hz) and a clip's seconds
 VERSION = 1  # of what a key stands for; raised when front ends change their numbers
 LONG_SECONDS = 120.0  # files above it go through the front end's stream, in constant memory
 
@@ -74,19 +76,24 @@ class FeatureStore:
         return np.load(self.folder / self.clips[index].more["features"], mmap_mode="r", allow_pickle=False)
 
 
+def unheard(blocks: Iterable[np.ndarray], rate: int, total: float) -> Iterator[np.ndarray]:
+    """The blocks, unseen."""
+    return iter(blocks)
+
+
 def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, Any], out: str | os.PathLike[str],
-            workers: int = 0, advance: Callable[[Done], None] = lambda done: None) -> Extracted:
+            workers: int = 0, advance: Callable[[Done], None] = lambda done: None, heard: Heard = unheard) -> Extracted:
     """Features of ``clips`` by the front end ``name`` in the folder ``out``; clips that cannot be used are reported.
 
-    ``workers`` processes share the work; 0 does it here. Raises UsageError when ``out`` holds other things or
-    another front end's features.
+    ``workers`` processes share the work; 0 does it here, and then ``heard`` sees the blocks of long clips. Raises
+    UsageError when ``out`` holds other things or another front end's features.
     """
     folder = Path(out)
     frontend = registry.make("frontend", name, **options)
     facts = {"name": name, "options": dict(options), "spec": frontend.spec.json(), "version": VERSION}
     prepare_folder(folder, facts)
     result = Extracted()
-    for clip, done in zip(clips, work_through(clips, facts, folder, workers)):
+    for clip, done in zip(clips, work_through(clips, facts, folder, workers, heard)):
         advance(done)
         if done.problem:
             result.problems.append(done.problem)
@@ -133,12 +140,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
 _worker: tuple[Any, Mapping[str, Any], Path] | None = None  # of a worker process: front end, facts, folder
 
 
-def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], folder: Path, workers: int) -> Iterator[Done]:
+def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], folder: Path, workers: int,
+                 heard: Heard = unheard) -> Iterator[Done]:
     """What became of each clip, in order."""
     if workers <= 0:
         begin_worker(facts, folder)
-        yield from map(work, clips)
+        yield from map(partial(work, heard=heard), clips)
         return
+    compile_once(facts)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, begin_worker, (facts, folder, 1))
     try:
@@ -150,6 +159,16 @@ def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], fold
         pool.shutdown(cancel_futures=True)
 
 
+def compile_once(facts: Mapping[str, Any]) -> None:
+    """Let numba compile here what the front end calls: processes that compile the same functions at once can leave a cache
+    in which those functions crash (numba issue 10128); from a complete one they only read."""
+    import torch
+
+    frontend = registry.make("frontend", facts["name"], **facts["options"])
+    with torch.inference_mode():
+        frontend(torch.randn(frontend.spec.sample_rate, generator=torch.Generator().manual_seed(0)))
+
+
 def begin_worker(facts: Mapping[str, Any], folder: Path, threads: int = 0) -> None:
     global _worker
     import torch
@@ -159,7 +178,7 @@ def begin_worker(facts: Mapping[str, Any], folder: Path, threads: int = 0) -> No
     _worker = registry.make("frontend", facts["name"], **facts["options"]), facts, folder
 
 
-def work(clip: manifests.Clip) -> Done:
+def work(clip: manifests.Clip, heard: Heard = unheard) -> Done:
     """Make sure that the clip's array exists."""
     assert _worker is not None
     frontend, facts, folder = _worker
@@ -169,7 +188,7 @@ def work(clip: manifests.Clip) -> Done:
         frames = frames_there(path, frontend.spec.bins)
         if frames is not None:
             return Done(key, frames, reused=True)
-        return Done(key, write_features(path, frontend, clip))
+        return Done(key, write_features(path, frontend, clip, heard))
     except io.AudioError as error:
         return Done(problem=str(error))
 
@@ -195,12 +214,12 @@ def frames_there(path: Path, bins: int) -> int | None:
     return len(array) if array.ndim == 2 and array.shape[1] == bins and array.dtype == np.float32 else None
 
 
-def write_features(path: Path, frontend: Any, clip: manifests.Clip) -> int:
+def write_features(path: Path, frontend: Any, clip: manifests.Clip, heard: Heard = unheard) -> int:
     """Write the clip's features [frames, bins]; the file appears complete or not at all. Raises AudioError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         temporary = Path(file.name)
         try:
-            frames = write_array(file, blocks_of(frontend, clip), frontend.spec.bins)
+            frames = write_array(file, blocks_of(frontend, clip, heard), frontend.spec.bins)
             file.flush()
             os.chmod(temporary, 0o666 & ~io.current_umask())
             os.replace(temporary, path)
@@ -227,8 +246,8 @@ def write_array(file: Any, blocks: Iterator[np.ndarray], bins: int) -> int:
     return rows
 
 
-def blocks_of(frontend: Any, clip: manifests.Clip) -> Iterator[np.ndarray]:
-    """The features of a clip: at once, or in blocks where it is long and the front end can stream."""
+def blocks_of(frontend: Any, clip: manifests.Clip, heard: Heard = unheard) -> Iterator[np.ndarray]:
+    """The features of a clip: at once, or in blocks, which ``heard`` sees, where it is long and the front end can stream."""
     import torch
 
     rate: int = frontend.spec.sample_rate
@@ -239,6 +258,7 @@ def blocks_of(frontend: Any, clip: manifests.Clip) -> Iterator[np.ndarray]:
             yield frontend(clip.load(rate)[0][0])[0].float().numpy()
         return
     stream = frontend.stream()
-    for block in io.blocks(clip.path, rate, mono=True, offset=clip.start, duration=clip.duration):
+    blocks = io.blocks(clip.path, rate, mono=True, offset=clip.start, duration=clip.duration)
+    for block in heard(blocks, rate, duration):
         yield stream.push(torch.from_numpy(block[0])).float().numpy()
     yield stream.finish().float().numpy()

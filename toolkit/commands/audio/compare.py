@@ -27,12 +27,13 @@ def compare_command(file: str, frontends: tuple[str, str], plot: str | None, as_
     """
     if plot:
         check_picture(plot)
-    sources = list(expanded(file, Batch()))
+    batch = Batch()
+    sources = list(expanded(file, batch))
     if len(sources) != 1:
         raise UsageError(f"compare takes one file; {file} holds {len(sources)} clips")
     chosen = [chosen_part("a"), chosen_part("b")]
     made = [part.make() for part in chosen]
-    values = [values_of(frontend, sources[0]) for frontend in made]
+    values = [values_of(frontend, sources[0], batch) for frontend in made]
     facts = {
         "file": file, "frontends": list(frontends),
         "settings": {name: {"a": one, "b": other} for name, (one, other) in made[0].spec.differences(made[1].spec).items()},

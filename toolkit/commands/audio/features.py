@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from toolkit.audio import io
+from toolkit.audio import io, store
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, bar, files_argument, finished, sources_of, through
 from toolkit.commands.audio._parts import Chosen, Part, chosen_part, parts
@@ -64,7 +64,7 @@ def show(sources: list[Source], chosen: Chosen, plot: str | None, batch: Batch, 
     panels: list[Any] = []
 
     def work(source: Source) -> dict[str, Any]:
-        values = values_of(made, source)
+        values = values_of(made, source, batch)
         if plot:
             from toolkit.audio.plots import Panel
 
@@ -80,16 +80,18 @@ def show(sources: list[Source], chosen: Chosen, plot: str | None, batch: Batch, 
     return finished(batch, as_json, COLUMNS, "computed features of")
 
 
-def values_of(frontend: Any, source: Source) -> Any:
-    """The features [frames, bins] of a clip as an array. Raises AudioError; also where the clip gives no frame."""
-    import torch
+def values_of(frontend: Any, source: Source, batch: Batch) -> Any:
+    """The features [frames, bins] of a clip as an array; ``batch`` shows how far it is.
 
-    with torch.inference_mode():
-        waveform, rate = source.clip.load(frontend.spec.sample_rate)
-        values = frontend(waveform[0])[0].numpy()
+    Raises AudioError; also where the clip gives no frame.
+    """
+    import numpy as np
+
+    values = np.concatenate(list(store.blocks_of(frontend, source.clip, batch.heard)))
     if not len(values):
-        raise io.AudioError(f"{source.clip.path}: {waveform.shape[1]} samples at {rate} Hz are too short for one frame of "
-                            f"{frontend.spec.frame_length}")
+        rate: int = frontend.spec.sample_rate
+        raise io.AudioError(f"{source.clip.path}: {round(source.seconds * rate)} samples at {rate} Hz are too short for one "
+                            f"frame of {frontend.spec.frame_length}")
     return values
 
 
@@ -99,11 +101,9 @@ def numbers(values: Any) -> dict[str, float]:
 
 def keep(sources: list[Source], chosen: Chosen, out: str, workers: int, batch: Batch, as_json: bool) -> int:
     """The features of every clip in a folder."""
-    from toolkit.audio import store
-
-    with bar("computing", len(sources)) as shown:
+    with bar("computing", len(sources)) as batch.bar:
         found = store.extract([source.clip for source in sources], chosen.name, chosen.options, out, workers,
-                              lambda done: shown.done())
+                              lambda done: batch.bar.done(), batch.heard)
     for problem in found.problems:
         batch.skip(problem)
     frames = sum(clip.more["frames"] for clip in found.clips)
