@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,32 @@ def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path
     assert report["steps"] >= 600
     judged = toolkit.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()), **around)
     assert judged, "a finished run is judged again"
+
+
+SHORTER = {"--steps 50000": "--steps 500 --final-episodes 2", "evaluate latest": "evaluate latest --episodes 2",
+           "--data synthetic-sounds": "--data synthetic-sounds --data.count 40 --data.held-out 10 --preset none --steps 64"}
+
+
+def test_the_page_is_followed_from_an_empty_folder(toolkit: Any, tmp_path: Path) -> None:
+    """Every command of docs/plugins.md that stands before or after an installation, in its order, with short budgets."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text().partition("\n## What is promised")[0]
+    lines = [line.split("  #")[0] for block in re.findall(r"```(?:sh)?\n(.*?)```", page, re.S) for line in block.splitlines()]
+    assert sum(line.startswith("pip install -e ") for line in lines) == 2
+    sites: list[Path] = []
+    for line in lines:
+        path = os.pathsep.join([*map(str, sites), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+        around = {"PYTHONPATH": path, "TOOLKIT_PLUGINS": ",".join(f"toolkit-{site.name}" for site in sites) or "0"}
+        for long, short in SHORTER.items():
+            line = line.replace(long, short)
+        program, *words = shlex.split(line)
+        if program == "pip":
+            sites.append(tmp_path / "sites" / words[-1])
+            install(tmp_path / words[-1], sites[-1])
+            continue
+        start = {"toolkit": ("-m", "toolkit"), "python": ()}[program]
+        done = subprocess.run([sys.executable, *start, *words], cwd=tmp_path, env={**toolkit.environment, **around},
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 def test_it_overwrites_nothing_and_refuses_wrong_names(toolkit: Any, tmp_path: Path) -> None:
