@@ -24,7 +24,7 @@ from signals import noise, speech_like, tone
 from toolkit.audio import FeatureStore, manifests, plots, store
 from toolkit.audio import io as audio_io
 from toolkit.cli import exit_code
-from toolkit.commands.audio import SUBCOMMANDS, _files
+from toolkit.commands.audio import SUBCOMMANDS, _files, augment
 from toolkit.registry import registry
 
 
@@ -315,6 +315,32 @@ def test_denoising_holds_as_much_memory_for_nine_minutes_as_for_three(tmp_path: 
     assert audio_io.info(tmp_path / "long.wav").frames == 9 * 60 * 16000
 
 
+def test_augmenting_holds_as_much_memory_for_nine_minutes_as_for_three(tmp_path: Path) -> None:
+    three, nine = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (3, 9))
+    words = ("--transforms", "noise(10..30) | speed(0.9, 1.1) | reverb | normalize", "--out")
+    short = most_memory("audio", "augment", str(three), *words, str(tmp_path / "short.wav"))
+    long = most_memory("audio", "augment", str(nine), *words, str(tmp_path / "long.wav"))
+    assert long < short + 20  # in whole, six minutes more take several hundred megabytes
+    clips = audio_io.info(tmp_path / "long.wav").frames / (9 * 60 * 16000)
+    assert clips == pytest.approx(1 / 0.9, rel=1e-6) or clips == pytest.approx(1 / 1.1, rel=1e-6)
+
+
+def test_long_files_are_augmented_as_short_ones_are(inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "in.flac", speech_like(15.0, 22050).numpy(), 22050, "PCM_24")
+    words = ("audio", "augment", "in.flac", "--transforms", "noise(10..30) | speed(0.9, 1.1)", "--copies", "2",
+             "--sample-rate", "16000")
+    inside.json(*words, "--out", "whole")
+    monkeypatch.setattr(augment, "LONG_SECONDS", 1.0)
+    said = inside.json(*words, "--out", "blocks")
+    assert said["files"][0]["duration"] == 15.0
+    for name in ("in-1.flac", "in-2.flac"):
+        one, other = (audio_io.read(tmp_path / folder / name)[0] for folder in ("whole", "blocks"))
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    rows = [[(clip.path.rpartition("/")[2], clip.duration) for clip in manifests.read(tmp_path / folder / "manifest.jsonl")]
+            for folder in ("whole", "blocks")]
+    assert rows[0] == rows[1]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -337,13 +363,14 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, li
     return json.loads(printed.getvalue()), done, shown.getvalue()
 
 
-@pytest.mark.parametrize("words", [("denoise",), ("denoise", "--method.adaptive"), ("convert", "--sample-rate", "4000")])
+@pytest.mark.parametrize("words", [("denoise",), ("denoise", "--method.adaptive"), ("convert", "--sample-rate", "4000"),
+                                   ("augment", "--transforms", "noise(20) | trim", "--copies", "2")])
 def test_a_long_recording_shows_how_many_seconds_are_done(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
     soundfile.write(tmp_path / "long.wav", noise(130 * 8000).numpy(), 8000)
     said, done, shown = on_a_terminal(monkeypatch, *words, str(tmp_path / "long.wav"), "--out", str(tmp_path / "out.wav"))
     assert said["files"][0]["duration"] == 130.0
-    assert re.search(r"(denois|convert)ing.* of 130 s of sound", shown)
+    assert re.search(r"(denois|convert|augment)ing.* of 130 s of sound", shown)
     assert sum(done) == pytest.approx(130.0, rel=1e-3) and len(done) > 10, "as the recording is read, and no further"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signals import noise, speech_like
 
+from toolkit import audio
 from toolkit.audio import Pipeline
+from toolkit.audio.transforms.blocks import Sound
 from toolkit.audio.transforms.pipeline import Step, parse
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
@@ -27,6 +30,34 @@ def test_the_text_of_the_readme() -> None:
     assert parse("noise(-5..-1.5, colour=pink)")[0].options == {"snr": (-5.0, -1.5), "colour": "pink"}
     assert parse("wiener(adaptive=yes)")[0].options == {"adaptive": True}
     assert parse("") == []
+
+
+@pytest.mark.parametrize("text", [
+    "noise(10..30, path=hums) | speed(0.9, 1.1) | normalize(-6) | low-pass(2000..3000) | gain(-6..6)",
+    "shift(-0.5) | reverb(path=rooms) | gain(3, probability=0.5) | wiener | clipping",
+    "crop(8) | codec(mu-law) | noise(20)", "vad | noise(3, colour=pink) | mix | shift(0.1)",
+    "crop(0.01) | spectral-gate | reverb"])
+def test_a_pipeline_in_blocks_gives_what_it_gives_of_the_whole(text: str, tmp_path: Path) -> None:
+    rooms = noise(3000, 6) * torch.exp(-torch.arange(3000) / 500)
+    for name, samples in (("hums", noise(30_000, 5)), ("rooms", rooms)):
+        audio.save(tmp_path / f"{name}.wav", samples[None], 16000)
+        text = text.replace(f"path={name}", f"path={tmp_path / name}.wav")
+    pipeline, clip = Pipeline(text), speech_like(15.0)
+    for seed in range(2):
+        whole, lengths = pipeline(clip, generator=torch.Generator().manual_seed(seed))
+        results = []
+        for size in (5000, 77_777):
+            blocks = Sound(partial(clip.split, size), len(clip))
+            sound = pipeline.in_blocks(blocks, torch.Generator().manual_seed(seed))
+            results.append(torch.cat([*sound.read()]))
+            assert len(results[-1]) == sound.samples == int(lengths)
+        assert torch.equal(*results)
+        torch.testing.assert_close(results[0], whole, rtol=0, atol=2e-3 if "wiener" in text or "gate" in text else 1e-5)
+
+
+def test_a_pipeline_in_blocks_of_what_silence_leaves() -> None:
+    sound = Pipeline("trim | wiener | noise | crop(1) | reverb").in_blocks(Sound(lambda: [torch.zeros(90_000)], 90_000))
+    assert sound.samples == 0 and list(sound.read()) == []
 
 
 @given(st.lists(st.sampled_from([Step("noise", {"snr": (1.5, 30.0), "colour": "pink"}), Step("trim"),

@@ -9,6 +9,8 @@ import torch
 from signals import noise, speech_like
 
 from toolkit.audio.base import Transform
+from toolkit.audio.transforms.blocks import Sound
+from toolkit.audio.transforms.denoise import Denoise
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -79,6 +81,45 @@ def test_the_same_generator_gives_the_same_result(name: str, options: dict[str, 
     torch.manual_seed(99)  # the default generator is not read
     third = made(name, options)(values, lengths)[0]
     assert torch.equal(own, third)
+
+
+def in_blocks(samples: torch.Tensor, size: int) -> Sound:
+    return Sound(lambda: samples.split(size), len(samples))
+
+
+BLOCKWISE = [(name, options) for name, options in VARIANTS
+             if getattr(made(name, options), "domain", "waveform") == "waveform" and not made(name, options).whole_clip]
+LONG = speech_like(15.0)  # more than three units and no multiple of one
+
+
+def test_transforms_say_which_of_them_need_the_whole_clip() -> None:
+    assert {name for name, _ in BLOCKWISE} >= {"gain", "noise", "reverb", "speed", "crop", "shift", "wiener", "low-pass"}
+    assert made("noise", {"colour": "pink"}).whole_clip and made("normalize", {"measure": "loudness"}).whole_clip
+
+
+@pytest.mark.parametrize(("name", "options"), BLOCKWISE, ids=lambda value: str(value) if value else "")
+def test_blocks_of_any_size_give_what_the_whole_gives(name: str, options: dict[str, Any]) -> None:
+    transform, generator = made(name, options), random()
+    whole = transform(LONG, None, generator)[0]
+    results = []
+    for size in (1000, 77_777, len(LONG)):
+        own = random()
+        changed = transform.in_blocks(in_blocks(LONG, size), own)
+        results.append(torch.cat([*changed.read()]))
+        assert len(results[-1]) == changed.samples == len(whole)
+        assert torch.equal(results[-1], torch.cat([*changed.read()])), "read again it is another"
+        assert torch.equal(own.get_state(), generator.get_state()), "what is drawn next would be another number"
+        assert torch.equal(results[-1], results[0]), "it depends on the blocks"
+    torch.testing.assert_close(results[0], whole, rtol=0, atol=1e-3 if isinstance(transform, Denoise) else 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["silence", "one sample"])
+@pytest.mark.parametrize(("name", "options"), BLOCKWISE, ids=lambda value: str(value) if value else "")
+def test_odd_clips_in_blocks(name: str, options: dict[str, Any], kind: str) -> None:
+    clip = torch.zeros(200_000) if kind == "silence" else torch.full((1,), 0.5)
+    whole = made(name, options)(clip, None, random())[0]
+    changed = made(name, options).in_blocks(in_blocks(clip, 50_000), random())
+    torch.testing.assert_close(torch.cat([*changed.read()]), whole, rtol=0, atol=1e-6)
 
 
 RANDOM = [name for name in NAMES if any(item.name == "seed" for item in registry.get("transform", name).settings)]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from toolkit.audio.frontends.framewise import checked_clips
+from toolkit.audio.transforms.blocks import Sound
 from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 
@@ -26,10 +27,12 @@ class Transform:
 
     ``domain`` is waveform or features; ``keeps_length`` says that T' is T. Random transforms draw from the
     generator given with the call, else from their own, which begins with ``config.seed``.
+    ``whole_clip`` says why a clip must be held whole; where it is empty, `in_blocks` does without.
     """
 
     domain = "waveform"
     keeps_length = True
+    whole_clip = "it is made for whole clips"
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -39,6 +42,14 @@ class Transform:
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """What becomes of one clip [T], T >= 1."""
         raise NotImplementedError
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        """What `apply` makes of a long clip that is read in blocks, with the same draws; may read it to measure it."""
+        raise NotImplementedError
+
+    def readings(self, samples: int) -> int:
+        """How often `over` reads a clip of ``samples`` samples to measure it."""
+        return 0
 
     def __call__(self, waveform: Tensor, lengths: Tensor | None = None,
                  generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -64,9 +75,15 @@ class Transform:
         source = generator if generator is not None else self.generator
         if source is None:
             source = torch.Generator()  # of a transform that draws nothing
-        if self.random and self.config.probability < 1.0 and uniform((0.0, 1.0), source) >= self.config.probability:
-            return clip
-        return self.apply(clip, source)
+        return clip if self.passed_over(source) else self.apply(clip, source)
+
+    def in_blocks(self, sound: Sound, generator: torch.Generator) -> Sound:
+        """A mono clip on the CPU, changed with the configured probability, in blocks: what a call makes of the whole."""
+        return sound if self.passed_over(generator) else self.over(sound, generator)
+
+    def passed_over(self, generator: torch.Generator) -> bool:
+        """Whether the draw leaves a clip as it is."""
+        return self.random and self.config.probability < 1.0 and uniform((0.0, 1.0), generator) >= self.config.probability
 
 
 class Features(Transform):

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.transforms import configs
 from toolkit.audio.transforms.base import Transform
+from toolkit.audio.transforms.blocks import Sound
 
 FRAME_SECONDS = 0.032
 OVERLAP = 4  # frames over each sample
@@ -39,6 +40,7 @@ class Denoise(Transform):
     """
 
     context = 0
+    whole_clip = ""
 
     def __init__(self, config: configs.DenoiseConfig) -> None:
         super().__init__(config)
@@ -61,6 +63,20 @@ class Denoise(Transform):
         power = spectrum.abs().square()  # [bins, F]
         gains = self.gains_after(power, self.noise(power), None)[0].clamp(self.floor, 1.0)
         return torch.istft(spectrum * gains, self.n_fft, self.hop, window=window, length=len(clip)).to(clip.dtype)
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        from toolkit.audio.transforms import recording  # which is made of this module's functions
+
+        if sound.samples <= self.n_fft:
+            clip = self.apply(torch.cat([*sound.read()]), generator)
+            return Sound(lambda: [clip], len(clip))
+        blocks = recording.denoising(self, lambda: (unit[None] for unit in sound.units()), sound.samples)
+        return Sound(lambda: (block[0] for block in blocks()), sound.samples)
+
+    def readings(self, samples: int) -> int:
+        from toolkit.audio.transforms import recording
+
+        return recording.readings(self, samples) - 1
 
     def noise(self, power: Tensor) -> Tensor:
         """The power of the noise [bins, F]."""

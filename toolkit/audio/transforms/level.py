@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toolkit.audio.transforms import configs
 from toolkit.audio.transforms.base import Transform, check_bounds, decibels, power_of, uniform
+from toolkit.audio.transforms.blocks import Sound
 
 BLOCK_SECONDS, STEP_SECONDS = 0.4, 0.1  # of loudness: blocks that overlap by three quarters
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0  # LUFS, and LU below the mean of what passes the first
@@ -23,33 +24,64 @@ class Gain(Transform):
         check_bounds(gain=config.gain)
         super().__init__(config)
 
+    whole_clip = ""
+
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         return clip * decibels(uniform(self.config.gain, generator))
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        factor = decibels(uniform(self.config.gain, generator))
+        return sound.each(lambda block: block * factor)
 
 
 class Normalize(Transform):
     """Each clip brought to one peak, root mean square or loudness; silence stays."""
 
+    def __init__(self, config: configs.NormalizeConfig) -> None:
+        super().__init__(config)
+        self.whole_clip = "loudness is measured over the whole clip" if config.measure == "loudness" else ""
+
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        config: configs.NormalizeConfig = self.config
-        if config.measure == "peak":
-            now = 20 * math.log10(peak) if (peak := float(clip.abs().max())) > 0 else -math.inf
-        elif config.measure == "rms":
-            now = 10 * math.log10(power) if (power := power_of(clip)) > 0 else -math.inf
-        else:
-            now = loudness(clip, config.sample_rate)
-        return clip * decibels(config.level - now) if math.isfinite(now) else clip
+        if self.config.measure == "loudness":
+            return clip * self.factor(loudness(clip, self.config.sample_rate))
+        return clip * self.factor(self.level_of(float(clip.abs().max()) if self.config.measure == "peak" else power_of(clip)))
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        factor = self.factor(self.level_of(sound.peak() if self.config.measure == "peak" else sound.power()))
+        return sound.each(lambda block: block * factor)
+
+    def readings(self, samples: int) -> int:
+        return 1
+
+    def level_of(self, size: float) -> float:
+        """The level (dB below full scale) of a peak or a mean square."""
+        return (20 if self.config.measure == "peak" else 10) * math.log10(size) if size > 0 else -math.inf
+
+    def factor(self, level: float) -> float:
+        """What brings a level (dB) to the one that is asked for; 1 for silence."""
+        return decibels(self.config.level - level) if math.isfinite(level) else 1.0
 
 
 class Clipping(Transform):
     """Samples beyond a share of the clip's peak are cut, or bent towards it."""
+
+    whole_clip = ""
 
     def __init__(self, config: configs.ClippingConfig) -> None:
         check_bounds(threshold=config.threshold)
         super().__init__(config)
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        limit = float(clip.abs().max()) * decibels(uniform(self.config.threshold, generator))
+        return self.cut(clip, float(clip.abs().max()) * decibels(uniform(self.config.threshold, generator)))
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        limit = sound.peak() * decibels(uniform(self.config.threshold, generator))
+        return sound.each(lambda block: self.cut(block, limit))
+
+    def readings(self, samples: int) -> int:
+        return 1
+
+    def cut(self, clip: Tensor, limit: float) -> Tensor:
         if limit == 0:
             return clip
         return limit * torch.tanh(clip / limit) if self.config.soft else clip.clamp(-limit, limit)

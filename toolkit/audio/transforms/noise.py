@@ -6,13 +6,14 @@ samples. Nothing is scaled or cut afterwards, so that the ratio is exact; a sile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from toolkit.audio.transforms import configs
 from toolkit.audio.transforms.base import Transform, below, check_bounds, decibels, normal, power_of, uniform
+from toolkit.audio.transforms.blocks import Sound, power_of_units, unit_sizes
 from toolkit.audio.transforms.sources import Recordings
 
 SLOPES = {"white": 0.0, "pink": -0.5, "brown": -1.0, "blue": 0.5, "violet": 1.0}  # exponent of frequency in the amplitude
@@ -25,6 +26,8 @@ class Noise(Transform):
         check_bounds(snr=config.snr)
         super().__init__(config)
         self.recordings = Recordings(config.path, config.sample_rate) if config.path else None
+        whole = config.colour != "white" and not config.path
+        self.whole_clip = f"{config.colour} noise is one spectrum over the whole clip" if whole else ""
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         ratio = uniform(self.config.snr, generator)
@@ -32,9 +35,40 @@ class Noise(Transform):
             return added(clip, self.recordings.stretch(len(clip), generator).to(clip.device), ratio)
         return added(clip, coloured(len(clip), self.config.colour, clip, generator), ratio)
 
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        ratio, samples = uniform(self.config.snr, generator), sound.samples
+        noise = self.recorded(samples, generator) if self.recordings is not None else white(samples, generator)
+        signal, disturbance = sound.power(), power_of_units(noise(), samples)
+        if signal == 0 or disturbance == 0:
+            return sound
+        scale = scale_of(signal, disturbance, ratio)
+
+        def read() -> Iterator[Tensor]:
+            return ((unit.double() + other * scale).to(unit.dtype) for unit, other in zip(sound.units(), noise()))
+
+        return Sound(read, samples)
+
+    def readings(self, samples: int) -> int:
+        return 1
+
+    def recorded(self, samples: int, generator: torch.Generator) -> Callable[[], Iterator[Tensor]]:
+        """A stretch of a recording, in units, as often as it is asked for."""
+        assert self.recordings is not None
+        recording, start = self.recordings.place(samples, generator)
+
+        def read() -> Iterator[Tensor]:
+            position = start
+            for size in unit_sizes(samples):
+                yield recording[torch.arange(position, position + size) % len(recording)]
+                position += size
+
+        return read
+
 
 class Mix(Transform):
     """Another clip of the same batch at a drawn ratio, repeated where it is shorter; a clip alone stays."""
+
+    whole_clip = ""
 
     def __init__(self, config: configs.MixConfig) -> None:
         check_bounds(snr=config.snr)
@@ -44,6 +78,9 @@ class Mix(Transform):
         source = generator if generator is not None else self.generator
         assert source is not None
         return [self.mixed(clips, index, source) for index in range(len(clips))]
+
+    def in_blocks(self, sound: Sound, generator: torch.Generator) -> Sound:
+        return sound  # which is alone
 
     def mixed(self, clips: Sequence[Tensor], index: int, generator: torch.Generator) -> Tensor:
         clip = clips[index]
@@ -61,7 +98,24 @@ def added(clip: Tensor, noise: Tensor, ratio: float) -> Tensor:
     signal, disturbance = power_of(clip), power_of(noise)
     if signal == 0 or disturbance == 0:
         return clip
-    return (clip.double() + noise * ((signal / disturbance) ** 0.5 / decibels(ratio))).to(clip.dtype)
+    return (clip.double() + noise * scale_of(signal, disturbance, ratio)).to(clip.dtype)
+
+
+def scale_of(signal: float, disturbance: float, ratio: float) -> float:
+    """The factor on amplitudes that brings the power of the ``disturbance`` to ``ratio`` dB below the signal's."""
+    return float((signal / disturbance) ** 0.5 / decibels(ratio))
+
+
+def white(samples: int, generator: torch.Generator) -> Callable[[], Iterator[Tensor]]:
+    """White noise in units, the same as often as it is asked for; ``generator`` goes on behind it."""
+    begin = generator.get_state()
+
+    def drawn(source: torch.Generator) -> Iterator[Tensor]:
+        return (torch.randn(size, generator=source, dtype=torch.float64) for size in unit_sizes(samples))
+
+    for _ in drawn(generator):
+        pass
+    return lambda: drawn(torch.Generator().set_state(begin))
 
 
 def coloured(samples: int, colour: str, like: Tensor, generator: torch.Generator) -> Tensor:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from toolkit.audio.transforms.blocks import Sound
+
 STEP = re.compile(r"\s*(?P<name>[A-Za-z0-9_./-]+)\s*(?:\((?P<inside>[^()]*)\))?\s*")
 RANGE = re.compile(r"\s*(?P<low>[^.].*?)\s*\.\.\s*(?P<high>.+?)\s*")
 SHARED = ("sample_rate",)
@@ -183,6 +185,27 @@ class Pipeline:
             lengths = torch.full((len(waveform) if waveform.dim() == 2 else 1,), waveform.shape[-1], dtype=torch.int64)
         return self._applied(self.on_waveforms, waveform, lengths, generator)
 
+    def in_blocks(self, sound: Sound, generator: torch.Generator | None = None) -> Sound:
+        """A mono clip of any length after every transform of waveforms: as a call on the whole, within rounding.
+
+        It takes constant memory but for transforms with ``whole_clip``, which hold it. How it is read changes nothing.
+        """
+        for transform in self.on_waveforms:
+            if not sound.samples:
+                return sound
+            source = generator or self.generator
+            sound = held_whole(transform, sound, source) if needs_whole(transform) else transform.in_blocks(sound, source)
+        return sound
+
+    def readings(self, samples: int) -> int:
+        """How often a clip of ``samples`` samples is read by `in_blocks` and for the blocks that it gives."""
+        count = 1
+        for transform in self.on_waveforms:
+            if needs_whole(transform):
+                return count  # what follows reads what is held
+            count += transform.readings(samples)
+        return count
+
     def features(self, features: Tensor, lengths: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Features [B, F, bins] and frames [B] after every transform of features."""
         return self._applied(self.on_features, features, lengths, generator)
@@ -196,3 +219,18 @@ class Pipeline:
     def spelled(self) -> str:
         """The pipeline as text."""
         return " | ".join(step.spelled() for step in self.steps)
+
+
+def needs_whole(transform: Any) -> bool:
+    """Whether a transform works on whole clips alone, as those of plugins do that say nothing else."""
+    return bool(getattr(transform, "whole_clip", True))
+
+
+def held_whole(transform: Any, sound: Sound, generator: torch.Generator) -> Sound:
+    """The clip after a transform that needs all of it at once."""
+    import torch
+
+    from toolkit.audio.transforms.blocks import Sound
+
+    clip, _ = transform(torch.cat([*sound.read()]), None, generator)
+    return Sound(lambda: [clip] if len(clip) else [], len(clip))

@@ -28,9 +28,14 @@ COARSE, FINE = 18, 5  # bits of a 32-bit float that the first and the second his
 
 def denoised(transform: denoise.Denoise, read: Read, samples: int) -> Iterator[Tensor]:
     """Blocks [C, T] of what ``transform`` makes of a recording of ``samples`` samples, which are more than half a frame."""
+    return denoising(transform, read, samples)()
+
+
+def denoising(transform: denoise.Denoise, read: Read, samples: int) -> Callable[[], Iterator[Tensor]]:
+    """What begins to give those blocks anew; the noise is estimated once, here."""
     sound = Spectra(transform, read, samples)
     noise = adaptive_noise(transform, sound) if transform.is_adaptive(sound.frames) else stationary_noise(sound)
-    return overlapped(transform, gains_of(transform, sound, noise), samples)
+    return lambda: overlapped(transform, gains_of(transform, sound, noise), samples)
 
 
 def readings(transform: denoise.Denoise, samples: int) -> int:

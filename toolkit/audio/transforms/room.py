@@ -7,12 +7,14 @@ model), the ratio of their energies being exact. The direct sound keeps its plac
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from toolkit.audio.transforms import configs
 from toolkit.audio.transforms.base import Transform, check_bounds, normal, uniform
+from toolkit.audio.transforms.blocks import Sound, span
 from toolkit.audio.transforms.sources import Recordings
 from toolkit.errors import UsageError
 
@@ -21,6 +23,8 @@ DECAY = 3 * math.log(10)  # the amplitude's exponent over rt60: 60 dB
 
 class Reverb(Transform):
     """A clip as it sounds in a room."""
+
+    whole_clip = ""
 
     def __init__(self, config: configs.ReverbConfig) -> None:
         check_bounds(rt60=config.rt60, drr=config.drr)
@@ -32,6 +36,11 @@ class Reverb(Transform):
         response = self.response(clip, generator)
         wet = convolved(clip.double(), response).to(clip.dtype)
         return wet if self.config.tail else wet[:len(clip)]
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        response = self.response(torch.zeros(0), generator)
+        samples = sound.samples + (len(response) - 1 if self.config.tail else 0)
+        return Sound(lambda: span(reverberated(sound.units(), response), 0, samples), samples)
 
     def response(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """An impulse response whose direct sound is its first sample and 1."""
@@ -54,6 +63,18 @@ def room(rt60: float, drr: float, sample_rate: int, like: Tensor, generator: tor
     tail = tail * (10 ** (-drr / 20) / tail.square().sum().sqrt())
     tail[0] = 1.0
     return tail
+
+
+def reverberated(units: Iterable[Tensor], response: Tensor) -> Iterator[Tensor]:
+    """The full convolution of a clip in blocks [T] with a response [R], each block's end added to what follows."""
+    over = torch.zeros(len(response) - 1, dtype=torch.float64)
+    for unit in units:
+        wet = convolved(unit.double(), response)
+        wet[:len(over)] += over
+        over = wet[len(unit):].clone()
+        yield wet[:len(unit)].to(unit.dtype)
+    if len(over):
+        yield over.float()
 
 
 def convolved(clip: Tensor, response: Tensor) -> Tensor:

@@ -31,11 +31,15 @@ class Recordings:
 
     def stretch(self, samples: int, generator: torch.Generator) -> Tensor:
         """``samples`` of one recording from a drawn place on; a shorter one is repeated."""
-        recording = self.draw(generator)
-        start = below(max(1, len(recording) - samples + 1), generator)
+        recording, start = self.place(samples, generator)
         if len(recording) < samples:
             recording = recording.repeat(samples // len(recording) + 1)
         return recording[start:start + samples]
+
+    def place(self, samples: int, generator: torch.Generator) -> tuple[Tensor, int]:
+        """One recording and a drawn place in it from which ``samples`` reach to its end at most; 0 where it is shorter."""
+        recording = self.draw(generator)
+        return recording, below(max(1, len(recording) - samples + 1), generator)
 
     def recording(self, index: int) -> Tensor:
         if index not in self._kept:

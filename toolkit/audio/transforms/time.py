@@ -8,6 +8,8 @@ phases relative to it (Laroche and Dolson, 1999). Resampling is soxr's, on the C
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.transforms import configs
 from toolkit.audio.transforms.base import Transform, below, check_bounds, uniform
+from toolkit.audio.transforms.blocks import Sound, span
 from toolkit.config import ConfigError
 
 
@@ -22,6 +25,7 @@ class Speed(Transform):
     """Played faster or slower: length and pitch change together (Ko et al., "Audio augmentation", 2015)."""
 
     keeps_length = False
+    whole_clip = ""
 
     def __init__(self, config: configs.SpeedConfig) -> None:
         if not config.factors:
@@ -31,6 +35,13 @@ class Speed(Transform):
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         factor = self.config.factors[below(len(self.config.factors), generator)]
         return clip if factor == 1.0 else resampled(clip, factor, max(1, round(len(clip) / factor)))
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        factor = self.config.factors[below(len(self.config.factors), generator)]
+        if factor == 1.0:
+            return sound
+        samples = max(1, round(sound.samples / factor))
+        return Sound(lambda: span(resampled_blocks(sound.read(), factor), 0, samples), samples)
 
 
 class Stretch(Transform):
@@ -64,26 +75,45 @@ class Crop(Transform):
     """A stretch of one length; shorter clips are followed by silence."""
 
     keeps_length = False
+    whole_clip = ""
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        samples = max(1, round(self.config.seconds * self.config.sample_rate))
-        spare = max(0, len(clip) - samples)
-        start = {"start": 0, "middle": spare // 2}.get(self.config.place, -1)
-        start = below(spare + 1, generator) if start < 0 else start
+        start, samples = self.place(len(clip), generator)
         return fitted(clip[start:], samples)
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        start, samples = self.place(sound.samples, generator)
+        return Sound(lambda: span(sound.read(), start, samples), samples)
+
+    def place(self, length: int, generator: torch.Generator) -> tuple[int, int]:
+        """The first sample of a clip of ``length`` that is kept, and how many are."""
+        samples = max(1, round(self.config.seconds * self.config.sample_rate))
+        spare = max(0, length - samples)
+        start = {"start": 0, "middle": spare // 2}.get(self.config.place, -1)
+        return below(spare + 1, generator) if start < 0 else start, samples
 
 
 class Shift(Transform):
     """Moved in time within its length; silence moves in."""
+
+    whole_clip = ""
 
     def __init__(self, config: configs.ShiftConfig) -> None:
         check_bounds(seconds=config.seconds)
         super().__init__(config)
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        samples = round(uniform(self.config.seconds, generator) * self.config.sample_rate)
-        samples = max(-len(clip), min(len(clip), samples))
+        samples = self.move(len(clip), generator)
         return F.pad(clip, (samples, -samples))
+
+    def over(self, sound: Sound, generator: torch.Generator) -> Sound:
+        samples = self.move(sound.samples, generator)
+        return Sound(lambda: span(sound.read(), -samples, sound.samples), sound.samples)
+
+    def move(self, length: int, generator: torch.Generator) -> int:
+        """The samples by which a clip of ``length`` comes later."""
+        samples = round(uniform(self.config.seconds, generator) * self.config.sample_rate)
+        return max(-length, min(length, samples))
 
 
 def fitted(clip: Tensor, samples: int) -> Tensor:
@@ -97,6 +127,17 @@ def resampled(clip: Tensor, factor: float, samples: int) -> Tensor:
 
     faster = soxr.resample(clip.detach().cpu().numpy(), factor, 1.0)
     return fitted(torch.from_numpy(faster).to(clip), samples)
+
+
+def resampled_blocks(blocks: Iterable[Tensor], factor: float) -> Iterator[Tensor]:
+    """Blocks [T] of a clip played ``factor`` times as fast."""
+    import soxr
+
+    stream = soxr.ResampleStream(factor, 1.0, 1, dtype="float32")
+    for block in chain(blocks, [torch.zeros(0)]):
+        faster = stream.resample_chunk(block.float().numpy(), last=not len(block))
+        if len(faster):
+            yield torch.from_numpy(faster)
 
 
 def stretched(clip: Tensor, factor: float, n_fft: int) -> Tensor:

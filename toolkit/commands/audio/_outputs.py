@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,12 +24,6 @@ class Outputs:
 
     targets: dict[Source, Path]
     overwrite: bool
-
-    def write(self, source: Source, waveform: Any, rate: int, subtype: str | None = None, mark: str = "") -> Path:
-        """Save a waveform [channels, T]; ``mark`` goes into the name. Raises AudioError."""
-        target = self.target_of(source, mark)
-        io.save(target, waveform, rate, subtype=subtype or kept_subtype(source, target), overwrite=True)
-        return target
 
     @contextmanager
     def writing(self, source: Source, rate: int, channels: int, subtype: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_optio
 from toolkit.errors import UsageError
 
 MANIFEST = "manifest.jsonl"
+LONG_SECONDS = 120.0  # recordings above it are read in blocks, several times
 
 
 @click.command("augment")
@@ -32,7 +34,9 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
                     overwrite: bool, as_json: bool) -> int:
     """Write changed copies of FILES (mono), and a manifest that keeps their labels and texts.
 
-    What is done to a clip depends on the seed, its place and the copy's number alone.
+    What is done to a clip depends on the seed, its place and the copy's number alone. Long files are read in blocks, in
+    constant memory, except where a transform needs the whole clip: trim, vad, stretch, pitch, codec, coloured noise,
+    normalize to a loudness.
     """
     steps = pipeline.parse(transforms)
     if not steps:
@@ -45,20 +49,42 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
     clips: list[manifests.Clip] = []
 
     def work(source: Source) -> dict[str, Any]:
-        waveform, rate = source.clip.load(sample_rate)
+        rate = sample_rate or source.facts.sample_rate
         if rate not in made:
             made[rate] = on_waveforms(steps, rate)
         names = []
         for copy in range(copies):
-            changed, _ = made[rate](waveform[0], generator=generator_of(seed, places[source], copy))
-            target = outputs.write(source, changed, rate, mark=f"-{copy + 1}" if copies > 1 else "")
-            clips.append(replace(source.clip, path=str(target.resolve()), start=0.0, duration=round(len(changed) / rate, 6)))
+            blocks = changed_blocks(made[rate], source, rate, generator_of(seed, places[source], copy), batch, 1 / copies)
+            with outputs.writing(source, rate, 1, mark=f"-{copy + 1}" if copies > 1 else "") as (target, writer):
+                for block in blocks:
+                    writer.write(block[None])
+            clips.append(replace(source.clip, path=str(target.resolve()), start=0.0, duration=round(writer.samples / rate, 6)))
             names.append(str(target))
-        return {"path": source.clip.path, "outputs": names, "duration": waveform.shape[1] / rate}
+        return {"path": source.clip.path, "outputs": names, "duration": source.seconds}
 
     through(sources, batch, work, "augmenting")
     write_manifest(outputs, out, clips)
     return finished(batch, as_json, ("path", "outputs"), "augmented")
+
+
+def changed_blocks(made: pipeline.Pipeline, source: Source, rate: int, generator: Any, batch: Batch,
+                   share: float) -> Iterator[Any]:
+    """A clip, mono, after the pipeline, in blocks [T]; ``batch`` shows it as a ``share`` of the work. Raises AudioError."""
+    import torch
+
+    from toolkit.audio.transforms.blocks import Sound
+
+    seconds = source.seconds
+    if seconds <= LONG_SECONDS:
+        yield made(source.clip.load(rate)[0][0], generator=generator)[0]
+        return
+    share = share / (1 + made.readings(round(seconds * rate)))
+
+    def read() -> Iterator[Any]:
+        return (torch.from_numpy(block[0]) for block in batch.heard(source.blocks(rate, mono=True), rate, seconds, share))
+
+    samples = sum(len(block) for block in read())
+    yield from made.in_blocks(Sound(read, samples), generator).read()
 
 
 def on_waveforms(steps: list[pipeline.Step], rate: int) -> pipeline.Pipeline:
