@@ -19,7 +19,7 @@ def both(cell: str, lengths: list[int], **options: object) -> list[list[Tensor]]
     inputs = torch.randn(len(lengths), max(lengths), 3, dtype=torch.float64)
     pull = torch.randn(*inputs.shape[:2], 5 * (2 if ours.bidirectional else 1), dtype=torch.float64)
     found = []
-    for read in (ours.read, ours._packed):
+    for read in (ours.read, ours.read_packed):
         ours.zero_grad()
         seen = inputs.clone().requires_grad_()
         states, last = read(seen, torch.tensor(lengths))

@@ -31,7 +31,7 @@ class Recurrent(nn.RNNBase):
         """
         lengths = lengths.to(inputs.device)
         if inputs.device.type != "cpu" or not self.batch_first or not self.bias or self.proj_size:
-            return self._packed(inputs, lengths)
+            return self.read_packed(inputs, lengths)
         states = inputs.transpose(0, 1)  # [T, B, I]
         order = turned(lengths, inputs.shape[1])
         own = torch.arange(inputs.shape[1], device=inputs.device)[:, None, None] < lengths[:, None]  # [T, B, 1]
@@ -54,7 +54,8 @@ class Recurrent(nn.RNNBase):
         states: Tensor = self.steps.apply(projected, torch.stack(weights[2]), torch.stack(weights[3]))
         return states
 
-    def _packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def read_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The same by torch's packed sequences, on any device."""
         packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=self.batch_first, enforce_sorted=False)
         found, last = self(packed)
         states, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
