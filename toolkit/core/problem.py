@@ -109,6 +109,10 @@ class Problem(Generic[Config]):
         kept, held = hold_out(len(examples), self.config.holdout, self.config.split_seed, self.groups(examples))
         return [examples[int(index)] for index in kept], [examples[int(index)] for index in held]
 
+    def learned_from(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Example]:
+        """The training examples, changed once before the run; ``generator`` depends on ``seed`` and ``split_seed`` alone."""
+        return examples
+
     def inherit(self, facts: Mapping[str, Any]) -> None:
         """Take over from another run's `facts` what its parameters were learned with; `fit` leaves that as it is."""
 

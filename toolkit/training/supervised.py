@@ -272,6 +272,8 @@ def make_supervised(name: str, options: Mapping[str, Any], dataset: Dataset, clo
 def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clock: Clock, streams: Streams,
              device: torch.device, saved: Facts = None) -> SupervisedTask:
     """A task from a problem and the examples of its splits."""
+    learned = problem.learned_from(splits[TRAIN], streams.generator("examples", problem.config.split_seed))
+    splits = {**splits, TRAIN: learned}
     if saved is None:
         problem.fit(splits[TRAIN])
     else:

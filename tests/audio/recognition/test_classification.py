@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Toolkit
 
 from toolkit import audio
+from toolkit.config import Part
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
 from toolkit.registry import registry
+from toolkit.training.supervised import make_supervised
 
 SMALL = ("--model.channels", "6,8", "--model.time-strides", "2,2", "--model.hidden-size", "16", "--batch-size", "20",
          "--data.count", "200", "--data.held-out", "40", "--transforms", "")
@@ -42,15 +47,27 @@ def test_shuffled_labels_are_those_of_the_training_clips_alone() -> None:
     rows = [{"audio": np.full(8, place, np.int16), "label": "abc"[place % 3]} for place in range(60)]
 
     def shuffled(seed: int) -> list[str]:
-        splits: dict[str, Any] = {"train": rows, "test": rows}
-        registry.make("task", "audio-classification", shuffle_labels=True, split_seed=seed).check(splits)
-        assert splits["test"] == rows and all(row["label"] == "abc"[place % 3] for place, row in enumerate(rows))
-        assert [row["audio"][0] for row in splits["train"]] == list(range(60))
-        return [row["label"] for row in splits["train"]]
+        problem = registry.make("task", "audio-classification", shuffle_labels=True)
+        learned = problem.learned_from(rows, np.random.default_rng(seed))
+        assert all(row["label"] == "abc"[place % 3] for place, row in enumerate(rows))
+        assert [row["audio"][0] for row in learned] == list(range(60))
+        return [row["label"] for row in learned]
 
     given = [row["label"] for row in rows]
     assert sorted(shuffled(0)) == sorted(given) and shuffled(0) == shuffled(0) != shuffled(1)
     assert 8 <= sum(one == other for one, other in zip(shuffled(0), given, strict=True)) <= 32  # a third by chance
+
+
+def test_each_seed_shuffles_labels_anew() -> None:
+    def labels(seed: int, **options: Any) -> list[int]:
+        dataset = registry.make("dataset", "synthetic-sounds", count=100, held_out=20)
+        options = {"shuffle_labels": True, "model": Part("crnn", {"channels": (4, 4), "time_strides": (2, 2)}), **options}
+        task = make_supervised("audio-classification", options, dataset, Clock(0), Streams(seed), torch.device("cpu"))
+        targets: list[int] = task.loader.encoded.targets.tolist()
+        return targets
+
+    assert labels(0) == labels(0) != labels(1)
+    assert labels(0) != labels(0, split_seed=1) != labels(0, shuffle_labels=False)
 
 
 def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit, tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from toolkit.audio.recognition_configs import AudioClassificationConfig
@@ -20,13 +20,11 @@ class AudioClassification(ClassProblem, HeardProblem):
     level = "clip"
     things = "clips"
 
-    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        super().check(splits)
-        if self.config.shuffle_labels:
-            rows = list(splits["train"])
-            labels = [row[self.target] for row in rows]
-            random.Random(self.config.split_seed).shuffle(labels)
-            splits["train"] = [{**row, self.target: label} for row, label in zip(rows, labels, strict=True)]
+    def learned_from(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Example]:
+        if not self.config.shuffle_labels:
+            return examples
+        labels = [examples[int(place)][self.target] for place in generator.permutation(len(examples))]
+        return [{**row, self.target: label} for row, label in zip(examples, labels, strict=True)]
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
         self.fit_classes(self.labels(examples))
