@@ -3,7 +3,7 @@
     python benchmarks/vocoders.py [--seconds 2] [--repeats 5] [--threads 1]
 
 plain    the network as it is trained: weight norms computed at every call
-folded   the form used for synthesis: `remove_weight_norm`, inference mode
+folded   the form used for synthesis: `for_synthesis`, inference mode
 library  the package `vocos`, where it is installed, with the same sizes
 wavenet  samples a second drawn from cached states, and how many times faster than without (on three frames)
 
@@ -49,9 +49,7 @@ def library(mel: torch.Tensor) -> Callable[[], Any] | None:
 
 def forms(name: str, seconds: float) -> tuple[dict[str, Callable[[], Any]], float]:
     """What is timed by name, and the seconds of sound that each makes."""
-    plain, folded = toolkit.make("vocoder", name).eval(), toolkit.make("vocoder", name).eval()
-    if hasattr(folded, "remove_weight_norm"):
-        folded.remove_weight_norm()
+    plain, folded = toolkit.make("vocoder", name).eval(), toolkit.make("vocoder", name).for_synthesis()
     spec = plain.spec
     mel = torch.randn(round(seconds * spec.sample_rate / spec.hop_length), spec.bins)
     found: dict[str, Callable[[], Any]] = {"plain": lambda: plain(mel), "folded": lambda: folded(mel)}

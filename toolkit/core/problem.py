@@ -130,6 +130,9 @@ class Problem(Generic[Config]):
         """The model, freshly initialised from torch's default generator; after `fit` or `restore`."""
         raise NotImplementedError
 
+    def settle(self, model: nn.Module) -> None:
+        """Called once for a trained model that was loaded for its answers: it may take a form that cannot be taught."""
+
     def parameter_groups(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """What the optimizer gets: what learns, and of a model that is thawed gradually also what will."""
         later = getattr(model, "freeze", "none") == "gradual"  # until it learns it has no gradient

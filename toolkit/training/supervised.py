@@ -297,7 +297,9 @@ class Learner:
         problem.restore(states["problem"])
         model = problem.build()
         model.load_state_dict(states["model"])
-        return cls(problem, model, device)
+        learner = cls(problem, model, device)
+        problem.settle(learner.model)
+        return learner
 
     def predict(self, values: Sequence[Any], batch_size: int = 64, progress: Callable[[int], None] | None = None) -> list[Any]:
         """One answer for each value (a text, a row, a path), in their order."""

@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from tests.audio.signals import noise, speech_like
-from toolkit import make
+from toolkit import load, make
 from toolkit.audio import io
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.critics import Critics, Opinion
+from toolkit.audio.vocoders.hifigan import is_folded
 
 TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
         "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
@@ -137,6 +138,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     done = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "out.wav"), "--plot")
     assert done["duration"] == pytest.approx(0.3, abs=0.02) and (tmp_path / "out.png").stat().st_size > 1000
     assert io.info(tmp_path / "out.wav").sample_rate == 22050
+    vocoder = load(tmp_path / "whole").learner.model.vocoder  # type: ignore[union-attr]
+    assert is_folded(vocoder) and not any(value.requires_grad for value in vocoder.parameters())
 
 
 def test_a_vocoder_that_draws_samples_learns_their_likelihood(toolkit: Any, folder: Path, tmp_path: Path) -> None:

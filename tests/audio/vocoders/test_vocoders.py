@@ -1,7 +1,8 @@
-"""Vocoders: published sizes, frames they refuse, streaming, folding, published weights, Griffin-Lim."""
+"""Vocoders: published sizes, frames they refuse, streaming, folding, the form for synthesis, published weights, Griffin-Lim."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 import toolkit
 from tests.audio.signals import speech_like
 from toolkit.audio.spec import SpecMismatch
+from toolkit.audio.vocoders import channels_last
 from toolkit.audio.vocoders.hifigan import G, V, folded_parameters, is_folded
 from toolkit.audio.vocoders.wavenet import from_levels, to_levels
 from toolkit.config import ConfigError
@@ -19,7 +21,8 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 SMALL: dict[str, dict[str, Any]] = {**{f"hifigan-{size}": {"channels": 16} for size in ("v1", "v2", "v3")},
-                                    "vocos": {"dim": 16, "hidden": 32, "layers": 2}}
+                                    "vocos": {"dim": 16, "hidden": 32, "layers": 2}, "lstm": {"hidden_size": 16},
+                                    "wavenet": {"channels": 8, "skip_channels": 12, "layers": 6, "cycle": 3}}
 NAMES = [entry.name for entry in registry.entries("vocoder", plugins=False)]
 STREAMING = [entry.name for entry in registry.entries("vocoder", plugins=False) if "stream" not in entry.cannot]
 
@@ -93,10 +96,7 @@ def test_other_frames_are_refused_with_the_field_named(name: str) -> None:
 @pytest.mark.parametrize("name", STREAMING)
 @torch.no_grad()
 def test_streaming_equals_offline(name: str, sizes: tuple[int, ...]) -> None:
-    vocoder = make(name)
-    torch.manual_seed(1)
-    for parameter in vocoder.parameters():  # far from the small weights at the start: every frame counts
-        parameter.add_(0.05 * torch.randn_like(parameter))
+    vocoder = moved(make(name))
     mel = frames_of(vocoder, 0.8)
     stream, pieces, place, turn = vocoder.stream(), [], 0, 0
     while place < len(mel):
@@ -123,6 +123,113 @@ def test_folding_keeps_the_sound(name: str) -> None:
     vocoder.remove_weight_norm()
     assert is_folded(vocoder)
     torch.testing.assert_close(vocoder(mel), before, atol=1e-6, rtol=1e-4)
+
+
+# -- the form for synthesis
+
+
+def moved(vocoder: Any) -> Any:
+    """Far from the small weights at the start, so that every sample depends on all that it may depend on."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in vocoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return vocoder
+
+
+def both_forms(name: str) -> tuple[Any, Any]:
+    plain = moved(make(name))
+    other = make(name)
+    other.load_state_dict(plain.state_dict())
+    return plain, other.for_synthesis()
+
+
+@pytest.mark.parametrize("shape", [(30,), (2,), (1, 9), (3, 12), (2, 1)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_the_form_for_synthesis_sounds_the_same(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, quick = both_forms(name)
+    if plain.samples(shape[-1]) == 0:
+        return
+    mel = torch.randn(*shape, plain.spec.bins) - 3
+    kept, wanted = mel.clone(), plain(mel)
+    torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 12)
+    monkeypatch.setattr(channels_last, "LEAST", 1)
+    torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
+    assert torch.equal(mel, kept)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@torch.no_grad()
+def test_the_form_for_synthesis_streams(name: str) -> None:
+    plain, quick = both_forms(name)
+    mel = torch.randn(60, plain.spec.bins) - 3
+    stream = quick.stream()
+    pieces = [stream.push(mel[place:place + 11]) for place in range(0, 60, 11)]
+    torch.testing.assert_close(torch.cat((*pieces, stream.finish())), plain(mel), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["hifigan-v1", "hifigan-v3", "vocos"])
+def test_the_form_for_synthesis_has_the_same_parameters(name: str) -> None:
+    plain, quick = both_forms(name)
+    original = copy.deepcopy(plain.state_dict())
+    plain.remove_weight_norm()
+    own = quick.state_dict()
+    assert {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in plain.state_dict().items()}
+    assert all(torch.equal(value, own[key]) for key, value in plain.state_dict().items())
+    assert not any(value.requires_grad for value in quick.parameters())
+    mel = torch.randn(12, plain.spec.bins)
+    with torch.no_grad():
+        torch.testing.assert_close(copy.deepcopy(quick)(mel), plain(mel), atol=1e-5, rtol=0)
+        plain.load_state_dict({key: value * 1.1 for key, value in own.items()})
+        quick.load_state_dict(plain.state_dict())
+        torch.testing.assert_close(quick(mel), plain(mel), atol=1e-5, rtol=0)
+        again = make(name)
+        again.load_state_dict(original)  # one that was made afterwards is as it ever was
+    assert is_folded(again) == (name == "vocos")
+
+
+@pytest.mark.parametrize("name", ["hifigan-v2", "hifigan-v3", "vocos"])
+def test_gradients_of_frames_pass_through_the_form_for_synthesis(name: str) -> None:
+    plain, quick = both_forms(name)
+    gradients = []
+    for vocoder in (plain, quick):
+        mel = torch.linspace(-4, 0, 10 * plain.spec.bins).reshape(10, -1).requires_grad_()
+        vocoder(mel).square().sum().backward()
+        gradients.append(mel.grad)
+    assert float(gradients[0].abs().max()) > 0
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["hifigan-v3", "vocos"])
+def test_the_form_for_synthesis_is_made_in_inference_mode_too(name: str) -> None:
+    with torch.inference_mode():
+        plain, quick = both_forms(name)
+        mel = torch.randn(2, 7, plain.spec.bins)
+        torch.testing.assert_close(quick(mel), plain(mel), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_blocks_of_time_are_the_whole(clips: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels_last, "BLOCK", 40 * 4 * clips)
+    monkeypatch.setattr(channels_last, "LEAST", 2)
+    seen: list[int] = []
+
+    def summed(x: torch.Tensor) -> torch.Tensor:
+        """Each step with two on both sides, zeros beyond the ends."""
+        seen.append(x.shape[-1])
+        padded = torch.nn.functional.pad(x, (2, 2))
+        return sum(padded[..., place:place + x.shape[-1]] for place in range(5))  # type: ignore[return-value]
+
+    x = torch.randn(clips, 1, 101, 4).permute(0, 3, 1, 2)
+    blocked = channels_last.in_blocks(summed, x, 2)
+    assert seen == [42, 44, 23]
+    torch.testing.assert_close(blocked, summed(x))
+    assert blocked.is_contiguous(memory_format=torch.channels_last)
+
+
+# -- published weights
 
 
 @pytest.mark.parametrize("form", ["normalised", "plain"])
@@ -220,7 +327,7 @@ def test_mu_law_levels_by_hand() -> None:
     assert torch.equal(to_levels(from_levels(every)), every)
 
 
-SMALL_WAVENET = {"channels": 8, "skip_channels": 12, "layers": 6, "cycle": 3}
+SMALL_WAVENET = SMALL["wavenet"]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

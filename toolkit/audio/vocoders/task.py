@@ -86,6 +86,11 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
     def build(self) -> nn.Module:
         return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
 
+    def settle(self, model: nn.Module) -> None:
+        turn: Any = getattr(model.vocoder, "for_synthesis", None)  # a plugin's may have one form alone
+        if turn is not None:
+            turn()
+
     def encode(self, examples: Sequence[Example], targets: bool = True) -> list[Tensor]:
         """Waveforms [T], padded with silence to a segment where they are shorter."""
         clips = [waveform_of(example, self.spec.sample_rate) for example in examples]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.base import Neural
+from toolkit.audio.vocoders.channels_last import columns, convolve, rows
 from toolkit.audio.vocoders.spectra import Spectra
 from toolkit.core.weights import read_weights, require_fit
 
@@ -31,6 +32,11 @@ class ConvNeXtBlock(nn.Module):
         y = self.norm(self.dwconv(x).transpose(1, 2))
         y = self.pwconv2(nn.functional.gelu(self.pwconv1(y))) * self.gamma
         return x + y.transpose(1, 2)
+
+    def quickly(self, x: Tensor) -> Tensor:
+        """The same of [B, F, C] without gradients; x is overwritten."""
+        y = self.norm(rows(convolve(self.dwconv, columns(x))))
+        return x.addcmul_(self.pwconv2(nn.functional.gelu(self.pwconv1(y))), self.gamma)
 
 
 class Vocos(Neural):
@@ -60,12 +66,24 @@ class Vocos(Neural):
 
     def spectrum(self, mel: Tensor) -> Tensor:
         """Complex [B, F, n_fft // 2 + 1] of log mel frames [B, F, mels]."""
+        states = self._states_quickly(mel) if self._quick(mel) else self._states(mel)
+        magnitude, phase = self.head(self.final_norm(states)).float().chunk(2, dim=2)
+        return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase)
+
+    def _states(self, mel: Tensor) -> Tensor:
+        """What the blocks make of frames [B, F, mels]: [B, F, C]."""
         x = self.embed(mel.transpose(1, 2))
         x = self.norm(x.transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        magnitude, phase = self.head(self.final_norm(x.transpose(1, 2))).float().chunk(2, dim=2)
-        return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase)
+        return x.transpose(1, 2)
+
+    def _states_quickly(self, mel: Tensor) -> Tensor:
+        """The same without gradients: [B, F, C] throughout."""
+        x: Tensor = self.norm(rows(convolve(self.embed, columns(mel))))
+        for block in self.blocks:
+            x = block.quickly(x)  # type: ignore[operator]
+        return x
 
 
 NAMES = (("backbone.convnext.", "blocks."), ("backbone.final_layer_norm.", "final_norm."), ("backbone.", ""),

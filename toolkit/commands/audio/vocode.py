@@ -69,9 +69,6 @@ def vocoder_of(model: str) -> Any:
     vocoder = getattr(load_learner(directory, step).model, "vocoder", None)
     if vocoder is None:
         raise UsageError(f"{directory.path} is not a run of the task vocoder. Train one: toolkit run vocoder --data FOLDER")
-    remove = getattr(vocoder, "remove_weight_norm", None)
-    if remove is not None:
-        remove()
     return vocoder
 
 

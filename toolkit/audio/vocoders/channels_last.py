@@ -1,0 +1,60 @@
+"""Convolutions over time without gradients on a CPU: the channels of a sample side by side in memory.
+
+A convolution of [B, C, T] is first copied to such a layout by torch and its result copied back. One of [B, C, 1, T] in
+`torch.channels_last` is not: hardly any copies are left of what takes a third of a generator's time.
+
+lay_out    keep the weights of convolutions in that layout; shapes and values stay
+convolve   what a layer does to [B, C, 1, T]
+columns    rows [B, T, C] as [B, C, 1, T], without a copy; `rows` is the way back
+in_blocks  work over time, in blocks that stay in the cache
+
+B clips, C channels, T steps of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BLOCK = 2 ** 18  # floats of a block for each thread: 1 MiB, half of a common second-level cache
+LEAST = 32  # how many times longer than its margin a block must be; the margins are computed twice
+
+
+def lay_out(module: nn.Module) -> None:
+    """Keep the weights [O, I, K] of all convolutions over time in the order O, K, I."""
+    for part in module.modules():
+        if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d)):
+            part.weight.data = part.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer``, an ``nn.Conv1d`` or ``nn.ConvTranspose1d`` that pads with zeros, on [B, C, 1, T]."""
+    assert isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)) and not isinstance(layer.padding, str)
+    weight, stride, padding, dilation = layer.weight[:, :, None], (1, *layer.stride), (0, *layer.padding), (1, *layer.dilation)
+    if isinstance(layer, nn.Conv1d):
+        return functional.conv2d(x, weight, layer.bias, stride, padding, dilation, layer.groups)
+    return functional.conv_transpose2d(x, weight, layer.bias, stride, padding, (0, *layer.output_padding), layer.groups, dilation)
+
+
+def columns(x: Tensor) -> Tensor:
+    return x.contiguous().transpose(1, 2)[:, :, None]
+
+
+def rows(x: Tensor) -> Tensor:
+    return x[:, :, 0].transpose(1, 2)
+
+
+def in_blocks(work: Callable[[Tensor], Tensor], x: Tensor, radius: int) -> Tensor:
+    """``work(x)`` of [B, C, 1, T], whose values depend on ``radius`` steps on both sides and whose shape is that of ``x``."""
+    length = x.shape[-1]
+    size = BLOCK * torch.get_num_threads() // (x.shape[0] * x.shape[1])
+    if length < 2 * size or size < LEAST * radius:
+        return work(x)
+    result = torch.empty_like(x)
+    for begin in range(0, length, size):
+        end, first = min(length, begin + size), max(0, begin - radius)
+        result[..., begin:end] = work(x[..., first:end + radius])[..., begin - first:end - first]
+    return result
