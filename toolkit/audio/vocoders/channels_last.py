@@ -6,7 +6,7 @@ A convolution of [B, C, T] is first copied to such a layout by torch and its res
 lay_out    keep the weights of convolutions in that layout; shapes and values stay
 convolve   what a layer does to [B, C, 1, T]
 columns    rows [B, T, C] as [B, C, 1, T], without a copy; `rows` is the way back
-in_blocks  work over time, in blocks that stay in the cache
+in_blocks  work over time, in blocks that stay in the cache, each on one thread
 
 B clips, C channels, T steps of time.
 """
@@ -14,12 +14,15 @@ B clips, C channels, T steps of time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCK = 2 ** 18  # floats of a block for each thread: 1 MiB, half of a common second-level cache
+from toolkit.audio.threads import in_threads
+
+BLOCK = 2 ** 18  # floats of a block at most: 1 MiB, half of a common second-level cache
 LEAST = 32  # how many times longer than its margin a block must be; the margins are computed twice
 
 
@@ -49,12 +52,16 @@ def rows(x: Tensor) -> Tensor:
 
 def in_blocks(work: Callable[[Tensor], Tensor], x: Tensor, radius: int) -> Tensor:
     """``work(x)`` of [B, C, 1, T], whose values depend on ``radius`` steps on both sides and whose shape is that of ``x``."""
-    length = x.shape[-1]
-    size = BLOCK * torch.get_num_threads() // (x.shape[0] * x.shape[1])
-    if length < 2 * size or size < LEAST * radius:
+    length, threads = x.shape[-1], torch.get_num_threads()
+    largest = BLOCK // (x.shape[0] * x.shape[1])
+    if length <= largest or largest < LEAST * radius:
         return work(x)
+    size = -(-length // (-(-length // (largest * threads)) * threads))  # as many blocks for each thread
     result = torch.empty_like(x)
-    for begin in range(0, length, size):
+
+    def fill(begin: int) -> None:
         end, first = min(length, begin + size), max(0, begin - radius)
         result[..., begin:end] = work(x[..., first:end + radius])[..., begin - first:end - first]
+
+    in_threads([partial(fill, begin) for begin in range(0, length, size)])
     return result
