@@ -58,8 +58,8 @@ CELLS = (
     Cell("dqn", "CartPole-v1", each=475), Cell("ppo", "CartPole-v1", each=490), Cell("actor-critic", "CartPole-v1", each=475),
     Cell("reinforce", "CartPole-v1", each=450), Cell("dqn", "Acrobot-v1", iqm=-77), Cell("ppo", "Acrobot-v1", iqm=-80),
     Cell("dqn", "MountainCar-v0", iqm=-105, each=-120), Cell("dqn", "LunarLander-v3", iqm=200),
-    Cell("ppo", "LunarLander-v3", iqm=240), Cell("sac", "Pendulum-v1"), Cell("td3", "Pendulum-v1"),
-    Cell("sac", "MountainCarContinuous-v0", iqm=94),
+    Cell("qr-dqn", "LunarLander-v3", iqm=200), Cell("ppo", "LunarLander-v3", iqm=240), Cell("sac", "Pendulum-v1"),
+    Cell("td3", "Pendulum-v1"), Cell("sac", "MountainCarContinuous-v0", iqm=94),
     Cell("sb3-sac", "Pendulum-v1", "zoo"), Cell("sb3-td3", "Pendulum-v1", "zoo"),
 )
 BASE = ("--steps", "30000", "--n-envs", "8", "--train-freq", "32", "--gradient-steps", "16", "--batch-size", "64",
