@@ -16,7 +16,9 @@ from signals import noise, speech_like
 from toolkit import audio
 from toolkit.audio import Pipeline
 from toolkit.audio.transforms.blocks import Sound
-from toolkit.audio.transforms.pipeline import Step, parse
+from toolkit.audio.transforms.configs import GainConfig
+from toolkit.audio.transforms.level import Gain
+from toolkit.audio.transforms.pipeline import Step, needs_whole, parse
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
@@ -53,6 +55,15 @@ def test_a_pipeline_in_blocks_gives_what_it_gives_of_the_whole(text: str, tmp_pa
             assert len(results[-1]) == sound.samples == int(lengths)
         assert torch.equal(*results)
         torch.testing.assert_close(results[0], whole, rtol=0, atol=2e-3 if "wiener" in text or "gate" in text else 1e-5)
+
+
+def test_a_transform_that_changes_anothers_clips_is_given_whole_ones() -> None:
+    class Half(Gain):
+        def apply(self, clip: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return clip / 2
+
+    config = GainConfig(gain=(6.0, 6.0))
+    assert needs_whole(Half(config)) and not needs_whole(Gain(config))
 
 
 def test_a_pipeline_in_blocks_of_what_silence_leaves() -> None:

@@ -70,6 +70,20 @@ def test_padding_is_never_read(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_sequences_come_first_whatever_torchs_own_call_takes(cell: str) -> None:
+    layer = CELLS[cell](3, 4)
+    inputs, lengths = torch.randn(2, 5, 3), torch.tensor([5, 3])
+    for mine, other in zip(layer.read(inputs, lengths), layer.read_packed(inputs, lengths), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_layer_without_biases_is_read_too(cell: str) -> None:
+    layer = CELLS[cell](3, 4, bias=False)
+    assert layer.read(torch.randn(2, 5, 3), torch.tensor([5, 3]))[0].shape == (2, 5, 4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_dropout_between_layers_falls_only_in_training(cell: str) -> None:
     layer = CELLS[cell](3, 4, 2, batch_first=True, dropout=0.5)
     inputs, lengths = torch.randn(2, 6, 3), torch.tensor([6, 4])

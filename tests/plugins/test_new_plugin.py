@@ -62,6 +62,7 @@ SHORTER = {"--steps 50000": "--steps 500 --final-episodes 2", "evaluate latest":
            "--data synthetic-sounds": "--data synthetic-sounds --data.count 40 --data.held-out 10 --preset none --steps 64"}
 
 
+@pytest.mark.slow
 def test_the_page_is_followed_from_an_empty_folder(toolkit: Any, tmp_path: Path) -> None:
     """Every command of docs/plugins.md that stands before or after an installation, in its order, with short budgets."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text().partition("\n## What is promised")[0]

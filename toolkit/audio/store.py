@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MANIFEST, FRONTEND, ARRAYS = "manifest.jsonl", "frontend.json", "arrays"
-Heard = Callable[[Iterable[Any], int, float], Iterator[Any]]  # sees blocks [..., T] go by, of a rate (Hz) and a clip's seconds
+Watch = Callable[[Iterable[Any], int, float], Iterator[Any]]  # sees blocks [..., T] go by, of a rate (Hz) and a clip's seconds
 VERSION = 1  # of what a key stands for; raised when front ends change their numbers
 LONG_SECONDS = 120.0  # files above it go through the front end's stream, in constant memory
 
@@ -76,16 +76,16 @@ class FeatureStore:
         return np.load(self.folder / self.clips[index].more["features"], mmap_mode="r", allow_pickle=False)
 
 
-def unheard(blocks: Iterable[np.ndarray], rate: int, total: float) -> Iterator[np.ndarray]:
+def unwatched(blocks: Iterable[np.ndarray], rate: int, total: float) -> Iterator[np.ndarray]:
     """The blocks, unseen."""
     return iter(blocks)
 
 
 def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, Any], out: str | os.PathLike[str],
-            workers: int = 0, advance: Callable[[Done], None] = lambda done: None, heard: Heard = unheard) -> Extracted:
+            workers: int = 0, advance: Callable[[Done], None] = lambda done: None, watch: Watch = unwatched) -> Extracted:
     """Features of ``clips`` by the front end ``name`` in the folder ``out``; clips that cannot be used are reported.
 
-    ``workers`` processes share the work; 0 does it here, and then ``heard`` sees the blocks of long clips. Raises
+    ``workers`` processes share the work; 0 does it here, and then ``watch`` sees the blocks of long clips. Raises
     UsageError when ``out`` holds other things or another front end's features.
     """
     folder = Path(out)
@@ -93,7 +93,7 @@ def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, An
     facts = {"name": name, "options": dict(options), "spec": frontend.spec.json(), "version": VERSION}
     prepare_folder(folder, facts)
     result = Extracted()
-    for clip, done in zip(clips, work_through(clips, facts, folder, workers, heard)):
+    for clip, done in zip(clips, work_through(clips, facts, folder, workers, watch)):
         advance(done)
         if done.problem:
             result.problems.append(done.problem)
@@ -141,11 +141,11 @@ _worker: tuple[Any, Mapping[str, Any], Path] | None = None  # of a worker proces
 
 
 def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], folder: Path, workers: int,
-                 heard: Heard = unheard) -> Iterator[Done]:
+                 watch: Watch = unwatched) -> Iterator[Done]:
     """What became of each clip, in order."""
     if workers <= 0:
         begin_worker(facts, folder)
-        yield from map(partial(work, heard=heard), clips)
+        yield from map(partial(work, watch=watch), clips)
         return
     compile_once(facts)
     context = multiprocessing.get_context("spawn")
@@ -178,7 +178,7 @@ def begin_worker(facts: Mapping[str, Any], folder: Path, threads: int = 0) -> No
     _worker = registry.make("frontend", facts["name"], **facts["options"]), facts, folder
 
 
-def work(clip: manifests.Clip, heard: Heard = unheard) -> Done:
+def work(clip: manifests.Clip, watch: Watch = unwatched) -> Done:
     """Make sure that the clip's array exists."""
     assert _worker is not None
     frontend, facts, folder = _worker
@@ -188,7 +188,7 @@ def work(clip: manifests.Clip, heard: Heard = unheard) -> Done:
         frames = frames_there(path, frontend.spec.bins)
         if frames is not None:
             return Done(key, frames, reused=True)
-        return Done(key, write_features(path, frontend, clip, heard))
+        return Done(key, write_features(path, frontend, clip, watch))
     except io.AudioError as error:
         return Done(problem=str(error))
 
@@ -214,12 +214,12 @@ def frames_there(path: Path, bins: int) -> int | None:
     return len(array) if array.ndim == 2 and array.shape[1] == bins and array.dtype == np.float32 else None
 
 
-def write_features(path: Path, frontend: Any, clip: manifests.Clip, heard: Heard = unheard) -> int:
+def write_features(path: Path, frontend: Any, clip: manifests.Clip, watch: Watch = unwatched) -> int:
     """Write the clip's features [frames, bins]; the file appears complete or not at all. Raises AudioError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         temporary = Path(file.name)
         try:
-            frames = write_array(file, blocks_of(frontend, clip, heard), frontend.spec.bins)
+            frames = write_array(file, blocks_of(frontend, clip, watch), frontend.spec.bins)
             file.flush()
             os.chmod(temporary, 0o666 & ~io.current_umask())
             os.replace(temporary, path)
@@ -246,8 +246,8 @@ def write_array(file: Any, blocks: Iterator[np.ndarray], bins: int) -> int:
     return rows
 
 
-def blocks_of(frontend: Any, clip: manifests.Clip, heard: Heard = unheard) -> Iterator[np.ndarray]:
-    """The features of a clip: at once, or in blocks, which ``heard`` sees, where it is long and the front end can stream."""
+def blocks_of(frontend: Any, clip: manifests.Clip, watch: Watch = unwatched) -> Iterator[np.ndarray]:
+    """The features of a clip: at once, or in blocks, which ``watch`` sees go by, where it is long and the front end can stream."""
     import torch
 
     rate: int = frontend.spec.sample_rate
@@ -259,6 +259,6 @@ def blocks_of(frontend: Any, clip: manifests.Clip, heard: Heard = unheard) -> It
         return
     stream = frontend.stream()
     blocks = io.blocks(clip.path, rate, mono=True, offset=clip.start, duration=clip.duration)
-    for block in heard(blocks, rate, duration):
+    for block in watch(blocks, rate, duration):
         yield stream.push(torch.from_numpy(block[0])).float().numpy()
     yield stream.finish().float().numpy()

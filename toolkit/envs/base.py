@@ -102,11 +102,12 @@ class VectorEnv(Protocol):
 
 
 def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What an environment measures of itself: ``measured_NAME`` of an info, and the entries of its ``measures``, by NAME.
+    """What an environment measures of itself: ``measured_NAME`` of an info where it is a number, and the entries of its ``measures``, by NAME.
 
     Other libraries batch the infos of several copies, and not all can batch a dict in them (TorchRL's ``GymEnv`` cannot).
     """
-    flat = {name.removeprefix(MEASURED): value for name, value in info.items() if name.startswith(MEASURED)}
+    flat = {name.removeprefix(MEASURED): value for name, value in info.items()
+            if name.startswith(MEASURED) and isinstance(value, (int, float, np.number, np.bool_))}
     return {**info.get("measures", {}), **flat}
 
 

@@ -204,10 +204,24 @@ def test_gradients_of_frames_pass_through_the_form_for_synthesis(name: str) -> N
 
 @pytest.mark.parametrize("name", ["hifigan-v3", "vocos"])
 def test_the_form_for_synthesis_is_made_in_inference_mode_too(name: str) -> None:
+    quick = moved(make(name))
+    mel = torch.randn(2, 7, quick.spec.bins)
+    plain = quick(mel).detach()
     with torch.inference_mode():
-        plain, quick = both_forms(name)
-        mel = torch.randn(2, 7, plain.spec.bins)
-        torch.testing.assert_close(quick(mel), plain(mel), atol=1e-5, rtol=0)
+        quick.for_synthesis()
+        torch.testing.assert_close(quick(mel), plain, atol=1e-5, rtol=0)
+    quick(mel.requires_grad_()).sum().backward()
+    assert mel.grad is not None and mel.grad.isfinite().all()
+
+
+def test_the_form_for_synthesis_in_low_precision_on_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 12)
+    monkeypatch.setattr(channels_last, "LEAST", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    plain, quick = both_forms("hifigan-v3")
+    mel = torch.randn(1, 9, plain.spec.bins)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(quick(mel), plain(mel))
 
 
 @pytest.mark.parametrize(("clips", "threads", "lengths"), [(1, 1, [36, 38, 35]), (2, 1, [36, 38, 35]), (1, 2, [28, 30, 30, 25])])

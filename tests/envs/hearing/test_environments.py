@@ -76,6 +76,8 @@ def test_many_copies_equal_single_ones(env_id: str) -> None:
 
 def test_measures_are_read_flat_and_from_a_dict() -> None:
     assert measures_of({"measured_hits": 0.5, "other": 1, "measures": {"error": 2.0}}) == {"hits": 0.5, "error": 2.0}
+    # Somebody else's infos that only begin alike.
+    assert measures_of({"measured_forces": np.zeros(3), "measured_unit": "m", "measured_hits": np.float32(1)}) == {"hits": 1.0}
 
 
 @pytest.mark.parametrize("vectorization", ["native", "in-process"])

@@ -27,7 +27,8 @@ class Transform:
 
     ``domain`` is waveform or features; ``keeps_length`` says that T' is T. Random transforms draw from the
     generator given with the call, else from their own, which begins with ``config.seed``.
-    ``whole_clip`` says why a clip must be held whole; where it is empty, `in_blocks` does without.
+    ``whole_clip`` says why a clip must be held whole; where it is empty, and `over` is not older than
+    `apply` (a subclass that changes `apply` alone is asked for whole clips), `in_blocks` does without.
     """
 
     domain = "waveform"

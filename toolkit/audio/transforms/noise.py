@@ -44,7 +44,7 @@ class Noise(Transform):
         scale = scale_of(signal, disturbance, ratio)
 
         def read() -> Iterator[Tensor]:
-            return ((unit.double() + other * scale).to(unit.dtype) for unit, other in zip(sound.units(), noise()))
+            return ((unit.double() + other * scale).to(unit.dtype) for unit, other in zip(sound.units(), noise(), strict=True))
 
         return Sound(read, samples)
 

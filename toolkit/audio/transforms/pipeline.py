@@ -222,8 +222,12 @@ class Pipeline:
 
 
 def needs_whole(transform: Any) -> bool:
-    """Whether a transform works on whole clips alone, as those of plugins do that say nothing else."""
-    return bool(getattr(transform, "whole_clip", True))
+    """Whether a transform works on whole clips alone, as those of plugins do that say nothing else.
+
+    One that inherits its way with blocks from a class whose `apply` it replaces must not be asked for it.
+    """
+    ages = {name: age for age, kind in reversed([*enumerate(type(transform).__mro__)]) for name in vars(kind)}
+    return bool(getattr(transform, "whole_clip", True)) or ages.get("apply", 0) < ages.get("over", 0)
 
 
 def held_whole(transform: Any, sound: Sound, generator: torch.Generator) -> Sound:

@@ -96,7 +96,7 @@ class Neural(Base):
 
     def _quick(self, mel: Tensor) -> bool:
         """Whether this call may overwrite what it computed before, with channels side by side."""
-        if not self._laid_out or mel.device.type != "cpu":
+        if not self._laid_out or mel.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return False
         return not torch.is_grad_enabled() or not (mel.requires_grad or any(value.requires_grad for value in self.parameters()))
 

@@ -5,7 +5,7 @@ A convolution of [B, C, T] is first copied to such a layout by torch and its res
 
 lay_out    keep the weights of convolutions in that layout; shapes and values stay
 convolve   what a layer does to [B, C, 1, T]
-columns    rows [B, T, C] as [B, C, 1, T], without a copy; `rows` is the way back
+columns    rows [B, T, C] as [B, C, 1, T]; `rows` is the way back
 in_blocks  work over time, in blocks that stay in the cache, each on one thread
 
 B clips, C channels, T steps of time.
@@ -28,9 +28,10 @@ LEAST = 32  # how many times longer than its margin a block must be; the margins
 
 def lay_out(module: nn.Module) -> None:
     """Keep the weights [O, I, K] of all convolutions over time in the order O, K, I."""
-    for part in module.modules():
-        if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d)):
-            part.weight.data = part.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+    with torch.inference_mode(False), torch.no_grad():  # weights made in inference mode could give no gradient later
+        for part in module.modules():
+            if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d)):
+                part.weight.data = part.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def convolve(layer: nn.Module, x: Tensor) -> Tensor:
@@ -43,10 +44,12 @@ def convolve(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def columns(x: Tensor) -> Tensor:
+    """[B, C, 1, T] of rows [B, T, C]; a copy where these are not contiguous."""
     return x.contiguous().transpose(1, 2)[:, :, None]
 
 
 def rows(x: Tensor) -> Tensor:
+    """Rows [B, T, C] of [B, C, 1, T]."""
     return x[:, :, 0].transpose(1, 2)
 
 

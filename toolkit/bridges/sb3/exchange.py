@@ -196,6 +196,7 @@ def of_critics(agent: Any) -> dict[str, Tensor]:
 def plain(body: nn.Module) -> MLP:
     if not isinstance(body, MLP) or not body.encoder.plain:
         raise UsageError("only an mlp on observations that are vectors of floats has the same form in Stable-Baselines3")
+    without(body.config.layer_norm, "layer norms")
     return body
 
 

@@ -83,7 +83,7 @@ def changed_blocks(made: pipeline.Pipeline, source: Source, rate: int, generator
     def read() -> Iterator[Any]:
         return (torch.from_numpy(block[0]) for block in batch.heard(source.blocks(rate, mono=True), rate, seconds, share))
 
-    samples = sum(len(block) for block in read())
+    samples = sum(len(block) for block in read())  # decoded and resampled, a file may hold fewer than its header says
     yield from made.in_blocks(Sound(read, samples), generator).read()
 
 

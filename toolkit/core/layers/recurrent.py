@@ -27,10 +27,10 @@ class Recurrent(nn.RNNBase):
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """States [B, T, D * H] of ``inputs`` [B, T, I], 0 past each of ``lengths`` [B], and each direction's last [B, D * H].
 
-        Padding is never read: the second direction begins at a sequence's own end.
+        T is at least 1, whatever ``batch_first`` says of torch's own call. Padding is never read: the second direction begins at a sequence's own end.
         """
         lengths = lengths.to(inputs.device)
-        if inputs.device.type != "cpu" or not self.batch_first or not self.bias or self.proj_size:
+        if inputs.device.type != "cpu" or not self.bias or self.proj_size:
             return self.read_packed(inputs, lengths)
         states = inputs.transpose(0, 1)  # [T, B, I]
         order = turned(lengths, inputs.shape[1])
@@ -40,10 +40,10 @@ class Recurrent(nn.RNNBase):
             if layer and self.dropout:
                 states = F.dropout(states, self.dropout, self.training)
             each = self._layer(layer, states, order)  # [T, D, B, H]
-            last = each[final, :, torch.arange(len(lengths))]  # [B, D, H]
             ways = [each[:, 0], *([turn(each[:, 1], order)] if self.bidirectional else [])]
             states = torch.cat(ways, -1) * own  # [T, B, D * H]
-        return states.transpose(0, 1), (last * (lengths > 0)[:, None, None]).flatten(1)
+        last = each[final, :, torch.arange(len(lengths))] * (lengths > 0)[:, None, None]  # [B, D, H]
+        return states.transpose(0, 1), last.flatten(1)
 
     def _layer(self, layer: int, inputs: Tensor, order: Tensor) -> Tensor:
         """States [T, D, B, H] of ``inputs`` [T, B, I]; those of the second direction from the end to the beginning."""
@@ -56,7 +56,7 @@ class Recurrent(nn.RNNBase):
 
     def read_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The same by torch's packed sequences, on any device."""
-        packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=self.batch_first, enforce_sorted=False)
+        packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         found, last = self(packed)
         states, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
         hidden = last[0] if isinstance(last, tuple) else last  # [layers * D, B, H]
@@ -113,7 +113,7 @@ class GRUSteps(torch.autograd.Function):
             r, z, n = gate.chunk(3, -1)
             torch.addcmul(x[..., 2 * size:], r, h[..., 2 * size:], out=n).tanh_()
             torch.lerp(n, state, z, out=after)
-        ctx.save_for_backward(states, gates, recurrent[..., 2 * size:], weight)
+        ctx.save_for_backward(states, gates, recurrent[..., 2 * size:].contiguous(), weight)
         return states[1:]
 
     @staticmethod
