@@ -38,10 +38,10 @@ def main() -> None:
             layer = CELLS[cell](width, units, layers, batch_first=True, bidirectional=True)
             inputs = torch.randn(count, steps, width, requires_grad=True)
             lengths = torch.linspace(steps // 2, steps, count).long()
-            pairs = [(seconds(layer.read_packed, inputs, lengths), seconds(layer.read, inputs, lengths)) for _ in range(rounds + 1)]
-            ratios = [theirs / ours for theirs, ours in pairs[1:]]
-            print(f"{cell} {count} x {steps} x {width}, {units} units, {layers} layers: {statistics.median(ratios):.2f} times as fast "
-                  f"({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+            ratios = [seconds(layer.read_packed, inputs, lengths) / seconds(layer.read, inputs, lengths)
+                      for _ in range(rounds + 1)][1:]  # the first is not counted
+            print(f"{cell} {count} x {steps} x {width}, {units} units, {layers} layers: "
+                  f"{statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
 
 
 if __name__ == "__main__":

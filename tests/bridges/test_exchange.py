@@ -9,6 +9,9 @@ import gymnasium
 import numpy as np
 import pytest
 
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+
 sb3 = pytest.importorskip("stable_baselines3")
 SMALL: dict[str, dict[str, Any]] = {
     "PPO": {"n_steps": 32, "batch_size": 32}, "A2C": {}, "DQN": {"buffer_size": 200, "learning_starts": 10},
@@ -64,6 +67,14 @@ def test_a_run_becomes_a_file_that_the_library_loads(toolkit: Any, tmp_path: Pat
     assert np.allclose(mine.reshape(theirs.shape), theirs, atol=1e-4)
     again = toolkit("export-sb3", "run", "ours.zip")
     assert again.returncode == 2 and "nothing is overwritten" in again.stderr
+
+
+def test_layer_norms_cannot_be_exchanged() -> None:
+    from toolkit.bridges.sb3.exchange import plain
+
+    body = registry.make("network", "mlp", observation_space=gymnasium.spaces.Box(-1, 1, (3,), np.float32), layer_norm=True)
+    with pytest.raises(UsageError, match="layer norms have no counterpart"):
+        plain(body)
 
 
 def test_what_cannot_be_exchanged_says_why(toolkit: Any, tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def write_array(file: Any, blocks: Iterator[np.ndarray], bins: int) -> int:
 
 
 def blocks_of(frontend: Any, clip: manifests.Clip, watch: Watch = unwatched) -> Iterator[np.ndarray]:
-    """The features of a clip: at once, or in blocks, which ``watch`` sees go by, where it is long and the front end can stream."""
+    """The features of a clip: at once, or in blocks that ``watch`` sees where it is long and the front end can stream."""
     import torch
 
     rate: int = frontend.spec.sample_rate

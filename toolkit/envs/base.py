@@ -102,7 +102,7 @@ class VectorEnv(Protocol):
 
 
 def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What an environment measures of itself: ``measured_NAME`` of an info where it is a number, and the entries of its ``measures``, by NAME.
+    """What an environment measures of itself, by NAME: each ``measured_NAME`` of an info that is a number, and its ``measures``.
 
     Other libraries batch the infos of several copies, and not all can batch a dict in them (TorchRL's ``GymEnv`` cannot).
     """

@@ -27,7 +27,8 @@ class Recurrent(nn.RNNBase):
     def read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """States [B, T, D * H] of ``inputs`` [B, T, I], 0 past each of ``lengths`` [B], and each direction's last [B, D * H].
 
-        T is at least 1, whatever ``batch_first`` says of torch's own call. Padding is never read: the second direction begins at a sequence's own end.
+        T is at least 1; sequences come first whatever ``batch_first`` says of torch's own call. Padding is never read: the
+        second direction begins at a sequence's own end.
         """
         lengths = lengths.to(inputs.device)
         if inputs.device.type != "cpu" or not self.bias or self.proj_size:
