@@ -140,7 +140,7 @@ class AudioTaskConfig(TaskConfig):
     epochs: float = again(TaskConfig, "epochs", 12.0)
     scheduler: Part = again(TaskConfig, "scheduler", "one-cycle")
     learning_rate: float = again(TaskConfig, "learning_rate", 4e-3)
-    prefetch: int = again(TaskConfig, "prefetch", 2)
+    prefetch: int = again(TaskConfig, "prefetch", 8)
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,8 @@ def test_the_form_for_synthesis_is_made_in_inference_mode_too(name: str) -> None
     with torch.inference_mode():
         quick.for_synthesis()
         torch.testing.assert_close(quick(mel), plain, atol=1e-5, rtol=0)
+        made_within = make(name).for_synthesis()
+        assert made_within(mel).isfinite().all()
     quick(mel.requires_grad_()).sum().backward()
     assert mel.grad is not None and mel.grad.isfinite().all()
 

@@ -31,7 +31,8 @@ def lay_out(module: nn.Module) -> None:
     with torch.inference_mode(False), torch.no_grad():  # weights made in inference mode could give no gradient later
         for part in module.modules():
             if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d)):
-                part.weight.data = part.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+                weight = part.weight.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
+                part.weight = nn.Parameter(weight, requires_grad=part.weight.requires_grad)
 
 
 def convolve(layer: nn.Module, x: Tensor) -> Tensor:
