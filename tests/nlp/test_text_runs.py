@@ -16,6 +16,7 @@ import pytest
 from small_runs import Die, Done, command, copy_of, outcome, preload
 from small_text import tiny_folder
 
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 if importlib.util.find_spec("transformers"):
@@ -242,3 +243,10 @@ def test_settings_that_name_no_folder_are_explained(tmp_path: Path) -> None:
     path = reviews(tmp_path / "mine.csv", 30)
     done: Any = command(*pretrained_words(str(tmp_path / "gone"), path), cwd=tmp_path)
     assert done.code != 0 and "tokenizer could be read" in done.err and "Traceback" not in done.err
+
+
+def test_texts_of_a_class_each_leave_none_to_hold_out() -> None:
+    problem = registry.make("task", "text-classification")
+    problem.target_name = "label"
+    with pytest.raises(UsageError, match="2 examples to train on, each of another class: none can be held out"):
+        problem.held_out([{"text": "ok", "label": "good"}, {"text": "no", "label": "bad"}])

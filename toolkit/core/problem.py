@@ -107,6 +107,9 @@ class Problem(Generic[Config]):
         if len(examples) < 2:
             raise UsageError(f"the data has {len(examples)} example to train on; at least 2 are needed, one to be held out")
         kept, held = hold_out(len(examples), self.config.holdout, self.config.split_seed, self.groups(examples))
+        if not len(held):
+            raise UsageError(f"the data has {len(examples)} examples to train on, each of another class: none can be held out; "
+                             "at least one class needs 2")
         return [examples[int(index)] for index in kept], [examples[int(index)] for index in held]
 
     def learned_from(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Example]:

@@ -84,8 +84,10 @@ def test_what_is_the_same_is_understood() -> None:
 
 
 def test_warping_takes_the_cheapest_path() -> None:
-    total, steps = metrics.warped(np.array([[0.0, 5.0, 9.0], [2.0, 1.0, 4.0], [9.0, 1.0, 0.0]]))
-    assert (total, steps) == (1.0, 3)
+    table = np.array([[0.0, 5.0, 9.0], [2.0, 1.0, 4.0], [9.0, 1.0, 0.0]])
+    assert metrics.warped(lambda rows, columns: table[rows, columns], 3, 3) == (1.0, 3)
+    table = np.array([[1.0, 0.0, 0.0, 3.0]])  # one row has one path
+    assert metrics.warped(lambda rows, columns: table[rows, columns], 1, 4) == (4.0, 4)
     frames = torch.randn(7, 80)
     assert metrics.cepstral_distortion(frames.repeat_interleave(3, 0), frames) == 0
     louder = metrics.cepstral_distortion(frames + 2, frames)  # only the first coefficient knows of loudness

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,12 @@ def cepstral_distortion(predictions: Tensor, targets: Tensor) -> float:
     0.0
     """
     one, two = (cepstra(frames) for frames in (predictions, targets))
-    distances = 10 / math.log(10) * math.sqrt(2) * np.sqrt(((one[:, None] - two[None]) ** 2).sum(2))
-    total, steps = warped(distances)
+
+    def between(rows: Array, columns: Array) -> Array:
+        squares: Array = np.square(one[rows] - two[columns]).sum(1)
+        return 10 / math.log(10) * math.sqrt(2) * np.sqrt(squares)
+
+    total, steps = warped(between, len(one), len(two))
     return total / steps
 
 
@@ -77,22 +82,24 @@ def cepstra(frames: Tensor) -> Array:
     return found
 
 
-def warped(distances: Array) -> tuple[float, int]:
-    """The least sum of ``distances`` [F, F'] along a path from corner to corner, and the path's steps."""
-    rows, columns = distances.shape
-    totals = np.full((rows + 1, columns + 1), np.inf)
-    steps = np.zeros((rows + 1, columns + 1), np.int64)
-    totals[0, 0] = 0.0
-    for diagonal in range(rows + columns - 1):  # the cells of a diagonal do not depend on each other
+def warped(between: Callable[[Array, Array], Array], rows: int, columns: int) -> tuple[float, int]:
+    """The least sum of distances along a path from corner to corner of [F, F'] cells, and the path's steps.
+
+    ``between`` gives the distances [k] of cells by their rows [k] and columns [k]. They are asked for by diagonals, whose cells
+    do not depend on each other; three diagonals are held, so that memory grows with the length, not with its square.
+    """
+    totals, steps = np.full((3, rows + 1), np.inf), np.zeros((3, rows + 1), np.int64)  # of a diagonal's cells by row, from 1
+    totals[0, 0] = 0.0  # what comes before the first cell
+    for diagonal in range(rows + columns - 1):
+        corner, side, now = diagonal % 3, (diagonal + 1) % 3, (diagonal + 2) % 3
         row = np.arange(max(0, diagonal - columns + 1), min(rows, diagonal + 1)) + 1
-        column = diagonal + 2 - row
-        options = np.stack((totals[row - 1, column - 1], totals[row - 1, column], totals[row, column - 1]))
-        counts = np.stack((steps[row - 1, column - 1], steps[row - 1, column], steps[row, column - 1]))
-        best = options.argmin(0)
-        place = np.arange(len(row))
-        totals[row, column] = options[best, place] + distances[row - 1, column - 1]
-        steps[row, column] = counts[best, place] + 1
-    return float(totals[-1, -1]), int(steps[-1, -1])
+        options = np.stack((totals[corner, row - 1], totals[side, row - 1], totals[side, row]))
+        counts = np.stack((steps[corner, row - 1], steps[side, row - 1], steps[side, row]))
+        best, place = options.argmin(0), np.arange(len(row))
+        totals[now] = np.inf
+        totals[now, row] = options[best, place] + between(row - 1, diagonal + 1 - row)
+        steps[now, row] = counts[best, place] + 1
+    return float(totals[now, rows]), int(steps[now, rows])
 
 
 def judged_by_ear(predictions: Tensor, targets: Tensor, rate: int) -> dict[str, float]:
