@@ -18,6 +18,7 @@ from small_text import tiny_folder
 
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.resolve import with_data_file
 
 if importlib.util.find_spec("transformers"):
     preload("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
@@ -250,3 +251,12 @@ def test_texts_of_a_class_each_leave_none_to_hold_out() -> None:
     problem.target_name = "label"
     with pytest.raises(UsageError, match="2 examples to train on, each of another class: none can be held out"):
         problem.held_out([{"text": "ok", "label": "good"}, {"text": "no", "label": "bad"}])
+
+
+def test_a_folder_is_found_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("clips", "wine"):
+        (tmp_path / name).mkdir()
+    entry = registry.get("task", "audio-classification")
+    assert with_data_file({"data": "clips"}, entry) == {"data": "recordings", "data.path": str(tmp_path / "clips")}
+    assert with_data_file({"data": "wine"}, registry.get("task", "tabular-classification")) == {"data": "wine"}

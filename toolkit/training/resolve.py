@@ -52,13 +52,16 @@ def base_settings(entry: Entry) -> list[Setting]:
 def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry = registry) -> dict[str, Any]:
     """``data = "reviews.csv"`` as the data set that reads such files, and its path: ``data = "csv", data.path = ...``.
 
-    A name with a dot or a slash is a path. The data sets are those that the task ``accepts``, or all.
+    A name with a dot or a slash is a path, and so is that of a folder which no data set has. The data sets are those that the task ``accepts``, or all.
     Raises UsageError when there is no such file, or none reads its kind.
     """
     text = settings.get("data")
-    if not isinstance(text, str) or entry.kind != "task" or not ("/" in text or "." in text) or "data.path" in settings:
+    if not isinstance(text, str) or entry.kind != "task" or "data.path" in settings:
         return dict(settings)
     path = Path(text).expanduser()
+    named = any(text in (item.name, *item.aliases) for item in source.entries("dataset"))
+    if not ("/" in text or "." in text or (path.is_dir() and not named)):
+        return dict(settings)
     readers = [item for item in source.entries("dataset") if not entry.accepts or item.name in entry.accepts]
     if text in (item.id for item in readers):
         return dict(settings)
