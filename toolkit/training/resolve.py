@@ -52,7 +52,8 @@ def base_settings(entry: Entry) -> list[Setting]:
 def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry = registry) -> dict[str, Any]:
     """``data = "reviews.csv"`` as the data set that reads such files, and its path: ``data = "csv", data.path = ...``.
 
-    A name with a dot or a slash is a path, and so is that of a folder which no data set has. The data sets are those that the task ``accepts``, or all.
+    A name with a dot or a slash is a path, and so is that of a folder which no data set has. The data sets are those that
+    the task ``accepts``, or all.
     Raises UsageError when there is no such file, or none reads its kind.
     """
     text = settings.get("data")
