@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MANIFEST, FRONTEND, ARRAYS = "manifest.jsonl", "frontend.json", "arrays"
 Watch = Callable[[Iterable[Any], int, float], Iterator[Any]]  # sees blocks [..., T] go by, of a rate (Hz) and a clip's seconds
 VERSION = 1  # of what a key stands for; raised when front ends change their numbers
-LONG_SECONDS = 120.0  # files above it go through the front end's stream, in constant memory
+LONG_SECONDS = 120.0  # recordings above it are read in blocks, in constant memory
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, An
     facts = {"name": name, "options": dict(options), "spec": frontend.spec.json(), "version": VERSION}
     prepare_folder(folder, facts)
     result = Extracted()
-    for clip, done in zip(clips, work_through(clips, facts, folder, workers, watch)):
+    for clip, done in zip(clips, work_through(clips, frontend, facts, folder, workers, watch)):
         advance(done)
         if done.problem:
             result.problems.append(done.problem)
@@ -140,14 +140,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
 _worker: tuple[Any, Mapping[str, Any], Path] | None = None  # of a worker process: front end, facts, folder
 
 
-def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], folder: Path, workers: int,
+def work_through(clips: Sequence[manifests.Clip], frontend: Any, facts: Mapping[str, Any], folder: Path, workers: int,
                  watch: Watch = unwatched) -> Iterator[Done]:
     """What became of each clip, in order."""
     if workers <= 0:
         begin_worker(facts, folder)
         yield from map(partial(work, watch=watch), clips)
         return
-    compile_once(facts)
+    compile_once(frontend)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, begin_worker, (facts, folder, 1))
     try:
@@ -159,12 +159,11 @@ def work_through(clips: Sequence[manifests.Clip], facts: Mapping[str, Any], fold
         pool.shutdown(cancel_futures=True)
 
 
-def compile_once(facts: Mapping[str, Any]) -> None:
+def compile_once(frontend: Any) -> None:
     """Let numba compile here what the front end calls: processes that compile the same functions at once can leave a cache
     in which those functions crash (numba issue 10128); from a complete one they only read."""
     import torch
 
-    frontend = registry.make("frontend", facts["name"], **facts["options"])
     with torch.inference_mode():
         frontend(torch.randn(frontend.spec.sample_rate, generator=torch.Generator().manual_seed(0)))
 

@@ -60,8 +60,7 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     if not isinstance(text, str) or entry.kind != "task" or "data.path" in settings:
         return dict(settings)
     path = Path(text).expanduser()
-    named = any(text in (item.name, *item.aliases) for item in source.entries("dataset"))
-    if not ("/" in text or "." in text or (path.is_dir() and not named)):
+    if not ("/" in text or "." in text or (path.is_dir() and not named(text, source))):
         return dict(settings)
     readers = [item for item in source.entries("dataset") if not entry.accepts or item.name in entry.accepts]
     if text in (item.id for item in readers):
@@ -75,6 +74,11 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     known = sorted({ending for item in readers for ending in item.accepts})
     raise UsageError(f"--data {text}: no data set of {entry.name} reads {ending or 'files without an ending'}. "
                      f"Allowed: {', '.join(known)}.")
+
+
+def named(text: str, source: Registry) -> bool:
+    """Whether a data set has this name."""
+    return any(text in (item.name, *item.aliases) for item in source.entries("dataset"))
 
 
 def all_settings(entry: Entry, values: Mapping[str, Any], source: Registry = registry) -> dict[str, Setting]:

@@ -60,18 +60,23 @@ def activate_backward_(gradient: Tensor, outputs: Tensor, activation: str) -> No
         tanh_backward(gradient, outputs, grad_input=gradient)
 
 
+def gradients_of(layer: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """Where the gradients of weight and bias go. Raises ValueError outside of a FlatParameters buffer."""
+    if layer.weight.grad is None or layer.bias.grad is None:
+        raise ValueError("a fast path needs parameters in a FlatParameters buffer")
+    return layer.weight.grad, layer.bias.grad
+
+
 class LinearPath:
     """``activation(inputs @ weight.T + bias)`` for batches of at most ``batch_size`` rows."""
 
     def __init__(self, layer: nn.Linear, batch_size: int, activation: str = "", first: bool = False,
                  input_gradient: Tensor | None = None) -> None:
         weight, bias = layer.weight, layer.bias
-        if weight.grad is None or bias.grad is None:
-            raise ValueError("a fast path needs parameters in a FlatParameters buffer")
         self.in_features = layer.in_features
         self._weight, self._bias = weight.detach(), bias.detach()
         self._weight_t = self._weight.t()  # (I, O)
-        self._weight_gradient, self._bias_gradient = weight.grad, bias.grad
+        self._weight_gradient, self._bias_gradient = gradients_of(layer)
         self._outputs = self._weight.new_empty(batch_size, layer.out_features)  # (B, O)
         # The first layer's input gradient is never needed; a caller may say where another's goes.
         self._input_gradient = None if first else self._weight.new_empty(batch_size, layer.in_features)  # (B, I)
@@ -101,10 +106,8 @@ class NormPath:
     """``activation(layer_norm(inputs))`` over the last dimension [B, O]."""
 
     def __init__(self, norm: nn.LayerNorm, activation: str = "") -> None:
-        if norm.weight.grad is None or norm.bias.grad is None:
-            raise ValueError("a fast path needs parameters in a FlatParameters buffer")
         self._weight, self._bias, self._eps = norm.weight.detach(), norm.bias.detach(), norm.eps
-        self._weight_gradient, self._bias_gradient = norm.weight.grad, norm.bias.grad
+        self._weight_gradient, self._bias_gradient = gradients_of(norm)
         self._activation = activation
         self._inputs = self._mean = self._scale = self._current = self._weight
 

@@ -102,9 +102,7 @@ def stacked_path(modules: Sequence[nn.Module], batch_size: int, by_inputs: bool 
     """
     headed = [module for module in modules if isinstance(module, Headed)]
     mlps = [body for body in ([module.body for module in headed] or modules) if isinstance(body, MLP)]
-    if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
-        return None
-    if mlps[0].config.layer_norm:
+    if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config or mlp.norms for mlp in mlps):
         return None
     columns: list[Sequence[nn.Linear]] = list(zip(*(mlp.linear for mlp in mlps), strict=True))
     activations = [mlps[0].config.activation] * len(columns)

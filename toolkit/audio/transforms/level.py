@@ -20,11 +20,11 @@ OFFSET = -0.691  # makes 997 Hz at full scale -3.01 LUFS
 class Gain(Transform):
     """Louder or quieter by decibels drawn for each clip."""
 
+    whole_clip = ""
+
     def __init__(self, config: configs.GainConfig) -> None:
         check_bounds(gain=config.gain)
         super().__init__(config)
-
-    whole_clip = ""
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         return clip * decibels(uniform(self.config.gain, generator))

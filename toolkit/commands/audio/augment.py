@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolkit.audio import manifests
+from toolkit.audio.store import LONG_SECONDS
 from toolkit.audio.transforms import pipeline
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_option
 from toolkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from toolkit.audio.transforms.blocks import Sound
+
 MANIFEST = "manifest.jsonl"
-LONG_SECONDS = 120.0  # recordings above it are read in blocks, several times
 
 
 @click.command("augment")
@@ -52,9 +55,10 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
         rate = sample_rate or source.facts.sample_rate
         if rate not in made:
             made[rate] = on_waveforms(steps, rate)
+        sound = long_sound(source, rate, batch, copies, made[rate]) if source.seconds > LONG_SECONDS else None
         names = []
         for copy in range(copies):
-            blocks = changed_blocks(made[rate], source, rate, generator_of(seed, places[source], copy), batch, 1 / copies)
+            blocks = changed_blocks(made[rate], source, rate, sound, generator_of(seed, places[source], copy))
             with outputs.writing(source, rate, 1, mark=f"-{copy + 1}" if copies > 1 else "") as (target, writer):
                 for block in blocks:
                     writer.write(block[None])
@@ -67,24 +71,27 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
     return finished(batch, as_json, ("path", "outputs"), "augmented")
 
 
-def changed_blocks(made: pipeline.Pipeline, source: Source, rate: int, generator: Any, batch: Batch,
-                   share: float) -> Iterator[Any]:
-    """A clip, mono, after the pipeline, in blocks [T]; ``batch`` shows it as a ``share`` of the work. Raises AudioError."""
+def long_sound(source: Source, rate: int, batch: Batch, copies: int, made: pipeline.Pipeline) -> Sound:
+    """A long clip, mono, to be read anew for every copy; ``batch`` shows each reading. Raises AudioError."""
     import torch
 
     from toolkit.audio.transforms.blocks import Sound
 
     seconds = source.seconds
-    if seconds <= LONG_SECONDS:
-        yield made(source.clip.load(rate)[0][0], generator=generator)[0]
-        return
-    share = share / (1 + made.readings(round(seconds * rate)))
+    share = 1 / (1 + copies * made.readings(round(seconds * rate)))
 
     def read() -> Iterator[Any]:
         return (torch.from_numpy(block[0]) for block in batch.heard(source.blocks(rate, mono=True), rate, seconds, share))
 
-    samples = sum(len(block) for block in read())  # decoded and resampled, a file may hold fewer than its header says
-    yield from made.in_blocks(Sound(read, samples), generator).read()
+    # Decoded and resampled, a file may hold fewer samples than its header says.
+    return Sound(read, sum(len(block) for block in read()))
+
+
+def changed_blocks(made: pipeline.Pipeline, source: Source, rate: int, sound: Sound | None, generator: Any) -> Iterable[Any]:
+    """A clip, mono, after the pipeline, in blocks [T]: of its ``sound`` where it is long, else at once. Raises AudioError."""
+    if sound is not None:
+        return made.in_blocks(sound, generator).read()
+    return [made(source.clip.load(rate)[0][0], generator=generator)[0]]
 
 
 def on_waveforms(steps: list[pipeline.Step], rate: int) -> pipeline.Pipeline:

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from toolkit.audio.store import LONG_SECONDS
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
 from toolkit.commands.audio._parts import Part, chosen_part, parts
 
 METHOD = "spectral-gate"
-LONG_SECONDS = 120.0  # recordings above it are read in blocks, several times
 
 
 @click.command("denoise", cls=parts(method=Part("transform", "--method", METHOD)))
