@@ -13,6 +13,7 @@ from conftest import Toolkit
 from toolkit.cli import exit_code
 from toolkit.commands import doctor
 from toolkit.commands._output import table
+from toolkit.commands._settings import in_flags
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
 
@@ -43,14 +44,16 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("rnu",), "Did you mean 'run'"),
     (("run", "dqm", "--env", "CartPole-v1"), "unknown agent or task 'dqm'. Did you mean 'dqn'"),
     (("run", "dqn", "--lerning-rate", "1"), "Did you mean '--learning-rate'"),
-    (("run", "dqn", "--env", "CartPole-v1", "--learning-rate", "-1"), "learning_rate: got -1.0, allowed: a number above 0"),
-    (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"), "Did you mean 'network.hidden_sizes'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--learning_rate", "-1"), "toolkit: --learning-rate: got -1.0, allowed: a number above 0"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"), 
+     "'--network.hiden-sizes'. Did you mean '--network.hidden-sizes'? Allowed: --network.activation, --network.hidden-sizes"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.hidden-sizes", "0"), "--network.hidden-sizes: got 0, allowed: whole numbers"),
     (("run", "dqn", "--env", "CartPole-v1", "--network", "mpl"), "Did you mean 'mlp'"),
     (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
     (("run", "dqn", "--data", "foo"), "dqn is an agent and learns in an environment: --env ID. --data is for tasks"),
     (("run", "text-classification", "--env", "x"), "is a task and learns from data"),
     (("run", "lstm-classifier", "--data", "x.csv"), "is a model. A run takes it as --model lstm-classifier"),
-    (("run", "dqn", "--env", "CartPole-v1", "--double", "maybe"), "double: got 'maybe', allowed: true or false."),
+    (("run", "dqn", "--env", "CartPole-v1", "--double", "maybe"), "--double: got 'maybe', allowed: true or false."),
     (("run", "dqn"), "needs an environment: toolkit run dqn --env CartPole-v1"),
     (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
     (("info", "nothing"), "unknown"),
@@ -96,6 +99,25 @@ def test_flags_files_and_presets_each_leave_their_origin(toolkit: Toolkit, tmp_p
     assert rows["buffer_size"] == {"value": 10, "origin": "flag"}
     assert rows["learning_rate"]["origin"] == "preset"
     assert rows["max_grad_norm"]["origin"] == "default"
+
+
+def test_a_value_from_a_file_keeps_the_name_it_has_there(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("learning-rate = -1\n")
+    done = toolkit("run", "dqn", "--env", "CartPole-v1", "--batch-size", "7", "--config", "mine.toml")
+    assert done.stderr.startswith("toolkit: learning_rate: got -1.0, allowed: a number above 0")
+
+
+def test_errors_about_flags_name_them() -> None:
+    known = ["data", "mode", "batch_size", "frontend", "frontend.f_max", "frontend.f_min", "frontend.mode"]
+    given = ["data", "frontend.f_max", "batch_size"]
+    for message, said in (
+            ("f_max: got 3, allowed: above f_min = 4.", "--frontend.f-max: got 3, allowed: above --frontend.f-min = 4."),
+            ("batch_size is too large; the mode of /a/batch_size", "--batch-size is too large; the mode of /a/batch_size"),
+            ("unknown setting 'f_max'. Allowed: f_min, mode.",
+             "unknown setting '--frontend.f-max'. Allowed: --frontend.f-min, --frontend.mode."),
+            ("f_min: got 3", "f_min: got 3"), ("data set x has no rows", "data set x has no rows")):
+        assert in_flags(message, given, known) == said
+    assert in_flags("f_max: got 3", ["a.f_max", "b.f_max"], []) == "f_max: got 3"  # whose is it?
 
 
 def test_bools_take_values_too(toolkit: Toolkit) -> None:

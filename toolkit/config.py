@@ -70,14 +70,11 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.kind:
             return f"the name of a {self.kind} (see: toolkit list {self.kind})"
-        noun = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[self.type]
-        if self.many:
-            noun = {"int": "whole numbers", "float": "numbers", "bool": "truth values", "str": "words"}[self.type]
-            noun += " separated by commas"
-        words = [noun] + self._bounds()
-        return " ".join(words[:2]) + "".join(f" and {word}" for word in words[2:]) + (
-            ", or none" if self.optional else ""
-        )
+        nouns = {"int": "whole numbers", "float": "numbers", "bool": "truth values", "str": "words"} if self.many else {
+            "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+        bounds = " and ".join(self._bounds())
+        return (f"{nouns[self.type]} {bounds}".rstrip() + (", separated by commas" if self.many else "")
+                + (", or none" if self.optional else ""))
 
     def _bounds(self) -> list[str]:
         pairs = (("at least", self.minimum), ("above", self.above), ("at most", self.maximum), ("below", self.below))
@@ -209,10 +206,12 @@ def build(config: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def lookup(known: Mapping[str, Setting], name: str) -> Setting:
-    """The setting called ``name``; an unknown one is answered with the nearest."""
+    """The setting called ``name``, dotted or not; an unknown one is answered with the nearest and those of its place."""
     if name in known:
         return known[name]
-    allowed = ", ".join(sorted(known)) or "none"
+    place = name.rpartition(".")[0]
+    beside = [other for other in known if other.rpartition(".")[0] == place]
+    allowed = ", ".join(sorted(beside or known)) or "none"
     raise ConfigError(f"unknown setting {name!r}.{did_you_mean(name, known)} Allowed: {allowed}.")
 
 

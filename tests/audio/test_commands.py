@@ -161,9 +161,9 @@ def test_features_of_a_tone_in_numbers(inside: Inside, chirp: Path) -> None:
 
 @pytest.mark.parametrize(("words", "message"), [
     (("features", "tone.wav", "--frontend", "mfc"), "Did you mean 'mfcc'"),
-    (("features", "tone.wav", "--frontend.n-mel", "3"), "unknown setting 'n_mel'. Did you mean 'n_mels'"),
-    (("features", "tone.wav", "--frontend.n-mels", "0"), "n_mels: got 0, allowed: a whole number at least 1"),
-    (("features", "tone.wav", "--frontend.n-mels", "200"), "The largest n_mels that works here is"),
+    (("features", "tone.wav", "--frontend.n-mel", "3"), "'--frontend.n-mel'. Did you mean '--frontend.n-mels'"),
+    (("features", "tone.wav", "--frontend.n-mels", "0"), "--frontend.n-mels: got 0, allowed: a whole number at least 1"),
+    (("features", "tone.wav", "--frontend.n-mels", "200"), "The largest --frontend.n-mels that works here is"),
     (("features", "tone.wav", "--plot", "a.txt"), "a picture ends in .png"), (("features", "."), ""),
     (("features", "tone.wav", "--out", "."), "holds other things"),
     (("denoise", "tone.wav", "--out", "tone.wav"), "would replace"),

@@ -1,12 +1,15 @@
 """A component's settings as flags: parsing, and the help that shows them.
 
 ``--learning-rate 1e-3``, ``--network.hidden-sizes 64,64``, ``--double`` or ``--no-double``;
-hyphens are canonical and underscores accepted.
+hyphens are canonical and underscores accepted. Errors call a setting by its name, ``learning_rate``; where a flag
+gave it, `naming_flags` puts the flag there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -22,6 +25,8 @@ MISPLACED = {
     ("agent", "data"): "an agent and learns in an environment: --env ID. --data is for tasks: toolkit list task",
     ("task", "env"): "a task and learns from data: --data NAME or FILE. --env is for agents: toolkit list agent",
 }
+ABOUT = re.compile(r"(?P<unknown>unknown setting ')?(?P<name>[a-z][\w.]*)(?P<ending>:|' |'\.)?")  # how errors about a setting begin
+WORD = re.compile(r"(?<![\w./-])[a-z][\w.]*\w(?![\w/-])")
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
 
@@ -36,9 +41,14 @@ class ComponentCommand(click.Command):
         name = first_name(args, statics)
         entry = registry.get(("agent", "task"), name) if name else None
         ctx.meta["entry"] = entry
-        rest, flags = (args, {}) if entry is None else take_flags(entry, args, statics)
+        ctx.meta["known"] = {} if entry is None else known_settings(entry, args)
+        rest, flags = (args, {}) if entry is None else take_flags(entry, args, statics, ctx.meta["known"])
         ctx.meta["flags"] = flags
         return super().parse_args(ctx, rest)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with naming_flags(ctx.meta["flags"], ctx.meta["known"]):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
@@ -92,14 +102,14 @@ def first_name(args: Sequence[str], statics: Mapping[str, bool]) -> str | None:
     return None
 
 
-def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool]) -> tuple[list[str], dict[str, str]]:
+def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
+               known: Mapping[str, Setting]) -> tuple[list[str], dict[str, str]]:
     """Split the arguments into what click parses and the settings given, by dotted name.
 
     Raises UsageError for a flag that exists nowhere, with the nearest.
     """
     rest: list[str] = []
     flags: dict[str, str] = {}
-    known = known_settings(entry, args)
     tokens = list(args)
     while tokens:
         token = tokens.pop(0)
@@ -115,7 +125,7 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool]) -
         elif name not in known and not is_free(name, known):
             if (entry.kind, name) in MISPLACED:
                 raise UsageError(f"{entry.name} is {MISPLACED[entry.kind, name]}")
-            words = [*statics, *("--" + key.replace("_", "-") for key in known)]
+            words = [*statics, *map(flag_of, known)]
             raise UsageError(f"{entry.name} has no option {word!r}.{did_you_mean(word.replace('_', '-'), words)} "
                              f"See them all: toolkit run {entry.name} --help")
         elif equals:
@@ -141,6 +151,44 @@ def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
         if word.startswith("--") and setting_name(word) in parts:
             chosen[setting_name(word)] = value if equals else following
     return all_settings(entry, with_data_file(chosen, entry))
+
+
+@contextmanager
+def naming_flags(given: Collection[str], known: Collection[str]) -> Iterator[None]:
+    """Let a UsageError about a setting that a flag gave name the flag; ``given`` and ``known`` are dotted names."""
+    try:
+        yield
+    except UsageError as error:
+        error.args = (in_flags(str(error), given, known), *error.args[1:])
+        raise
+
+
+def in_flags(message: str, given: Collection[str], known: Collection[str]) -> str:
+    """``learning_rate: got 0, ...`` as ``--learning-rate: got 0, ...`` where that is in ``given``; else as it is.
+
+    A component knows nothing of its place: its ``f_max`` may be ``frontend.f_max``. Settings of the same place become flags
+    with it.
+    """
+    found = ABOUT.match(message)
+    name = found["name"] if found and (found["ending"] or "_" in found["name"]) else ""
+    places = [item[:-len(name)] for item in given if name and (item == name or item.endswith("." + name))]
+    if found is None or len(places) != 1:
+        return message
+
+    def flag(match: re.Match[str]) -> str:
+        word = match[0]
+        fits = [item for item in (places[0] + word, word) if item in known]
+        # "mode" may be a word of the sentence, but not in the list of settings that follows an unknown one.
+        listed = found["unknown"] and message[end:][match.end():][:1] in (",", ".", "'")
+        return flag_of(fits[0]) if fits and ("_" in word or "." in word or listed) else word
+
+    start, end = found.span("name")
+    return message[:start] + flag_of(places[0] + name) + WORD.sub(flag, message[end:])
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting by its dotted name."""
+    return "--" + name.replace("_", "-")
 
 
 def setting_name(word: str) -> str:
@@ -196,7 +244,7 @@ def write_presets(entry: Entry, formatter: click.HelpFormatter) -> None:
 
 
 def flag_text(name: str, item: Setting) -> str:
-    flag = "--" + name.replace("_", "-")
+    flag = flag_of(name)
     if is_bool(item):
         return f"{flag} / --no-{name.replace('_', '-')}"
     metavar = "|".join(item.choices) if item.choices else item.kind.upper() if item.kind else METAVARS[item.type]

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from toolkit.commands._settings import flag_text, help_text, is_bool
+from toolkit.commands._settings import flag_text, help_text, is_bool, naming_flags
 from toolkit.config import FALSE, TRUE, lookup
 from toolkit.errors import UsageError
 from toolkit.registry import Entry, registry
@@ -58,10 +58,18 @@ class PartCommand(click.Command):
             if not dot or prefix not in self.parts:
                 rest.append(token)
             elif ctx.meta["parts"][prefix] is not None:
-                name, value = taken(prefix, token, tokens, ctx.meta["parts"][prefix])
+                entry = ctx.meta["parts"][prefix]
+                with naming_flags([f"{prefix}.{setting_of(prefix, token)}"], [f"{prefix}.{item.name}" for item in entry.settings]):
+                    name, value = taken(prefix, token, tokens, entry)
                 given[prefix][name] = value
         ctx.meta["given"] = given
         return super().parse_args(ctx, rest)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = [f"{prefix}.{name}" for prefix, options in ctx.meta["given"].items() for name in options]
+        known = [f"{prefix}.{item.name}" for prefix, entry in ctx.meta["parts"].items() if entry for item in entry.settings]
+        with naming_flags(given, known):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
@@ -95,11 +103,16 @@ def entry_of(part: Part, args: list[str]) -> Entry | None:
     return registry.get(part.kind, name) if name else None
 
 
+def setting_of(prefix: str, token: str) -> str:
+    """``n_mels`` of ``--frontend.n-mels=40``."""
+    return token.partition("=")[0][3 + len(prefix):].replace("-", "_")
+
+
 def taken(prefix: str, token: str, tokens: list[str], entry: Entry) -> tuple[str, Any]:
     """One setting's name and value; takes the value from ``tokens``. Raises ConfigError or UsageError."""
     word, equals, value = token.partition("=")
     known = {item.name: item for item in entry.settings}
-    name = word[3 + len(prefix):].replace("-", "_")
+    name = setting_of(prefix, token)
     if name not in known and name.startswith("no_") and is_bool(known.get(name[3:])):
         return name[3:], False
     setting = lookup(known, name)
