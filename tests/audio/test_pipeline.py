@@ -93,7 +93,8 @@ def test_lists_tables_and_files(tmp_path: Path) -> None:
     ("noise(snr=loud)", "snr: got 'loud'"), ("noise(snr=1..2..3)", "snr: got"),
     ("noise(snr=3", "is not a step. Write NAME or NAME"),
     ("gain(1) | | trim", "is not a step"), ("speed(0.9..1.1)", "factors is not drawn from a range"),
-    ("noise(snr=1, snr=2)", "snr twice"),
+    ("speed(0.9) | noise(snrr=3)", "transforms: noise: unknown setting 'snrr'. Did you mean 'snr'? Allowed: colour, path"),
+    ("noise(snr=1, snr=2)", "transforms: noise: snr is given twice"),
     ("vad(threshold=-1)", "threshold: got"), ("gain(1, 2, 3)", "one number, or two"),
     ("time-mask(3) | gain(2)", "gain changes waveforms and must come before"),
     ("pre-emphasis(coefficient=0..1)", "coefficient is not drawn"), ("none.toml", "none.toml: No such file")])

@@ -81,7 +81,7 @@ def test_what_cannot_be_exchanged_says_why(toolkit: Any, tmp_path: Path) -> None
     toolkit.json("run", "dqn", "--env", "CartPole-v1", "--preset", "none", "--steps", "40", "--final-episodes", "1",
                  "--dueling", "true", "--out", "dueling")
     wrong = toolkit("export-sb3", "dueling", "x.zip")
-    assert wrong.returncode == 2 and "dueling and noisy networks have no counterpart" in wrong.stderr
+    assert wrong.returncode == 2 and "toolkit: dueling networks (--dueling) have no counterpart" in wrong.stderr
     (tmp_path / "no.zip").write_bytes(b"nothing")
     wrong = toolkit("load-sb3", "no.zip", "--env", "CartPole-v1", "--trust")
     assert wrong.returncode == 2 and "it is not a policy that Stable-Baselines3 has saved" in wrong.stderr

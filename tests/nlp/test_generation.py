@@ -82,3 +82,5 @@ def test_forbidden_ids_never_come_and_the_end_ends() -> None:
 def test_impossible_sampling_is_refused() -> None:
     with pytest.raises(UsageError, match="top_p above 0 and at most 1"):
         Sampling(top_p=1.5)
+    with pytest.raises(UsageError, match="beams 4 and temperature 0.5, top_k 3: a beam search .* draws nothing. Leave out"):
+        Sampling(0.5, top_k=3, beams=4)

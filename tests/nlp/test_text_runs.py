@@ -137,6 +137,12 @@ def test_what_cannot_write_on_says_so(tmp_path: Path) -> None:
     done = asked("lstm", "generate", "--prompt", "x", cwd=tmp_path)
     assert done.code == 2 and "does not generate" in done.err and "toolkit predict" in done.err
     assert asked("words", "generate", "--top-p", "0", cwd=tmp_path).code == 2
+    done = asked("words", "predict", "The return value", cwd=tmp_path)
+    assert done.code == 2 and "it has no answers, it writes on. Ask it: toolkit generate RUN --prompt TEXT" in done.err
+    done = asked("words", "generate", "--beams", "4", "--temperature", "0.5", "--count", "2", cwd=tmp_path)
+    assert done.code == 2 and done.out == ""
+    assert "--beams 4 takes the likeliest text and draws nothing, so --temperature 0.5 and --count 2 would do nothing" in done.err
+    assert "Leave out --temperature and --count, or --beams" in done.err
 
 
 # -- a user's own data

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from toolkit.commands import _output as output
 from toolkit.commands.predict import require_task
+from toolkit.errors import UsageError
+
+DRAWN = ("temperature", "top_k", "top_p", "seed", "count")  # options of what is drawn by chance
 
 
 @click.command("generate")
@@ -24,12 +28,15 @@ from toolkit.commands.predict import require_task
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many texts, one seed apart.")
 @click.option("--cache/--no-cache", default=True, help="Keep keys and values of earlier tokens, or read all again.")
 @output.json_option
-def generate_command(run: str, prompt: str, seed: int, count: int, cache: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def generate_command(ctx: click.Context, run: str, prompt: str, seed: int, count: int, cache: bool, as_json: bool,
+                     **options: Any) -> None:
     """Let the language model of RUN go on from a prompt.
 
     \b
     toolkit generate latest --prompt "The return value" --temperature 0.8 --top-p 0.95
     """
+    require_use(ctx, options["beams"])
     require_task(run)
     from toolkit.training.api import load
 
@@ -40,3 +47,12 @@ def generate_command(run: str, prompt: str, seed: int, count: int, cache: bool, 
         return
     for text in texts:
         print(text)
+
+
+def require_use(ctx: click.Context, beams: int) -> None:
+    """Raise UsageError for options about what is drawn where beam search draws nothing."""
+    given = [f"--{name.replace('_', '-')} {ctx.params[name]:g}" for name in DRAWN
+             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if beams > 1 and given:
+        raise UsageError(f"--beams {beams} takes the likeliest text and draws nothing, so {' and '.join(given)} would do nothing. "
+                         f"Leave out {' and '.join(word.split()[0] for word in given)}, or --beams")

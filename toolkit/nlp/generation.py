@@ -37,6 +37,11 @@ class Sampling:
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.beams < 1:
             raise UsageError(f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}, beams {self.beams}; "
                              "allowed: temperature and top_k at least 0, top_p above 0 and at most 1, beams at least 1")
+        drawn = [f"{name} {value:g}" for name, value in (("temperature", self.temperature), ("top_k", self.top_k),
+                                                        ("top_p", self.top_p)) if value != getattr(Sampling, name)]
+        if self.beams > 1 and drawn:
+            raise UsageError(f"beams {self.beams} and {', '.join(drawn)}: a beam search takes the likeliest text and draws "
+                             "nothing. Leave out the one or the other")
 
 
 class Feeder:

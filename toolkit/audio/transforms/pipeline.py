@@ -14,7 +14,8 @@ Nothing heavy is imported to refuse a wrong pipeline.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ def parse(pipeline: str | Sequence[Any]) -> list[Step]:
             steps += parse(item)
         elif isinstance(item, Mapping) and isinstance(item.get("name"), str):
             given = {name.replace("-", "_"): value for name, value in item.items() if name != "name"}
-            steps.append(checked(item["name"], given))
+            with blaming(item["name"]):
+                steps.append(checked(item["name"], given))
         else:
             raise ConfigError(f"transforms: got {item!r}, allowed: a text, {EXAMPLE}, or a table with a name")
     return steps
@@ -101,29 +103,44 @@ def step_of(text: str) -> Step:
         raise ConfigError(f"transforms: {text.strip()!r} is not a step. Write NAME or NAME(setting=value, ...), {EXAMPLE}")
     name = match["name"]
     settings = Step(name).settings
+    with blaming(name):
+        return checked(name, {key: value_of(lookup(settings, key), words)
+                              for key, words in words_of(settings, match["inside"] or "").items()})
+
+
+def words_of(settings: Mapping[str, Setting], inside: str) -> dict[str, list[str]]:
+    """What stands between the parentheses of a step: setting -> the words given for it."""
     first = next((setting for setting in settings if setting not in NOT_FIRST), "")
     given: dict[str, list[str]] = {}
     current = first
-    for word in filter(None, (word.strip() for word in (match["inside"] or "").split(","))):
+    for word in filter(None, (word.strip() for word in inside.split(","))):
         key, equals, value = word.partition("=")
         if equals:
             current = key.strip().replace("-", "_")
             if current in given:
-                raise ConfigError(f"transforms: {name} is given {current} twice")
+                raise ConfigError(f"{current} is given twice")
         elif not current:
-            raise ConfigError(f"transforms: {name} has no settings; got {word!r}")
+            raise ConfigError(f"it has no settings; got {word!r}")
         given.setdefault(current, []).append(value.strip() if equals else word)
-    return checked(name, {key: value_of(name, lookup(settings, key), words) for key, words in given.items()})
+    return given
 
 
-def value_of(name: str, setting: Setting, words: Sequence[str]) -> Any:
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Let what is wrong with a step name its transform: there may be several."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"transforms: {name}: {error}") from error
+
+
+def value_of(setting: Setting, words: Sequence[str]) -> Any:
     """The value of one setting from the words given for it."""
     pair = RANGE.fullmatch(words[0]) if len(words) == 1 and setting.type in ("int", "float") else None
     if pair and is_drawn(setting):
         words = [pair["low"], pair["high"]]
     elif pair:
-        raise ConfigError(f"transforms: {name}: {setting.name} is not drawn from a range; got {words[0]!r}, "
-                          f"allowed: {setting.allowed}")
+        raise ConfigError(f"{setting.name} is not drawn from a range; got {words[0]!r}, allowed: {setting.allowed}")
     return setting.parse(",".join(words))
 
 
@@ -139,7 +156,7 @@ def checked(name: str, given: Mapping[str, Any]) -> Step:
     for key, value in given.items():
         setting = lookup(settings, key)
         if setting.many and (isinstance(value, str) or not isinstance(value, Sequence)):
-            value = value_of(name, setting, [value]) if isinstance(value, str) else (value,)
+            value = value_of(setting, [value]) if isinstance(value, str) else (value,)
         options[key] = setting.check(value)
     return Step(registry.get("transform", name).name if "/" not in name else name, options)
 
@@ -174,7 +191,8 @@ class Pipeline:
 
     def _made(self, step: Step) -> Any:
         given = {name: self.sample_rate for name in SHARED if name in step.settings}
-        return registry.make("transform", step.name, **{**given, **step.options})
+        with blaming(step.name):
+            return registry.make("transform", step.name, **{**given, **step.options})
 
     def __call__(self, waveform: Tensor, lengths: Tensor | None = None,
                  generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -158,7 +158,8 @@ def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
 
 
 def of_dqn(agent: Any) -> tuple[dict[str, Tensor], MLP]:
-    without(agent.config.dueling or agent.config.noisy, "dueling and noisy networks")
+    without(agent.config.dueling, "dueling networks (--dueling)")
+    without(agent.config.noisy, "noisy networks (--noisy)")
     averaged = agent.average is not None and agent.average.count
     network = agent.average.module if averaged else agent.online
     body = plain(network.body)

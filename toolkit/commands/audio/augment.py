@@ -13,6 +13,7 @@ from toolkit.audio import manifests
 from toolkit.audio.store import LONG_SECONDS
 from toolkit.audio.transforms import pipeline
 from toolkit.commands import _output as output
+from toolkit.commands._settings import naming_flags
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_option
 from toolkit.errors import UsageError
@@ -41,7 +42,8 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
     constant memory, except where a transform needs the whole clip: trim, vad, stretch, pitch, codec, coloured noise,
     normalize to a loudness.
     """
-    steps = pipeline.parse(transforms)
+    with naming_flags(["transforms"], []):
+        steps = pipeline.parse(transforms)
     if not steps:
         raise UsageError("--transforms: it names no transform. Names: toolkit list transform")
     batch = Batch()
@@ -96,7 +98,8 @@ def changed_blocks(made: pipeline.Pipeline, source: Source, rate: int, sound: So
 
 def on_waveforms(steps: list[pipeline.Step], rate: int) -> pipeline.Pipeline:
     """The pipeline at a rate. Raises UsageError when a transform is for features, which files do not hold."""
-    made = pipeline.Pipeline(steps, rate)
+    with naming_flags(["transforms"], []):
+        made = pipeline.Pipeline(steps, rate)
     if made.on_features:
         late = made.steps[len(made.on_waveforms)].name
         raise UsageError(f"--transforms: {late} changes features, not sound. It belongs into a training run")

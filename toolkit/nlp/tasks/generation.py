@@ -116,7 +116,10 @@ class TextGeneration(TextProblem):
     # -- use
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
-        """The likeliest continuation of each prompt, token by token."""
+        """The likeliest target of each text, token by token. Raises UsageError for a run without targets."""
+        if not self.target:
+            raise UsageError("this run learned from whole texts, without a target: it has no answers, it writes on. "
+                             "Ask it: toolkit generate RUN --prompt TEXT")
         assert batch.lengths is not None
         found: list[Any] = [None] * batch.inputs.shape[0]
         for length in batch.lengths.unique().tolist():
