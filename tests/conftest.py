@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder for whatever tests, the processes that they start and kill, and the libraries in use put into the system's
+    for temporary files; it goes with the session. Folders of `tmp_path` stay where pytest has them."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix="toolkit-tests-")
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads of their own would only queue
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from threading import Event
 
@@ -44,10 +45,10 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("rnu",), "Did you mean 'run'"),
     (("run", "dqm", "--env", "CartPole-v1"), "unknown agent or task 'dqm'. Did you mean 'dqn'"),
     (("run", "dqn", "--lerning-rate", "1"), "Did you mean '--learning-rate'"),
-    (("run", "dqn", "--env", "CartPole-v1", "--learning_rate", "-1"), "toolkit: --learning-rate: got -1.0, allowed: a number above 0"),
-    (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"), 
+    (("run", "dqn", "--env", "CartPole-v1", "--learning_rate", "-1"), "toolkit: --learning-rate: got -1.0, allowed: a number"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"),
      "'--network.hiden-sizes'. Did you mean '--network.hidden-sizes'? Allowed: --network.activation, --network.hidden-sizes"),
-    (("run", "dqn", "--env", "CartPole-v1", "--network.hidden-sizes", "0"), "--network.hidden-sizes: got 0, allowed: whole numbers"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.hidden-sizes", "0"), "--network.hidden-sizes: got 0, allowed: whole"),
     (("run", "dqn", "--env", "CartPole-v1", "--network", "mpl"), "Did you mean 'mlp'"),
     (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
     (("run", "dqn", "--data", "foo"), "dqn is an agent and learns in an environment: --env ID. --data is for tasks"),
@@ -58,6 +59,8 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
     (("info", "nothing"), "unknown"),
     (("info", "dnq"), "unknown component 'dnq'. Did you mean 'dqn' (agent) or 'tdnn' (model)? See them all: toolkit list\n"),
+    (("info", "CartPole-v1"), "unknown component 'CartPole-v1'. See them all: toolkit list. Of an environment: toolkit check "),
+    (("info", "toolkit/dqm"), "Did you mean 'dqn' (agent)"),
     (("info",), "toolkit: missing argument '[KIND] NAME'. See: toolkit info --help\n"),
     (("resume", "latest", "--stps", "3"), "toolkit: no such option"),
     (("resume", "here", "there"), "unexpected extra argument (there). See: toolkit resume --help\n"),
@@ -76,11 +79,14 @@ def test_wrong_usage_is_explained_without_anything_heavy(
     (("run", "dqn", "--env", "CartPole-v2"), "Did you mean 'CartPole-v1'"),
     (("run", "dqn", "--env", "Pendulum-v1"), "dqn acts in Discrete action spaces"),
     (("run", "dqn", "--env", "no_such_package_at_all:Env-v0"), "pip install no_such_package_at_all"),
-    (("run", "dqn", "--env", "CartPole-v1", "--env.no-such-option", "3"), "does not accept the options"),
-    (("run", "ppo", "--env", "Pendulum-v1", "--env.gravity", "1"), "keyword argument 'gravity'. Allowed: g.\n"),
-    (("run", "ppo", "--env", "CartPole-v1", "--env.sutton-reward", "true"), "Did you mean 'sutton_barto_reward'? Allowed:"),
+    (("run", "dqn", "--env", "CartPole-v1", "--env.no-such-option", "3"), "has no option --env.no-such-option."),
+    (("run", "ppo", "--env", "Pendulum-v1", "--env.gravity", "1"),
+     "toolkit: environment 'Pendulum-v1' has no option --env.gravity. Allowed: --env.g.\n"),
+    (("run", "ppo", "--env", "CartPole-v1", "--env.sutton-reward", "true"), "Did you mean --env.sutton-barto-reward? Allowed:"),
     (("run", "ppo", "--env", "toolkit/HearAndGo-v0", "--env.def", "true"),
-     "Did you mean 'deaf'? Allowed: size, words, deaf, held_out, noise, noise_db.\n")])
+     "mean --env.deaf? Allowed: --env.size, --env.words, --env.deaf, --env.held-out, --env.noise, --env.noise-db.\n"),
+    (("run", "ppo", "--env", "toolkit/HearAndGo-v0", "--env.noise-db", "nan"),
+     "toolkit: --env.noise-db nan: allowed is a finite number of decibels, for example 10\n")])
 def test_environments_that_cannot_be_used_are_explained(toolkit: Toolkit, words: tuple[str, ...], message: str) -> None:
     done = toolkit(*words)
     assert done.returncode == 2, done.stderr
@@ -135,6 +141,7 @@ def test_listing_has_the_promised_keys(toolkit: Toolkit) -> None:
 
 def test_a_listing_of_nothing_names_what_is_near(toolkit: Toolkit) -> None:
     assert "nothing matches 'agnet'. Did you mean 'agent'" in toolkit("list", "agnet").stderr
+    assert "there is no env: neither a built-in one nor one of a plugin. Environments are gymn" in toolkit("list", "env").stderr
     assert "nothing matches 'dqm'. Did you mean 'dqn'" in toolkit("list", "agent", "dqm").stderr
 
 
@@ -183,3 +190,7 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--out", "file/inside")
     assert done.returncode == 1
     assert "the run folder file/inside cannot be written" in done.stderr and "--out DIR" in done.stderr
+
+
+def test_processes_of_tests_put_their_folders_where_they_are_removed() -> None:
+    assert Path(tempfile.gettempdir()).name.startswith("toolkit-tests-") and os.environ["TMPDIR"] == tempfile.gettempdir()

@@ -100,7 +100,7 @@ def test_a_type_that_cannot_be_a_flag_is_refused() -> None:
 
 def test_nested_tables_become_dotted_names() -> None:
     table = {"learning-rate": 0.1, "network": {"name": "mlp", "hidden-sizes": [4, 4]}, "env": {"some-option": 1}}
-    assert flatten(table) == {"learning_rate": 0.1, "network": "mlp", "network.hidden_sizes": (4, 4), "env.some-option": 1}
+    assert flatten(table) == {"learning_rate": 0.1, "network": "mlp", "network.hidden_sizes": (4, 4), "env.some_option": 1}
 
 
 def test_origins_survive_json() -> None:

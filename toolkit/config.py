@@ -199,6 +199,11 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
     )
 
 
+def flag_of(name: str) -> str:
+    """The flag of a setting by its dotted name: ``--network.hidden-sizes``."""
+    return "--" + name.replace("_", "-")
+
+
 def build(config: type[Config], values: Mapping[str, Any]) -> Config:
     """An instance of ``config`` from plain values, each checked; unknown names raise ConfigError."""
     known = {item.name: item for item in settings_of(config)}
@@ -282,7 +287,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        name = prefix + key.replace("-", "_") if not prefix.startswith("env.") else prefix + key
+        name = prefix + key.replace("-", "_")
         if prefix and key == "name":
             flat[prefix[:-1]] = value
         elif isinstance(value, Mapping):

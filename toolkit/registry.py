@@ -331,19 +331,19 @@ class Registry:
         for entry in (entry for entry in everything if entry.kind in kinds):
             for word in dict.fromkeys((entry.name, *entry.aliases)):
                 names.setdefault(word, []).append(entry.kind)
-        message = f"unknown {words} {name!r}."
+        message, bare = f"unknown {words} {name!r}.", name.rpartition("/")[2]
         elsewhere = [entry for entry in everything if entry.kind not in kinds and name in (entry.name, *entry.aliases)]
         if elsewhere:
             message += f" {name!r} is a {elsewhere[0].kind}."
             flag = RUN_FLAGS.get(elsewhere[0].kind)
             if flag and "task" in kinds:
                 message += f" A run takes it as {flag} {name}: toolkit run NAME {flag} {name}."
-        elif nearest(name, names):
+        elif nearest(bare, names):
             several = len(kinds) > 1
-            message += did_you_mean(name, names, lambda word: f"{word!r} ({', '.join(names[word])})" if several else repr(word))
+            message += did_you_mean(bare, names, lambda word: f"{word!r} ({', '.join(names[word])})" if several else repr(word))
         else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
-            for match in nearest(name, others, 1):
+            for match in nearest(bare, others, 1):
                 message += f" There is one of kind {others[match]}: {match!r}."
         return UnknownComponent(message + f" See them all: {listing}")
 

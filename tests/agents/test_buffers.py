@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -252,3 +254,13 @@ def test_uniform_buffer_takes_its_config_directly() -> None:
     buffer = UniformBuffer(UniformConfig(), capacity=2, n_envs=1, observation_space=OBSERVATIONS, action_space=ACTIONS,
                            generator=np.random.default_rng(0))
     assert len(buffer) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there")
+def test_a_replay_file_stays_on_no_disk_however_its_process_ends(tmp_path: Path) -> None:
+    pytest.importorskip("torchrl")
+    world, buffer = World(1), make("torchrl", capacity=64, directory=str(tmp_path))
+    assert not any(tmp_path.iterdir())
+    buffer.add(world.steps(80))
+    expected = {(o, a, round(r, 4), n, t) for o, a, r, n, t, _, _ in world.log[0][-64:]}
+    assert rows_of(next(buffer.batches(1, 2000))) == expected

@@ -42,7 +42,7 @@ def test_run_json_describes_the_sound_and_what_is_stored_are_frames(trained: Any
 
 def test_an_evaluation_can_be_deaf_noisy_and_filmed(trained: Any) -> None:
     toolkit, _ = trained
-    result = toolkit.json("evaluate", "first", "--episodes", "6", "--env.noise", "babble", "--env.noise_db=10")
+    result = toolkit.json("evaluate", "first", "--episodes", "6", "--env.noise", "babble", "--env.noise-db=10")
     assert result["mean_return"] == result["success"]
     deaf = toolkit("evaluate", "first", "--episodes", "40", "--env.deaf", "true", "--video", "deaf.mp4")
     assert deaf.returncode == 0 and "success" in deaf.stdout, deaf.stderr
@@ -50,7 +50,7 @@ def test_an_evaluation_can_be_deaf_noisy_and_filmed(trained: Any) -> None:
     kept = [json.loads(path.read_text()) for path in (toolkit.folder / "first" / "evaluations").glob("*.json")]
     assert any(row["env_options"].get("deaf") for row in kept)
     wrong = toolkit("evaluate", "first", "--env.nose", "1")
-    assert wrong.returncode == 2 and "'nose'" in wrong.stderr
+    assert wrong.returncode == 2 and "--env.nose. Did you mean --env.noise" in wrong.stderr
     missing = toolkit("evaluate", "first", "--env.deaf")
     assert missing.returncode == 2 and "--env.deaf needs a value" in missing.stderr
 

@@ -278,3 +278,7 @@ def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> Non
     report = toolkit.json("check", "CartPole-v1")
     assert report["broken"] == 0 and report["components"][0]["kind"] == "env"
     assert toolkit("check", "nothing-like-it").returncode == 2
+    for words, near in ((("CartPole-v11",), "'CartPole-v1'"), (("toolkit/HearAndGoo-v0",), "'toolkit/HearAndGo-v0'"),
+                        (("env", "CartPol"), "'CartPole-v1'"), (("toolkit/dqm",), "'dqn' (agent)")):
+        done = toolkit("check", *words)
+        assert done.returncode == 2 and f"Did you mean {near}" in done.stderr, done.stderr

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from toolkit.config import Part, Setting
+from toolkit.config import Part, Setting, flag_of
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
@@ -25,7 +25,8 @@ MISPLACED = {
     ("agent", "data"): "an agent and learns in an environment: --env ID. --data is for tasks: toolkit list task",
     ("task", "env"): "a task and learns from data: --data NAME or FILE. --env is for agents: toolkit list agent",
 }
-ABOUT = re.compile(r"(?P<unknown>unknown setting ')?(?P<name>[a-z][\w.]*)(?P<ending>:|' |'\.)?")  # how errors about a setting begin
+# How errors about a setting begin, and a word that may be a setting's name.
+ABOUT = re.compile(r"(?P<unknown>unknown setting ')?(?P<name>[a-z][\w.]*)(?P<ending>:|' |'\.)?")
 WORD = re.compile(r"(?<![\w./-])[a-z][\w.]*\w(?![\w/-])")
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
@@ -75,7 +76,7 @@ class EnvOptionsCommand(click.Command):
                 if not tokens or tokens[0].startswith("--"):
                     raise UsageError(f"{word} needs a value: any that the environment's constructor takes")
                 value = tokens.pop(0)
-            options[word[2 + len(ENV_PREFIX):]] = literal(value)
+            options[setting_name(word)[len(ENV_PREFIX):]] = literal(value)
         ctx.meta["env_options"] = options
         return super().parse_args(ctx, rest)
 
@@ -186,14 +187,8 @@ def in_flags(message: str, given: Collection[str], known: Collection[str]) -> st
     return message[:start] + flag_of(places[0] + name) + WORD.sub(flag, message[end:])
 
 
-def flag_of(name: str) -> str:
-    """The flag of a setting by its dotted name."""
-    return "--" + name.replace("_", "-")
-
-
 def setting_name(word: str) -> str:
-    name = word[2:]
-    return name if name.startswith(ENV_PREFIX) else name.replace("-", "_")
+    return word[2:].replace("-", "_")
 
 
 def is_bool(item: Setting | None) -> bool:

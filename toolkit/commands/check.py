@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from toolkit.testing.suite import Suite, Verdict
 
 BROKEN_EXIT = 1
+ENVIRONMENT = re.compile(r"-v\d+$|:|[A-Z]")  # in a name, it is meant for an environment: components have small letters
 MARKS = {"kept": "kept   ", "broken": "BROKEN ", "not promised": "-      "}
 
 
@@ -91,18 +93,23 @@ def entries_of(words: Sequence[str]) -> list[Entry]:
             continue
     found = found or [entry for entry in registry.entries() if entry.distribution == name and len(words) == 1]
     if not found and (len(words) == 1 or kinds[0].singular == "env"):
-        found = environment(name)
+        found = environment(name, sure=len(words) == 2 or ENVIRONMENT.search(name) is not None)
     return found or [registry.get([kind.singular for kind in kinds], name)]
 
 
-def environment(name: str) -> list[Entry]:
-    """The environment ``name`` of gymnasium's, as an entry; none when gymnasium does not know it."""
+def environment(name: str, sure: bool) -> list[Entry]:
+    """The environment ``name`` of gymnasium's, as an entry.
+
+    Where gymnasium does not know it, none, or UsageError with the nearest ids if ``sure`` that an environment is meant.
+    """
     from toolkit.envs import factory
     from toolkit.testing.suite import GYMNASIUM
 
     try:
         spec = factory.find(name)
     except UsageError:
+        if sure:
+            raise
         return []
     return [Entry("env", name, GYMNASIUM, str(spec.entry_point), summary=name)]
 

@@ -8,6 +8,7 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.commands._settings import EnvOptionsCommand
+from toolkit.config import flag_of
 from toolkit.errors import UsageError
 from toolkit.training.resolve import ENV_PREFIX
 from toolkit.training.run_directory import find_run
@@ -37,7 +38,7 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     others: dict[str, object] = {"--data": data, "--plots": plots}
     if kind == "task":
         others = {"--env": env, "--seed": seed, "--video": video,
-                  **{f"--{ENV_PREFIX}{name}": value for name, value in env_options.items()}}
+                  **{flag_of(ENV_PREFIX + name): value for name, value in env_options.items()}}
     for flag, value in others.items():
         if value is not None:
             raise UsageError(f"{flag} does not go with {run}, the run of {'an' if kind == 'agent' else 'a'} {kind}")

@@ -54,5 +54,6 @@ def require_use(ctx: click.Context, beams: int) -> None:
     given = [f"--{name.replace('_', '-')} {ctx.params[name]:g}" for name in DRAWN
              if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if beams > 1 and given:
-        raise UsageError(f"--beams {beams} takes the likeliest text and draws nothing, so {' and '.join(given)} would do nothing. "
+        raise UsageError(f"--beams {beams} takes the likeliest text and draws nothing, so {' and '.join(given)} would do "
+                         "nothing. "
                          f"Leave out {' and '.join(word.split()[0] for word in given)}, or --beams")

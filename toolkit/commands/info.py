@@ -11,7 +11,7 @@ from toolkit.commands import _output as output
 from toolkit.commands._definition import definition
 from toolkit.commands._settings import flag_text, help_text
 from toolkit.errors import UsageError
-from toolkit.registry import KINDS, Entry, describe, kind_of, registry, spelled_target
+from toolkit.registry import KINDS, Entry, UnknownComponent, describe, kind_of, registry, spelled_target
 from toolkit.training.presets import load_presets
 
 
@@ -23,12 +23,22 @@ def info_command(words: tuple[str, ...], as_json: bool) -> None:
     if len(words) > 2:
         raise UsageError(f"info takes one component, as NAME or KIND NAME; got {' '.join(words)!r}")
     kinds = [kind_of(words[0]).singular] if len(words) == 2 else [kind.singular for kind in KINDS]
-    entry = registry.get(kinds, words[-1])
+    entry = found(kinds, words[-1])
     presets = load_presets(entry)
     if as_json:
         output.emit({**describe(entry), "id": entry.id, "presets": presets, "definition": definition(entry)})
         return
     print(text_of(entry, presets))
+
+
+def found(kinds: list[str], name: str) -> Entry:
+    """The component. Raises UnknownComponent, which says what knows of environments where ``name`` looks like one's id."""
+    try:
+        return registry.get(kinds, name)
+    except UnknownComponent as error:
+        if name == name.lower():
+            raise
+        raise UnknownComponent(f"{error}. Of an environment: toolkit check {name}") from error
 
 
 def text_of(entry: Entry, presets: dict[str, Any]) -> str:

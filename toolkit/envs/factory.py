@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
-from toolkit.config import ConfigError, lookup
+from toolkit.config import ConfigError, flag_of, lookup
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
@@ -157,17 +157,24 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
     except TypeError as error:
         if not spec.options:
             raise
-        raise UsageError(f"environment {spec.id!r} does not accept the options {dict(spec.options)!r}: {error}."
-                         f"{allowed_text(spec, found)}") from error
+        raise UsageError(refusal(spec, found, error)) from error
 
 
-def allowed_text(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> str:
-    """`` Did you mean 'g'? Allowed: g.`` where an option has an unknown name and the constructor's are known; else nothing."""
+def refusal(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, error: TypeError) -> str:
+    """What to say about options that the constructor refused: of unknown names the nearest, and all, where it names them."""
     allowed = list(defaults_of(found))
     unknown = [name for name in spec.options if name not in allowed]
-    if not unknown or not allowed:
-        return ""
-    return "".join(did_you_mean(name, allowed) for name in unknown) + f" Allowed: {', '.join(allowed)}."
+    if unknown and allowed and "unexpected keyword" in str(error):
+        near = "".join(did_you_mean(name, allowed, env_flag) for name in unknown)
+        return (f"environment {spec.id!r} has no option {', '.join(map(env_flag, unknown))}.{near} "
+                f"Allowed: {', '.join(map(env_flag, allowed))}.")
+    given = ", ".join(f"{env_flag(name)} {value}" for name, value in spec.options.items())
+    return f"environment {spec.id!r} does not accept {given}: {error}."
+
+
+def env_flag(name: str) -> str:
+    """The flag of an option for an environment's constructor."""
+    return flag_of(f"env.{name}")
 
 
 def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> None:
@@ -175,7 +182,7 @@ def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -
     for name, default in (defaults_of(found) if spec.options else {}).items():
         if isinstance(spec.options.get(name), str) and isinstance(default, (bool, int, float)):
             allowed = "true and false" if isinstance(default, bool) else f"numbers; its default is {default!r}"
-            raise UsageError(f"--env.{name} {spec.options[name]}: allowed are {allowed}")
+            raise UsageError(f"{env_flag(name)} {spec.options[name]}: allowed are {allowed}")
 
 
 def defaults_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
 
     Raises ConfigError for unknown names and values that are not allowed, UnknownComponent for parts.
     """
-    flags = {name if name.startswith(ENV_PREFIX) else name.replace("-", "_"): value for name, value in flags.items()}
+    flags = {name.replace("-", "_"): value for name, value in flags.items()}
     flags, file = with_data_file(flags, entry, source), with_data_file(file or {}, entry, source)
     subject = str(flags.get("env") or flags.get("data") or file.get("env") or file.get("data") or "")
     used, table = choose(entry, subject, preset)

@@ -14,7 +14,7 @@ import torch
 from toolkit.agents.base import Agent
 from toolkit.agents.checks import NonFinite
 from toolkit.agents.perception import perceived, perception_of
-from toolkit.config import Part, Resolved
+from toolkit.config import Part, Resolved, flag_of
 from toolkit.core import devices
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
@@ -87,7 +87,7 @@ def refuse_replaced(plan: Plan, recogniser: str) -> None:
     useless = [name for name, origin in plan.config.origins.items() if origin in ("flag", "file")
                and any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)]
     if useless:
-        given = ", ".join(f"--{name.replace('_', '-')} {plan.config.values[name]}" for name in useless)
+        given = ", ".join(f"{flag_of(name)} {plan.config.values[name]}" for name in useless)
         raise UsageError(f"{given}: with --network.init-from {recogniser} that run's front end and encoder hear, and this would "
                          "do nothing. Leave it out, or leave out --network.init-from")
 

@@ -137,9 +137,9 @@ def test_noise_is_as_loud_as_asked(env_id: str) -> None:
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"deaf": "maybe"}, "--env.deaf maybe: allowed are true and false"),
-    ({"held_out": 2}, "--env.held_out 2: allowed are true and false"),
-    ({"noise_db": "loud"}, "--env.noise_db loud: allowed is a finite number of decibels"),
-    ({"noise_db": float("nan")}, "--env.noise_db nan: allowed is a finite number of decibels")])
+    ({"held_out": 2}, "--env.held-out 2: allowed are true and false"),
+    ({"noise_db": "loud"}, "--env.noise-db loud: allowed is a finite number of decibels"),
+    ({"noise_db": float("nan")}, "--env.noise-db nan: allowed is a finite number of decibels")])
 def test_conditions_of_another_type_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         opened("toolkit/PitchMatch-v0", **options)

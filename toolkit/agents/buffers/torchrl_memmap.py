@@ -7,6 +7,7 @@ than memory. Everything else (rewards, flags, the side table) is small and stays
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ logging.getLogger("torchrl").setLevel(logging.WARNING)  # it announces every sto
 
 
 class TorchRLBuffer(UniformBuffer):
-    """The ring of observations is a `torchrl.data.LazyMemmapStorage` of R rows; its file is removed with the buffer."""
+    """The ring of observations is a `torchrl.data.LazyMemmapStorage` of R rows.
+
+    Its file has no name once it is mapped, so that nothing stays on the disk however the process ends; where open files
+    cannot be removed (Windows), it goes with the buffer.
+    """
 
     def _allocate(self, space: gymnasium.Space[Any], rows: int, n_envs: int) -> Array:
         directory = self.config.directory
@@ -39,4 +44,6 @@ class TorchRLBuffer(UniformBuffer):
             raise ToolkitError(f"the replay file cannot be made in {directory or tempfile.gettempdir()}: {error}. "
                                "Name a folder with room for it: --buffer.directory DIR") from error
         mapped: Array = np.asarray(self._storage._storage["observation"])  # [R, N, ...], the file's own memory
+        if os.name == "posix":
+            self._folder.cleanup()
         return mapped

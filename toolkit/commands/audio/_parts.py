@@ -59,7 +59,8 @@ class PartCommand(click.Command):
                 rest.append(token)
             elif ctx.meta["parts"][prefix] is not None:
                 entry = ctx.meta["parts"][prefix]
-                with naming_flags([f"{prefix}.{setting_of(prefix, token)}"], [f"{prefix}.{item.name}" for item in entry.settings]):
+                known = [f"{prefix}.{item.name}" for item in entry.settings]
+                with naming_flags([f"{prefix}.{setting_of(prefix, token)}"], known):
                     name, value = taken(prefix, token, tokens, entry)
                 given[prefix][name] = value
         ctx.meta["given"] = given

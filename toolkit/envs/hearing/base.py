@@ -20,6 +20,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from toolkit.config import flag_of
 from toolkit.envs import packing
 from toolkit.envs.base import MEASURED, Array, Final, Stepped
 from toolkit.envs.hearing import sounds
@@ -58,10 +59,10 @@ class Hearing(NamedTuple):
             raise UsageError(f"--env.noise {self.noise}: allowed are {allowed}, or nothing for one that training hears")
         for name, value in (("deaf", self.deaf), ("held_out", self.held_out)):
             if not isinstance(value, (bool, np.bool_)):
-                raise UsageError(f"--env.{name} {value}: allowed are true and false")
+                raise UsageError(f"{flag_of(f'env.{name}')} {value}: allowed are true and false")
         level = self.noise_db
         if level is not None and (isinstance(level, bool) or not isinstance(level, (int, float)) or not math.isfinite(level)):
-            raise UsageError(f"--env.noise_db {level}: allowed is a finite number of decibels, for example 10")
+            raise UsageError(f"--env.noise-db {level}: allowed is a finite number of decibels, for example 10")
         return self
 
     def draw_noise(self, generator: np.random.Generator) -> tuple[int, float]:
