@@ -61,6 +61,7 @@ CELLS = (
     Cell("qr-dqn", "LunarLander-v3", iqm=200), Cell("ppo", "LunarLander-v3", iqm=240), Cell("sac", "Pendulum-v1"),
     Cell("td3", "Pendulum-v1"), Cell("sac", "MountainCarContinuous-v0", iqm=94),
     Cell("sb3-sac", "Pendulum-v1", "zoo"), Cell("sb3-td3", "Pendulum-v1", "zoo"),
+    Cell("sb3-sac", "MountainCarContinuous-v0", "zoo"),
 )
 BASE = ("--steps", "30000", "--n-envs", "8", "--train-freq", "32", "--gradient-steps", "16", "--batch-size", "64",
         "--learning-rate", "1e-3", "--network.hidden-sizes", "128,128", "--exploration-fraction", "0.3")
@@ -86,11 +87,15 @@ from toolkit.training.tasks import evaluation_seed
 which, env_id, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
 begin = time.perf_counter()
 noise = stable_baselines3.common.noise.NormalActionNoise(np.zeros(1), 0.1 * np.ones(1))
-options = {"sac": dict(learning_rate=1e-3), "td3": dict(
+pendulum = {"sac": dict(learning_rate=1e-3), "td3": dict(
     learning_rate=1e-3, gamma=0.98, buffer_size=200_000, learning_starts=10_000, action_noise=noise, train_freq=1,
-    gradient_steps=1, policy_kwargs=dict(net_arch=[400, 300]))}[which]
-model = getattr(stable_baselines3, which.upper())("MlpPolicy", env_id, seed=seed, device="cpu", **options)
-model.learn(20_000)
+    gradient_steps=1, policy_kwargs=dict(net_arch=[400, 300]))}
+car = {"sac": dict(learning_rate=3e-4, buffer_size=50_000, batch_size=512, ent_coef=0.1, train_freq=32, gradient_steps=32,
+                   gamma=0.9999, tau=0.01, learning_starts=0, use_sde=True,
+                   policy_kwargs=dict(log_std_init=-3.67, net_arch=[64, 64]))}
+steps, options = {"Pendulum-v1": (20_000, pendulum), "MountainCarContinuous-v0": (50_000, car)}[env_id]
+model = getattr(stable_baselines3, which.upper())("MlpPolicy", env_id, seed=seed, device="cpu", **options[which])
+model.learn(steps)
 seconds = time.perf_counter() - begin
 streams, returns = Streams(evaluation_seed(seed)), []
 for index in range(20):
@@ -103,7 +108,7 @@ for index in range(20):
             total, over = total + float(reward), terminated or truncated
         returns.append(total)
         observation, _ = env.reset()
-print(json.dumps({"evaluation": {"mean_return": float(np.mean(returns)), "std_return": float(np.std(returns))}, "steps": 20_000,
+print(json.dumps({"evaluation": {"mean_return": float(np.mean(returns)), "std_return": float(np.std(returns))}, "steps": steps,
                   "train_seconds": seconds, "wall_seconds": time.perf_counter() - begin, "parameters_sha256": ""}))
 """
 

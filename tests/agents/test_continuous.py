@@ -18,7 +18,7 @@ from toolkit.agents.continuous import ContinuousAgent
 from toolkit.agents.networks.mlp import MLP
 from toolkit.agents.noise import make_noise
 from toolkit.agents.sac import SAC, squash
-from toolkit.agents.sac_sde import StateDependentSAC
+from toolkit.agents.sac_sde import Limited, StateDependentSAC
 from toolkit.agents.td3 import TD3
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
@@ -171,6 +171,14 @@ def test_sac_with_state_dependent_exploration_equals_plain_pytorch() -> None:
     for ours, theirs in zip([*agent.actor.body.parameters(), *agent.actor.head.parameters()], actor.parameters(), strict=True):
         torch.testing.assert_close(ours.detach(), theirs.detach(), atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(agent.actor.log_std.detach(), log_std.detach(), atol=2e-5, rtol=1e-4)
+
+
+def test_means_past_their_limit_are_led_back_and_not_further_out() -> None:
+    means = torch.tensor([-3.0, -3.0, -1.0, 3.0, 3.0], requires_grad=True)
+    limited = Limited.apply(means, 2.0)
+    limited.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # a step goes against it
+    assert limited.tolist() == [-2, -2, -1, 2, 2]
+    assert means.grad is not None and means.grad.tolist() == [0, -1, 1, 1, 0]
 
 
 def test_td3_equals_plain_pytorch() -> None:

@@ -4,7 +4,7 @@ Letters: B transitions, S encoded observation, A action, F features.
 
 The policy's deviation depends on its features, so its update goes by autograd; critics keep their
 own passes. As in Stable-Baselines3, one matrix of normals serves a whole minibatch, means are cut
-to [-2, 2], and the gradient flows into the features.
+to [-2, 2], and the gradient flows into the features. Unlike there, a mean past its limit is led back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,26 @@ from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.sac import SAC, TANH_EPS, Squashed
 
 MEAN_LIMIT = 2.0  # keeps the tanh away from where its gradient vanishes
+
+
+class Limited(torch.autograd.Function):
+    """``values`` cut to [-limit, limit]. Past the limit a gradient passes where its step leads back, and only there.
+
+    A plain cut has no gradient there: a policy whose means are all past the limit acts by its noise alone,
+    earns what it should, and is lost without the noise.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, limit: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.limit = limit
+        return values.clamp(-limit, limit)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        values, = ctx.saved_tensors
+        leads_out = (values.abs() > ctx.limit) & (values * gradient < 0)  # a step is against the gradient
+        return gradient.masked_fill(leads_out, 0.0), None
 
 
 class ExploringActor(Exposed):
@@ -73,7 +93,8 @@ class StateDependentSAC(SAC):
     def _sample(self, observations: Tensor, noise: Tensor) -> Squashed:
         """Actions with their graph, for ``noise`` [F, A]."""
         outputs = self.actor(observations)
-        mean, features = outputs[:, :self.size].clamp(-MEAN_LIMIT, MEAN_LIMIT), outputs[:, self.size:]
+        mean: Tensor = Limited.apply(outputs[:, :self.size], MEAN_LIMIT)
+        features = outputs[:, self.size:]
         std = self.actor.log_std.exp()
         step = features @ (std * noise)  # [B, A]
         variance = features.square() @ std.square() + VARIANCE_EPS

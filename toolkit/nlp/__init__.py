@@ -76,4 +76,4 @@ def declare_datasets(registry: Declarer) -> None:
     registry.add("dataset", "bracket-tagging", f"{made}:BracketTagging", config=f"{CONFIGS}:BracketsConfig",
                  summary="Brackets of three kinds, with and without a partner, to be tagged.")
     registry.add("dataset", "python-docs", "toolkit.nlp.datasets.python_docs:PythonDocs", config=f"{CONFIGS}:DocsConfig",
-                 summary="English that ships with Python: docstrings and the manual's topics.")
+                 summary="English that ships with Python: prose of the manual and of docstrings.")
