@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import librosa
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from signals import noise, speech_like, tone
 
 from toolkit import audio
+from toolkit.audio import analysis
 from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -129,3 +134,21 @@ def test_pyin_is_librosas_and_finds_a_gliding_voice(rate: int) -> None:
 def test_pyins_settings_that_cannot_be_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         registry.make("frontend", "pyin", **options)
+
+
+def test_processes_compile_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def pyin(clip: np.ndarray, **options: Any) -> None:
+        asked.append(str(clip.dtype))
+
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(analysis, "librosa", lambda: SimpleNamespace(pyin=pyin))
+    (tmp_path / "toolkit").mkdir()
+    with ThreadPoolExecutor() as pool:
+        with FileLock(tmp_path / "toolkit" / "compiling.lock"):  # as another process would
+            found = pool.submit(analysis.pyin.__wrapped__)
+            with pytest.raises(TimeoutError):
+                found.result(0.3)
+            assert asked == []
+        assert found.result(20) is pyin and asked == ["float32", "float64"]

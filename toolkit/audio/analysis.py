@@ -12,13 +12,17 @@ librosa does the first four; the last two follow a `FrameSpec`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from toolkit.audio.frontends import filters
 from toolkit.errors import MissingExtra, UsageError
+from toolkit.plugins import cache_directory
 
 if TYPE_CHECKING:
     from toolkit.audio.spec import FrameSpec
@@ -35,6 +39,23 @@ def librosa() -> Any:
     return imported
 
 
+@functools.cache
+def pyin() -> Any:
+    """librosa's ``pyin`` with everything that numba compiles for it.
+
+    Processes take turns: those that compile the same functions at once can leave a cache in which they crash (numba issue
+    10128); from a complete one they only read.
+    """
+    lock = cache_directory() / "compiling.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).standard_normal(4096)
+    with FileLock(lock):
+        found = librosa().pyin
+        for dtype in (np.float32, np.float64):
+            found(noise.astype(dtype), fmin=65.0, fmax=800.0, sr=16000)
+    return found
+
+
 def clip_of(waveform: Tensor) -> Any:
     """One clip [T] as an array. Raises UsageError for other shapes."""
     if waveform.dim() != 1 or not waveform.is_floating_point() or not len(waveform):
@@ -45,8 +66,8 @@ def clip_of(waveform: Tensor) -> Any:
 def pitch(waveform: Tensor, sample_rate: int, f_min: float = 65.0, f_max: float = 800.0, frame_length: int = 2048,
           hop_length: int = 512) -> tuple[Tensor, Tensor]:
     """Fundamental frequency (Hz, 0 where no voice is) and probability of a voice [F] of a clip [T] (Mauch and Dixon, 2014)."""
-    frequency, voiced, probability = librosa().pyin(clip_of(waveform), fmin=f_min, fmax=f_max, sr=sample_rate,
-                                                    frame_length=frame_length, hop_length=hop_length, fill_na=0.0)
+    frequency, voiced, probability = pyin()(clip_of(waveform), fmin=f_min, fmax=f_max, sr=sample_rate,
+                                             frame_length=frame_length, hop_length=hop_length, fill_na=0.0)
     return torch.from_numpy(frequency * voiced).float(), torch.from_numpy(probability).float()
 
 

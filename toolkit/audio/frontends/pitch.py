@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.audio.analysis import librosa
+from toolkit.audio.analysis import pyin
 from toolkit.audio.configs import PyinConfig
 from toolkit.audio.frontends.framewise import Framewise
 from toolkit.audio.spec import FrameSpec
@@ -46,7 +46,7 @@ class Pyin(Framewise):
         """Frequency and probability [F, 2] of the frames [F, frame_length] of one clip."""
         hop = self.config.hop_length
         samples = np.concatenate([frames[:-1, :hop].ravel(), frames[-1]])
-        frequency, voiced, probability = librosa().pyin(
+        frequency, voiced, probability = pyin()(
             samples, fmin=self.config.f_min, fmax=self.config.f_max, sr=self.config.sample_rate, center=False,
             frame_length=self.config.frame_length, hop_length=hop, fill_na=0.0)
         return np.stack([frequency * voiced, probability], axis=1)
