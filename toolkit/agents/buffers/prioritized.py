@@ -99,8 +99,7 @@ class PrioritizedBuffer(UniformBuffer):
             raise ValueError("the buffer holds no valid transition to sample")
         slices = (np.arange(batch_size) + self.generator.random((count, batch_size))) / batch_size  # [K, B]
         leaves, priorities = self._tree.draw(slices.reshape(-1))
-        span = len(self._observations) * self.n_envs
-        positions = ((leaves - self._start * self.n_envs) % span).reshape(count, batch_size)
+        positions = ((leaves - self._start * self.n_envs) % self._span).reshape(count, batch_size)
         batches = self.gather(positions)
         weights = (len(self) * priorities / self._tree.total) ** -self.beta
         weights = weights.reshape(count, batch_size)
@@ -114,7 +113,7 @@ class PrioritizedBuffer(UniformBuffer):
             return
         raised = (np.abs(priorities.reshape(-1)).astype(np.float64) + self.config.epsilon) ** self.config.alpha
         self._largest = max(self._largest, float(raised.max()))
-        self._tree.set(self._memory(batches.indices.reshape(-1)), raised)
+        self._tree.set(self._memory(batches.indices.reshape(-1)) % self._span, raised)
 
     def state_dict(self) -> dict[str, Any]:
         at = (self._start + np.arange(self._size)) % len(self._observations)

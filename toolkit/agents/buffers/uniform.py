@@ -98,13 +98,13 @@ class UniformBuffer:
             raise ValueError("the buffer holds no valid transition to sample")
         positions = self.generator.integers(self._size * self.n_envs, size=count)
         if self._invalid:
-            while len(bad := np.flatnonzero(~self._valid.reshape(-1)[self._memory(positions)])):
+            while len(bad := np.flatnonzero(~self._at(self._valid, self._memory(positions)))):
                 positions[bad] = self.generator.integers(self._size * self.n_envs, size=len(bad))
         return positions
 
     def _memory(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in memory (row * N + environment) the positions counted from the oldest row lie."""
-        return (positions + self._start * self.n_envs) % self._span
+        """Where in memory (row * N + environment) positions counted from the oldest row lie; `_at` turns at the ring's end."""
+        return positions + self._start * self.n_envs
 
     def gather(self, positions: NDArray[np.int64]) -> Batches:
         """The transitions at ``positions`` [K, B], counted from the oldest."""
@@ -122,18 +122,18 @@ class UniformBuffer:
         return array.reshape(-1, *array.shape[2:])
 
     def _at(self, array: Array, here: NDArray[np.int64]) -> Array:
-        """Elements of a ring at memory positions; ``take`` is several times faster than indexing."""
-        rows: Array = self._rows(array).take(here, 0)
+        """Elements of a ring at memory positions, past its end from its beginning on. ``take`` is faster than indexing."""
+        rows: Array = self._rows(array).take(here, 0, mode="wrap")
         return rows
 
     def _following(self, here: NDArray[np.int64]) -> Array:
         """The true observations after the steps at memory positions ``here`` [K, B]."""
-        after = here + self.n_envs
-        following = self._rows(self._observations).take(after, 0, mode="wrap")
-        slots = self._at(self._final_slot, here)
-        if slots.max() >= 0:
+        following = self._at(self._observations, here + self.n_envs)
+        if len(self._finals):
+            slots = self._at(self._final_slot, here)
             ended = slots >= 0
-            following[ended] = self._finals[slots[ended]]
+            if ended.any():
+                following[ended] = self._finals[slots[ended]]
         return following
 
     def _gather_n_step(self, positions: NDArray[np.int64], here: NDArray[np.int64]) -> Batches:
