@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+
+BEFORE: dict[str, str] = {}  # the environment before any test has changed it: the server keeps what it is started with
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="toolkit-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    BEFORE.update(os.environ)
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads of their own would only queue
@@ -29,15 +37,53 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads
     own = Path(__file__).parent.parent / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own))
 
+class Server:
+    """The process that commands are forked from: see `command_server`."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py")], text=True, env=BEFORE,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdin and self.process.stdout
+        self.asks, self.answers = self.process.stdin, self.process.stdout
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        self.asks.close()
+        self.process.wait()
+
+    def run(self, words: Sequence[str], folder: Path, environment: dict[str, str],
+            timeout: float) -> subprocess.CompletedProcess[str]:
+        with tempfile.NamedTemporaryFile("r+") as stdout, tempfile.NamedTemporaryFile("r+") as stderr:
+            request = {"words": words, "folder": str(folder), "environment": environment, "stdout": stdout.name,
+                       "stderr": stderr.name}
+            print(json.dumps(request), file=self.asks, flush=True)
+            number = int(self.answers.readline())
+            watch = Timer(timeout, os.kill, (number, signal.SIGKILL))
+            watch.start()
+            code = int(self.answers.readline())
+            watch.cancel()
+            return subprocess.CompletedProcess(words, code, stdout.read(), stderr.read())
+
+
+@functools.cache
+def server() -> Server:
+    return Server()
+
 
 class Toolkit:
-    """The command line in a real process, in a folder of its own."""
+    """The command line in a process and a folder of its own.
+
+    The process is a fork of one that has imported torch; or a new interpreter, where the command gets an environment, where it
+    is started to be watched, and where forks are not to be trusted.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "TOOLKIT_CACHE": str(folder / "cache"), "TOOLKIT_PLUGINS": "0"}
 
     def __call__(self, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        if sys.platform == "linux" and not environment:
+            return server().run(words, self.folder, self.environment, timeout)
         return subprocess.run(
             [sys.executable, "-m", "toolkit", *words], cwd=self.folder, capture_output=True, text=True, timeout=timeout,
             env={**self.environment, **environment}, stdin=subprocess.DEVNULL)

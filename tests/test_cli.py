@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 from threading import Event
@@ -194,3 +195,15 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
 
 def test_processes_of_tests_put_their_folders_where_they_are_removed() -> None:
     assert Path(tempfile.gettempdir()).name.startswith("toolkit-tests-") and os.environ["TMPDIR"] == tempfile.gettempdir()
+
+
+def test_a_fork_answers_as_a_new_interpreter_does(toolkit: Toolkit) -> None:
+    """Most tests run commands in forks of one process (see `command_server`), which must not be seen in what they say and do."""
+    for words in (("list", "agents"), ("info", "dqm"), ("run",), ("evaluate", "latest"), ("doctor", "--help")):
+        fork, interpreter = toolkit(*words), toolkit(*words, PYTHONHASHSEED="1")
+        assert (fork.returncode, fork.stdout, fork.stderr) == (interpreter.returncode, interpreter.stdout, interpreter.stderr)
+    words = ("run", "dqn", "--env", "CartPole-v1", "--preset", "none", "--steps", "200", "--learning-starts", "50",
+             "--final-episodes", "2")
+    one, other = toolkit.json(*words, "--out", "one"), toolkit.json(*words, "--out", "other", PYTHONHASHSEED="1")
+    assert one["parameters_sha256"] == other["parameters_sha256"] and one["evaluation"] == other["evaluation"]
+    assert toolkit(*words[:4], "--steps", "100000000", timeout=2).returncode == -signal.SIGKILL

@@ -42,7 +42,8 @@ def test_the_commands_of_runs_md_run(toolkit: Any) -> None:
 def test_the_commands_of_hearing_md_run(toolkit: Any) -> None:
     """With short budgets, tones for words, noises for a recogniser: what is written takes minutes and may make speech first."""
     for command in commands((ROOT / "docs" / "hearing.md").read_text()):
-        command = command.replace("--data spoken-commands --epochs 2", "--data synthetic-sounds --preset none --steps 64")
+        command = command.replace("--data spoken-commands --epochs 2",
+                                  "--data synthetic-sounds --data.count 100 --data.held-out 20 --preset none --steps 64")
         words = command.replace("--episodes 200", "--episodes 4").split()[1:]
         if "audio-classification" in words:
             words += ["--threads", "1"]

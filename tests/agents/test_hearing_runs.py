@@ -24,7 +24,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_a_run_is_repeated_to_the_bit_and_continued_exactly(trained: Any) -> None:
     toolkit, first = trained
-    second = toolkit.json(*SMALL, "--out", "second", "--workers", "2")
+    second = toolkit.json(*SMALL, "--out", "second", "--workers", "2", PYTHONHASHSEED="1")
     assert second["parameters_sha256"] == first["parameters_sha256"], "worker processes change nothing"
     again = toolkit.json(*SMALL, "--out", "third")
     resumed = toolkit.json("resume", "third", "--from", "256")

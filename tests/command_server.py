@@ -1,0 +1,81 @@
+"""Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
+
+Run as a program by `conftest.Toolkit`. It has imported libraries that most commands need and nothing of the toolkit, runs no
+thread, and forks at each line of its input: a JSON object with a command's ``words``, ``folder``, ``environment`` and the
+paths of its ``stdout`` and ``stderr``. It answers with the number of the process, then with its exit code as `subprocess`
+writes it. The fork goes on as ``python -m toolkit WORDS`` would, to the end of an interpreter: what it imports, breaks or
+leaves behind meets no other command. What it shares with the others is the seed of hashes: a test that two processes agree
+gives one of them an environment of its own, which makes it a new interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import sys
+import tempfile
+from typing import Any
+
+HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer")
+
+
+def serve() -> dict[str, Any] | None:
+    """Answers requests; returns one in the process that is to become it, and None when nothing more is asked."""
+    while line := sys.stdin.readline():
+        process = os.fork()
+        if process == 0:
+            asked: dict[str, Any] = json.loads(line)
+            return asked
+        print(process, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    return None
+
+
+def become(request: dict[str, Any]) -> None:
+    """Makes of this process what a new one would have been."""
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for number, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
+        file = os.open(path, os.O_RDWR)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = ["toolkit", *request["words"]]
+    sys.path[0] = os.getcwd()
+    tempfile.tempdir = None
+    # Unlike those of the standard library and of torch, NumPy's global generator starts from nowhere known: a fork has the same.
+    sys.modules["numpy"].random.seed()
+
+
+def run() -> None:
+    """The command, to the end of an interpreter but for the taking down of its modules, a third of a second for torch's alone."""
+    global code
+    try:
+        runpy.run_module("toolkit", run_name="__main__", alter_sys=True)
+    except SystemExit as ending:  # with which the command line ends, always
+        code = int(ending.code or 0)
+        raise
+
+
+def leave() -> None:
+    """What has been registered first is called last: threads have been waited for, and all others have been called."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    code = 1  # what an exception that nothing catches leaves
+    atexit.register(leave)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
+    for name in HEAVY:
+        importlib.import_module(name)
+    gc.freeze()  # no fork looks through what is here: it would have to copy it
+    if request := serve():
+        become(request)
+        run()
+    code = 0
