@@ -1,11 +1,11 @@
 """Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
 
 Run as a program by `conftest.Toolkit`. It has imported libraries that most commands need and nothing of the toolkit, runs no
-thread, and forks at each line of its input: a JSON object with a command's ``words``, ``folder``, ``environment`` and the
-paths of its ``stdout`` and ``stderr``. It answers with the number of the process, then with its exit code as `subprocess`
-writes it. The fork goes on as ``python -m toolkit WORDS`` would, to the end of an interpreter: what it imports, breaks or
-leaves behind meets no other command. What it shares with the others is the seed of hashes: a test that two processes agree
-gives one of them an environment of its own, which makes it a new interpreter.
+thread, and forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
+the ``sites`` where plugins are installed and the paths of its ``stdout`` and ``stderr``. It answers with the number of the
+process, then with its exit code as `subprocess` writes it. The fork goes on as ``python -m MODULE WORDS`` would, to the end of
+an interpreter: what it imports, breaks or leaves behind meets no other command. What it shares with the others is the seed of
+hashes: a test that two processes agree gives one of them an environment of its own, which makes it a new interpreter.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def become(request: dict[str, Any]) -> None:
         file = os.open(path, os.O_RDWR)
         os.dup2(file, number)
         os.close(file)
-    sys.argv = ["toolkit", *request["words"]]
-    sys.path[0] = os.getcwd()
+    sys.argv = [request["module"], *request["words"]]
+    sys.path[:1] = [os.getcwd(), *request["sites"]]
     tempfile.tempdir = None
     # Unlike those of the standard library and of torch, NumPy's global generator starts from nowhere known: a fork has the same.
     sys.modules["numpy"].random.seed()
 
 
-def run() -> None:
+def run(module: str) -> None:
     """The command, to the end of an interpreter but for the taking down of its modules, a third of a second for torch's alone."""
     global code
     try:
-        runpy.run_module("toolkit", run_name="__main__", alter_sys=True)
-    except SystemExit as ending:  # with which the command line ends, always
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:  # with which commands end, always
         code = int(ending.code or 0)
         raise
 
@@ -77,5 +77,5 @@ if __name__ == "__main__":
     gc.freeze()  # no fork looks through what is here: it would have to copy it
     if request := serve():
         become(request)
-        run()
+        run(request["module"])
     code = 0

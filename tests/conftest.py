@@ -37,6 +37,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads
     own = Path(__file__).parent.parent / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own))
 
+
 class Server:
     """The process that commands are forked from: see `command_server`."""
 
@@ -51,11 +52,9 @@ class Server:
         self.asks.close()
         self.process.wait()
 
-    def run(self, words: Sequence[str], folder: Path, environment: dict[str, str],
-            timeout: float) -> subprocess.CompletedProcess[str]:
+    def run(self, timeout: float, words: Sequence[str], **request: Any) -> subprocess.CompletedProcess[str]:
         with tempfile.NamedTemporaryFile("r+") as stdout, tempfile.NamedTemporaryFile("r+") as stderr:
-            request = {"words": words, "folder": str(folder), "environment": environment, "stdout": stdout.name,
-                       "stderr": stderr.name}
+            request |= {"words": words, "stdout": stdout.name, "stderr": stderr.name}
             print(json.dumps(request), file=self.asks, flush=True)
             number = int(self.answers.readline())
             watch = Timer(timeout, os.kill, (number, signal.SIGKILL))
@@ -77,15 +76,20 @@ class Toolkit:
     is started to be watched, and where forks are not to be trusted.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "TOOLKIT_CACHE": str(folder / "cache"), "TOOLKIT_PLUGINS": "0"}
+    def __init__(self, folder: Path, site: Path | None = None, plugins: str = "0") -> None:
+        """``plugins`` are what TOOLKIT_PLUGINS names, installed in ``site``."""
+        self.folder, self.sites = folder, [str(site)] if site else []
+        self.environment = {**os.environ, "TOOLKIT_CACHE": str(folder / "cache"), "TOOLKIT_PLUGINS": plugins}
+        if site:
+            self.environment["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])])
 
-    def __call__(self, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, module: str = "toolkit", timeout: float = 300,
+                 **environment: str) -> subprocess.CompletedProcess[str]:
         if sys.platform == "linux" and not environment:
-            return server().run(words, self.folder, self.environment, timeout)
+            return server().run(timeout, words, module=module, folder=str(self.folder), environment=self.environment,
+                                sites=self.sites)
         return subprocess.run(
-            [sys.executable, "-m", "toolkit", *words], cwd=self.folder, capture_output=True, text=True, timeout=timeout,
+            [sys.executable, "-m", module, *words], cwd=self.folder, capture_output=True, text=True, timeout=timeout,
             env={**self.environment, **environment}, stdin=subprocess.DEVNULL)
 
     def json(self, *words: str, **environment: str) -> Any:

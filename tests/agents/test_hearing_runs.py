@@ -81,10 +81,11 @@ def test_a_policy_is_asked_about_sound_not_about_frames(trained: Any) -> None:
     assert policy.predict(observation)[0] == action
 
 
-@pytest.mark.parametrize("env", ["SoundSeeker", "KeywordGuard", "PitchMatch"])
-def test_every_preset_trains_and_refuses_what_has_no_sound(env: str, toolkit: Any) -> None:
-    done = toolkit.json("run", "ppo", "--env", f"toolkit/{env}-v0", "--steps", "1024", "--n-envs", "8", "--final-episodes", "2",
-                        "--evaluation-episodes", "2", "--evaluate-every", "1024", "--threads", "1")
+@pytest.mark.parametrize(("env", "more"), [("SoundSeeker", ()), ("KeywordGuard", ("--env.words", "tones")), ("PitchMatch", ())])
+def test_every_preset_trains(env: str, more: tuple[str, ...], toolkit: Any) -> None:
+    """Its words are melodies: 16,900 clips of made speech take half a minute."""
+    done = toolkit.json("run", "ppo", "--env", f"toolkit/{env}-v0", *more, "--steps", "1024", "--n-envs", "8",
+                        "--final-episodes", "2", "--evaluation-episodes", "2", "--evaluate-every", "1024", "--threads", "1")
     assert done["steps"] == 1024
     assert set(done["evaluation"]) > {"mean_return", "std_return", "episodes", "returns"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Toolkit
 
 
 def install(folder: Path, into: Path) -> None:
@@ -39,22 +40,20 @@ def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path
     made = toolkit.json("new-plugin", f"my-{kind}", "--kind", kind)
     assert made["name"] == f"my-{kind}"
     install(tmp_path / f"my-{kind}", tmp_path / "site")
-    path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
-    around = {"PYTHONPATH": path, "TOOLKIT_PLUGINS": f"toolkit-my-{kind}"}
-    rows = toolkit.json("list", f"my-{kind}", **around)
+    around = Toolkit(tmp_path, tmp_path / "site", f"toolkit-my-{kind}")
+    rows = around.json("list", f"my-{kind}", PYTHONHASHSEED="1")  # a new interpreter
     assert [(row["id"], row["status"]) for row in rows] == [(f"toolkit-my-{kind}/my-{kind}", "ok")]
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"], cwd=tmp_path / f"my-{kind}",
-                          env={**toolkit.environment, **around}, capture_output=True, text=True, check=False)
+    done = around("-q", "-p", "no:cacheprovider", f"my-{kind}/tests", "--rootdir", f"my-{kind}", module="pytest", timeout=900)
     assert done.returncode == 0, done.stdout[-3000:]
     (tmp_path / "said.csv").write_text("text,label\n" + "good day,yes\nbad night,no\n" * 20)
     (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{x},{2 * x}\n" for x in range(40)))
     words = TRIALS[kind]
     if words is None:
-        assert toolkit.json("op", "my-op", "--values=-2,0.25,1", **around)["output"]["values"] == [-1.5, 0, 0.5]
+        assert around.json("op", "my-op", "--values=-2,0.25,1")["output"]["values"] == [-1.5, 0, 0.5]
         return
-    report = toolkit.json("run", *words, "--steps", "600", "--out", "run", **around)
+    report = around.json("run", *words, "--steps", "600", "--out", "run")
     assert report["steps"] >= 600
-    judged = toolkit.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()), **around)
+    judged = around.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()))
     assert judged, "a finished run is judged again"
 
 

@@ -54,7 +54,7 @@ def test_texts_become_a_model(toolkit: Toolkit, tmp_path: Path) -> None:
     assert model.order == 2 and model.score(["the"], "door") > model.score(["the"], "open")
     again = toolkit("audio", "language-model", "texts.txt", "--out", "texts.arpa")
     assert again.returncode == 2 and "texts.arpa exists" in again.stderr
-    none = toolkit("audio", "language-model", "synthetic-sounds", "--out", "none.arpa")
+    none = toolkit("audio", "language-model", "iris", "--out", "none.arpa")
     assert none.returncode == 2 and "holds no texts" in none.stderr
     wrong = toolkit("audio", "language-model", "nothing", "--out", "none.arpa")
     assert wrong.returncode == 2 and "nothing" in wrong.stderr

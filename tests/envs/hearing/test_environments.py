@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -268,6 +269,20 @@ def test_words_come_from_any_data_set_by_name() -> None:
         opened("toolkit/HearAndGo-v0", words="said-fast-test")
     with pytest.raises(UnknownComponent, match="unknown dataset 'sung'"):
         opened("toolkit/HearAndGo-v0", words="sung")
+
+
+@pytest.mark.parametrize("name", ["HearAndGo", "KeywordGuard"])
+def test_the_words_of_an_environment_are_among_those_of_made_speech(name: str, monkeypatch: pytest.MonkeyPatch,
+                                                                    tmp_path: Path) -> None:
+    """Its default, with each word said twice and not 400 times."""
+    pytest.importorskip("espeakng_loader")
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    registry.register("dataset", "few-commands-test", summary="A test's.")(
+        lambda: registry.make("dataset", "spoken-commands", count=70, held_out=35))
+    envs = opened(f"toolkit/{name}-v0", words="few-commands-test")
+    assert len(envs.lexicon.clips) == len(envs.clips) * 3 and envs.lexicon.held_out.sum() == len(envs.clips)
+    envs.reset()
+    assert np.abs(sound_of(envs, envs.step(actions(envs, np.random.default_rng(0))).observations)).max() > 0.01
 
 
 @pytest.mark.parametrize("name", ["HearAndGo", "KeywordGuard"])
