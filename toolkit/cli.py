@@ -85,7 +85,10 @@ def exit_code(arguments: list[str]) -> int:
 
 def in_our_words(error: click.ClickException) -> str:
     """What click found wrong as our own errors are written: one line, and the next command."""
-    message = error.format_message()
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption):
+        near = " or ".join(repr(name) for name in error.possibilities or ())
+        message = f"no such option {error.option_name!r}." + (f" Did you mean {near}?" if near else "")
     context = getattr(error, "ctx", None)
     ending = "" if message.endswith((".", "?")) else "."
     following = f" See: {context.command_path} --help" if context else ""

@@ -28,10 +28,10 @@ class MissingExtra(UsageError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The names of ``known`` closest to ``name``, best first."""
+def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.55) -> list[str]:
+    """The names of ``known`` closest to ``name``, best first; ``least`` is how alike (0 to 1) they must be."""
     folded = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.55)
+    found = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=least)
     return [folded[match] for match in found]
 
 

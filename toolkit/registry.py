@@ -325,7 +325,9 @@ class Registry:
 
     def _unknown(self, kinds: tuple[str, ...], name: str) -> UnknownComponent:
         # `info` asks for any kind: their names would hide the answer.
-        words, listing = (" or ".join(kinds), f"toolkit list {kinds[0]}") if len(kinds) < 3 else ("component", "toolkit list")
+        words, listing = "component", "toolkit list"
+        if len(kinds) < 3:
+            words, listing = " or ".join(kinds), ", ".join(f"toolkit list {kind}" for kind in kinds)
         everything = self.entries()
         names: dict[str, list[str]] = {}  # and aliases -> the kinds that have them
         for entry in (entry for entry in everything if entry.kind in kinds):
@@ -343,7 +345,7 @@ class Registry:
             message += did_you_mean(bare, names, lambda word: f"{word!r} ({', '.join(names[word])})" if several else repr(word))
         else:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
-            for match in nearest(bare, others, 1):
+            for match in nearest(bare, others, 1, least=0.8):
                 message += f" There is one of kind {others[match]}: {match!r}."
         return UnknownComponent(message + f" See them all: {listing}")
 

@@ -168,6 +168,8 @@ def test_features_of_a_tone_in_numbers(inside: Inside, chirp: Path) -> None:
     (("features", "tone.wav", "--out", "."), "holds other things"),
     (("denoise", "tone.wav", "--out", "tone.wav"), "would replace"),
     (("augment", "tone.wav", "--transforms", "nois", "--out", "x"), "Did you mean 'noise'"),
+    (("convert", "tone.wav", "--out", "b.xyz"), "--out b.xyz: no format of sound ends in .xyz; allowed: .wav"),
+    (("vocode", "grifin-lim", "tone.wav", "b.wav"), "grifin-lim is neither a run nor a vocoder. Did you mean 'griffin-lim'"),
     (("augment", "tone.wav", "--transforms", "time-mask", "--out", "x"), "time-mask changes features"),
     (("convert", "tone.wav", "--out", "x", "--format", "m4a"), "--format: got 'm4a', allowed: wav"),
     (("convert", "tone.wav", "--out", "x.wav", "--subtype", "PCM"), "does not exist in WAV"),

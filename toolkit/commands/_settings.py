@@ -28,6 +28,7 @@ MISPLACED = {
 # How errors about a setting begin, and a word that may be a setting's name.
 ABOUT = re.compile(r"(?P<unknown>unknown setting ')?(?P<name>[a-z][\w.]*)(?P<ending>:|' |'\.)?")
 WORD = re.compile(r"(?<![\w./-])[a-z][\w.]*\w(?![\w/-])")
+SHORT = re.compile(r"-[a-z]{2}")  # one hyphen before a word
 METAVARS = {"int": "N", "float": "X", "bool": "", "str": "TEXT"}
 
 
@@ -44,6 +45,11 @@ class ComponentCommand(click.Command):
         ctx.meta["entry"] = entry
         ctx.meta["known"] = {} if entry is None else known_settings(entry, args)
         rest, flags = (args, {}) if entry is None else take_flags(entry, args, statics, ctx.meta["known"])
+        more = list(positionals(rest, statics))[1:]
+        if entry and more:
+            flag = "--env" if entry.kind == "agent" else "--data"
+            raise UsageError(f"run takes one NAME, here {entry.name}, and everything else as a flag; got {' '.join(more)!r}. "
+                             f"Did you mean {flag} {more[0]}?")
         ctx.meta["flags"] = flags
         return super().parse_args(ctx, rest)
 
@@ -92,15 +98,21 @@ def static_options(command: click.Command) -> dict[str, bool]:
 
 def first_name(args: Sequence[str], statics: Mapping[str, bool]) -> str | None:
     """The first argument that is neither a flag nor the value of one."""
+    return next(positionals(args, statics), None)
+
+
+def positionals(args: Sequence[str], statics: Mapping[str, bool]) -> Iterator[str]:
+    """The arguments that are neither flags nor values of flags."""
     index = 0
     while index < len(args):
         token = args[index]
         if not token.startswith("-"):
-            return token
+            yield token
+            index += 1
+            continue
         bare = "=" not in token and not token.startswith("--no-")
         takes = statics.get(token, bare)
         index += 2 if takes and bare else 1
-    return None
 
 
 def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
@@ -115,6 +127,8 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
     while tokens:
         token = tokens.pop(0)
         word, equals, value = token.partition("=")
+        if SHORT.match(token) and word not in statics:
+            raise unknown_flag(entry, word, [*statics, *map(flag_of, known)])
         if not token.startswith("--") or word in statics:
             rest.append(token)
             if statics.get(word) and not equals and tokens:
@@ -126,9 +140,7 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
         elif name not in known and not is_free(name, known):
             if (entry.kind, name) in MISPLACED:
                 raise UsageError(f"{entry.name} is {MISPLACED[entry.kind, name]}")
-            words = [*statics, *map(flag_of, known)]
-            raise UsageError(f"{entry.name} has no option {word!r}.{did_you_mean(word.replace('_', '-'), words)} "
-                             f"See them all: toolkit run {entry.name} --help")
+            raise unknown_flag(entry, word, [*statics, *map(flag_of, known)])
         elif equals:
             flags[name] = value
         elif is_bool(known.get(name)):
@@ -141,6 +153,18 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
         else:
             raise UsageError(f"{word} needs a value: {known[name].allowed if name in known else 'any'}")
     return rest, flags
+
+
+def unknown_flag(entry: Entry, word: str, allowed: Sequence[str]) -> UsageError:
+    """The error about a flag that does not exist: those whose initials it is, as in ``--lr``, else the nearest."""
+    letters = word.strip("-")
+    meant = [flag for flag in allowed if len(letters) > 1 and "." not in flag and letters == initials(flag)]
+    near = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else did_you_mean(word.replace("_", "-"), allowed)
+    return UsageError(f"{entry.name} has no option {word!r}.{near} See them all: toolkit run {entry.name} --help")
+
+
+def initials(flag: str) -> str:
+    return "".join(part[:1] for part in flag.strip("-").split("-"))
 
 
 def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:

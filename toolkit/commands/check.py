@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.errors import UsageError
+from toolkit.config import lookup
+from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import KINDS, Entry, UnknownComponent, kind_of, registry
+from toolkit.training.resolve import all_settings, read
 
 if TYPE_CHECKING:
     from toolkit.testing.suite import Suite, Verdict
@@ -71,12 +73,32 @@ def suites(words: Sequence[str], options: Mapping[str, Any], facts: Mapping[str,
         if entry.missing:
             raise UsageError(f"{entry.kind} {entry.id} cannot be checked: it needs {', '.join(entry.missing)}. "
                              f"Install: {'; '.join(entry.missing.values())}")
-        suite = suite_for(entry, options)
-        for name, value in facts.items():
-            if not hasattr(type(suite), name):
-                raise UsageError(f"--suite {name}: the suite of a {entry.kind} is told no {name!r}")
-            setattr(suite, name, value)
+        suite = informed(suite_for(entry, checked(entry, options)), facts)
         yield f"{entry.kind} {entry.id}", suite
+
+
+def informed(suite: Suite, facts: Mapping[str, Any]) -> Suite:
+    """The suite as a subclass with ``facts`` would be. Raises UsageError for one that it has no use for."""
+    from toolkit.testing.suite import Suite
+
+    own = type(suite)
+    allowed = [name for name in dir(own) if not name.startswith("_") and not hasattr(Suite, name)
+               and not callable(getattr(own, name))]
+    for name in facts:
+        if name not in allowed:
+            raise UsageError(f"--suite {name}: there is nothing of that name to tell the suite of kind {suite.kind}."
+                             f"{did_you_mean(name, allowed)} Allowed: {', '.join(allowed) or 'none'}.")
+    made: Suite = type(own.__name__, (own,), dict(facts))()
+    made.name, made.options = suite.name, suite.options
+    return made
+
+
+def checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` that the component has and allows. Raises ConfigError; without it every promise would be called broken."""
+    if entry.kind == "env":
+        return dict(options)  # the constructor of gymnasium's says what it takes
+    known = all_settings(entry, options) if entry.kind in ("agent", "task") else {item.name: item for item in entry.settings}
+    return {name: read(lookup(known, name), name, value) for name, value in options.items()}
 
 
 def entries_of(words: Sequence[str]) -> list[Entry]:

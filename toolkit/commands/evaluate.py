@@ -57,10 +57,12 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
                 output.talk(f"wrote {path}")
         show(dict(evaluation.summary), as_json)
         return
+    if video:
+        from toolkit.training.video import check_format, film
+
+        check_format(video)  # before the work
     summary = dict(loaded.evaluate(episodes, env, seed, env_options).summary)
     if video:
-        from toolkit.training.video import film
-
         film(loaded, video, env, seed, env_options)
         output.talk(f"wrote {video}")
     show(summary, as_json)

@@ -36,6 +36,9 @@ def found(kinds: list[str], name: str) -> Entry:
     try:
         return registry.get(kinds, name)
     except UnknownComponent as error:
+        for kind in KINDS:
+            if kind.spelled(name):
+                raise UsageError(f"{name!r} is a kind of component. See its members: toolkit list {kind.singular}") from error
         if name == name.lower():
             raise
         raise UnknownComponent(f"{error}. Of an environment: toolkit check {name}") from error

@@ -71,8 +71,10 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     for item in readers:
         if ending in item.accepts:
             return {**settings, "data": item.name, "data.path": str(path.resolve())}
-    known = sorted({ending for item in readers for ending in item.accepts})
-    raise UsageError(f"--data {text}: no data set of {entry.name} reads {ending or 'files without an ending'}. "
+    known = sorted({"or a folder" if ending == "/" else ending for item in readers for ending in item.accepts},
+                   key=lambda word: (" " in word, word))
+    what = "folders" if ending == "/" else ending or "files without an ending"
+    raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. "
                      f"Allowed: {', '.join(known)}.")
 
 

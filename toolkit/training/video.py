@@ -38,8 +38,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
     Raises UsageError for another suffix, MissingExtra when the writer is not installed.
     """
     target = Path(path)
-    if target.suffix not in FORMATS:
-        raise UsageError(f"--video {path}: allowed suffixes are {', '.join(FORMATS)}")
+    check_format(path)
     spec = setup.env_spec(setup.plan_of(run.facts), env, env_options).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
@@ -49,6 +48,12 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
         environment.close()
     rate = int(environment.metadata.get("sample_rate") or 0)
     write(target, shot, fps, rate)
+
+
+def check_format(path: str) -> None:
+    """Raise UsageError for a file that is no film."""
+    if Path(path).suffix not in FORMATS:
+        raise UsageError(f"--video {path}: allowed suffixes are {', '.join(FORMATS)}")
 
 
 def shoot(run: Run, environment: Any, seed: int | None) -> Film:

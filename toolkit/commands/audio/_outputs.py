@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from toolkit.errors import UsageError
 
 out_option = click.option("--out", required=True, metavar="PATH", help="A folder, or a file's name where FILES is one file.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+FILE_NAME = re.compile(r"\.[A-Za-z]\w{1,4}")  # an ending, which folders have none of
 LOSSLESS = ("WAV", "FLAC", "AIFF", "CAF", "W64", "RF64", "AU")
 
 
@@ -47,6 +49,9 @@ def outputs_of(sources: Sequence[Source], out: str, overwrite: bool, suffix: str
     """Plan the outputs. Raises UsageError when two sources would become one file, or one would replace itself."""
     path = Path(out)
     single = len(sources) == 1 and path.suffix.lower() in io.SUFFIXES and not path.is_dir()
+    if not single and FILE_NAME.fullmatch(path.suffix) and not path.is_dir() and not out.endswith("/"):
+        raise UsageError(f"--out {out}: {len(sources)} files go into a folder: --out {path.stem}" if len(sources) != 1 else
+                         f"--out {out}: no format of sound ends in {path.suffix}; allowed: {', '.join(io.SUFFIXES)}, or a folder")
     targets: dict[Source, Path] = {}
     taken: dict[Path, Source] = {}
     for source in sources:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands import _output as output
-from toolkit.errors import UsageError
+from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def vocoder_of(model: str) -> Any:
                              f"toolkit run vocoder --model {model} --data FOLDER, and name the run")
         return made
     from toolkit.training.run_directory import find_run
+
+    if model != "latest" and not Path(model).exists():
+        raise UsageError(f"{model} is neither a run nor a vocoder.{did_you_mean(model, known)} Vocoders: toolkit list vocoder. "
+                         "Train one: toolkit run vocoder --data FOLDER, and name the run")
     from toolkit.training.setup import load_learner
 
     directory, step = find_run(model)
