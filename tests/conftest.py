@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from multiprocessing.util import Finalize
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
@@ -27,7 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = tempfile.mkdtemp(prefix="toolkit-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir = folder
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    # After multiprocessing has removed its own folder in it, which has the priority -100.
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
     BEFORE.update(os.environ)
 
 
