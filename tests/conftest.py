@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from multiprocessing.util import Finalize
 from collections.abc import Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Timer
 from typing import Any
