@@ -126,7 +126,7 @@ def test_the_same_seed_writes_the_same_with_a_cache_and_without(tmp_path: Path) 
     assert written("--seed", "3") == written("--seed", "3", "--no-cache") != written("--seed", "4")
     several = written("--seed", "3", "--count", "2")
     assert len(several) == 2 and several[0] == written("--seed", "3")[0]
-    assert written("--temperature", "0") == written("--temperature", "0", "--seed", "9") == written("--top-k", "1")
+    assert written("--temperature", "0") == written("--top-k", "1") == written("--top-k", "1", "--seed", "9")
     assert written("--beams", "3") == written("--beams", "3", "--no-cache")
     import toolkit
 
@@ -143,6 +143,9 @@ def test_what_cannot_write_on_says_so(tmp_path: Path) -> None:
     assert done.code == 2 and done.out == ""
     assert "--beams 4 takes the likeliest text and draws nothing, so --temperature 0.5 and --count 2 would do nothing" in done.err
     assert "Leave out --temperature and --count, or --beams" in done.err
+    done = asked("words", "generate", "--temperature", "0", "--seed", "9", cwd=tmp_path)
+    assert done.code == 2
+    assert "--temperature 0 takes the likeliest text and draws nothing, so --seed 9 would do nothing. Leave out" in done.err
 
 
 # -- a user's own data
@@ -230,6 +233,10 @@ def test_a_body_learned_from_hidden_tokens_goes_on_to_classes(tmp_path: Path) ->
                    "--init-from", str(first), "--epochs", "1", "--out", "second", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "accuracy" in done.json["evaluation"]
+    done = command("run", "text-classification", "--data", "template-reviews", *MADE, "--init-from", str(first), cwd=tmp_path)
+    assert done.code == 2 and done.err.strip().endswith(
+        "its model is 'bert', here 'lstm-classifier' and tokenizer is 'wordpiece', here 'basic-english'. "
+        "Parameters fit where they came from; add --model bert --tokenizer wordpiece")
 
 
 @pytest.mark.parametrize(("task", "kind", "model", "said"), [

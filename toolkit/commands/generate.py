@@ -50,10 +50,13 @@ def generate_command(ctx: click.Context, run: str, prompt: str, seed: int, count
 
 
 def require_use(ctx: click.Context, beams: int) -> None:
-    """Raise UsageError for options about what is drawn where beam search draws nothing."""
-    given = [f"--{name.replace('_', '-')} {ctx.params[name]:g}" for name in DRAWN
-             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if beams > 1 and given:
-        raise UsageError(f"--beams {beams} takes the likeliest text and draws nothing, so {' and '.join(given)} would do "
-                         "nothing. "
-                         f"Leave out {' and '.join(word.split()[0] for word in given)}, or --beams")
+    """Raise UsageError for options about what is drawn where nothing is: in beam search, and at temperature 0."""
+    given = {name: f"--{name.replace('_', '-')} {ctx.params[name]:g}" for name in DRAWN
+             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    cause = f"--beams {beams}" if beams > 1 else "--temperature 0"
+    if beams == 1:
+        given = {name: word for name, word in given.items() if ctx.params["temperature"] == 0 and name != "temperature"}
+    if given:
+        words = list(given.values())
+        raise UsageError(f"{cause} takes the likeliest text and draws nothing, so {' and '.join(words)} would do nothing. "
+                         f"Leave out {' and '.join(word.split()[0] for word in words)}, or {cause.split()[0]}")

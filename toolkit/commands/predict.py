@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import click
 from toolkit.commands import _output as output
 from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
+
+COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal length (cm)
 
 
 @click.command("predict")
@@ -64,7 +67,7 @@ def require_task(run: str) -> None:
 def parsed(values: tuple[str, ...]) -> list[Any]:
     """Texts as they are; words that are all COLUMN=VALUE are one row."""
     pairs = [value.partition("=") for value in values]
-    if all(equals and name.replace("-", "_").replace(" ", "_").isidentifier() for name, equals, _ in pairs):
+    if all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
         return [{name: text for name, _, text in pairs}]
     return list(values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -217,8 +218,20 @@ def inherited_facts(plan: Plan, init_from: str | None) -> Facts:
     states = directory.checkpoints.load(newest(directory) if step is None else step)
     if "problem" not in states:
         raise UsageError(f"--init-from {init_from}: it is the run of an agent, and {plan.entry.name} is a task")
+    require_same_parts(plan, init_from, directory.read()["config"])
     facts: Mapping[str, Any] = states["problem"]
     return facts
+
+
+def require_same_parts(plan: Plan, init_from: str, theirs: Mapping[str, Any]) -> None:
+    """Raise UsageError where parameters would go to another model than they came from, or read other tokens."""
+    values = plan.config.values
+    parts = {name: (theirs[name]["value"], values[name]) for name in ("model", "tokenizer") if name in theirs and name in values}
+    differ = {name: pair for name, pair in parts.items() if pair[0] != pair[1]}
+    if differ:
+        there = " and ".join(f"{name} is {found!r}, here {own!r}" for name, (found, own) in differ.items())
+        flags = " ".join(f"--{name} {found}" for name, (found, _) in differ.items())
+        raise UsageError(f"--init-from {init_from}: its {there}. Parameters fit where they came from; add {flags}")
 
 
 def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited: Facts = None) -> Task:
@@ -418,7 +431,7 @@ def initialise_from(task: Task, run_text: str) -> None:
     try:
         initialise(state)
     except (KeyError, RuntimeError) as error:
-        first = str(error).strip().split("\n")[-1].strip()
+        first = textwrap.shorten(str(error).strip().split("\n")[-1], 200, placeholder=" ...")
         name, same = ("agent", "agent, network and spaces") if isinstance(task, OnlineTask) else ("task", "model and data")
         raise UsageError(f"--init-from {run_text}: its parameters do not fit this {name} ({first}). "
                          f"Use the same {same}") from error

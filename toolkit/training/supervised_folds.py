@@ -23,6 +23,7 @@ from toolkit.training.evaluation import EvaluationStopped
 from toolkit.training.supervised import SupervisedTask, assemble, judge
 
 Stop = Callable[[], bool]
+SHARES = ("accuracy", "precision", "recall", "f1", "auc")  # never under 0 or over 1, and neither are their intervals
 HEADLINES = ("accuracy", "r2")  # what is compared with the baseline, the first that the problem reports
 
 
@@ -85,7 +86,8 @@ def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], row
         values = np.array([fold[name] for fold in found])
         half = quantile * math.sqrt(share * float(values.var(ddof=1)))
         mean = float(values.mean())
-        result |= {f"{name}/cv": mean, f"{name}/cv_low": mean - half, f"{name}/cv_high": mean + half}
+        low, high = (0.0, 1.0) if name in SHARES else (-math.inf, math.inf)
+        result |= {f"{name}/cv": mean, f"{name}/cv_low": max(low, mean - half), f"{name}/cv_high": min(high, mean + half)}
     headline = next(name for name in HEADLINES if name in names)
     result["baseline/cv"] = float(np.mean(baseline))
     result["p_value/cv"] = corrected_t_test([fold[headline] for fold in found], baseline)
