@@ -200,6 +200,7 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--out", "file/inside")
     assert done.returncode == 1
     assert "the run folder file/inside cannot be written" in done.stderr and "--out DIR" in done.stderr
+    assert "nothing is learned in 10 steps: --learning-starts is 1,000. Give more with --steps" in done.stderr
 
 
 def test_processes_of_tests_put_their_folders_where_they_are_removed() -> None:

@@ -38,9 +38,19 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
     check_environment(resolved)
     if resolved.preset != NONE:
         output.talk(f"preset {resolved.preset!r} of {entry.name} for {resolved.subject} (--preset none for the plain defaults)")
+    say_what_never_begins(resolved)
     from toolkit.training import setup
 
     report(setup.start(resolved, out, init_from), as_json)
+
+
+def say_what_never_begins(resolved: Plan) -> None:
+    """A budget that ends within the random steps before learning leaves a policy that has learned nothing."""
+    values = resolved.config.values
+    warm_up, steps = values.get("learning_starts"), values["steps"]
+    if warm_up is not None and steps is not None and steps <= warm_up:
+        output.talk(f"nothing is learned in {steps:,} steps: --learning-starts is {warm_up:,}. Give more with --steps, or fewer "
+                    "with --learning-starts")
 
 
 def show_config(resolved: Plan, as_json: bool) -> None:
