@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from toolkit.config import ConfigError
+from toolkit.config import ConfigError, flag_of
 from toolkit.errors import ToolkitError
 
 PADDINGS = ("reflect", "constant", "same", "none", "snip", "mirror")
@@ -141,7 +141,7 @@ class FrameSpec:
         if differences:
             said = "; ".join(f"{name}: {owner} needs {mine!r}, {giver} gives {theirs!r}"
                              for name, (mine, theirs) in differences.items())
-            flags = " ".join(f"--frontend.{name.replace('_', '-')} {mine}" for name, (mine, _) in differences.items()
+            flags = " ".join(f"{flag_of(f'frontend.{name}')} {mine}" for name, (mine, _) in differences.items()
                              if name not in ("values", "bins"))
             raise SpecMismatch(f"{said}. Give the same frames to both" + (f", for example: {flags}" if flags else "."))
 

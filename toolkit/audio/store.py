@@ -160,8 +160,8 @@ def work_through(clips: Sequence[manifests.Clip], frontend: Any, facts: Mapping[
 
 
 def compile_once(frontend: Any) -> None:
-    """Let numba compile here what the front end calls: processes that compile the same functions at once can leave a cache
-    in which those functions crash (numba issue 10128); from a complete one they only read."""
+    """Let numba compile here what the front end calls: see `toolkit.audio.analysis.pyin`, which takes turns by itself. Front
+    ends of plugins need not."""
     import torch
 
     with torch.inference_mode():

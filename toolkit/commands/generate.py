@@ -9,9 +9,10 @@ from click.core import ParameterSource
 
 from toolkit.commands import _output as output
 from toolkit.commands.predict import require_task
+from toolkit.config import flag_of
 from toolkit.errors import UsageError
 
-DRAWN = ("temperature", "top_k", "top_p", "seed", "count")  # options of what is drawn by chance
+DRAWN = ("top_k", "top_p", "seed", "count")  # options that matter where tokens are drawn by chance
 
 
 @click.command("generate")
@@ -51,12 +52,11 @@ def generate_command(ctx: click.Context, run: str, prompt: str, seed: int, count
 
 def require_use(ctx: click.Context, beams: int) -> None:
     """Raise UsageError for options about what is drawn where nothing is: in beam search, and at temperature 0."""
-    given = {name: f"--{name.replace('_', '-')} {ctx.params[name]:g}" for name in DRAWN
-             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    cause = f"--beams {beams}" if beams > 1 else "--temperature 0"
-    if beams == 1:
-        given = {name: word for name, word in given.items() if ctx.params["temperature"] == 0 and name != "temperature"}
+    if beams == 1 and ctx.params["temperature"] > 0:
+        return
+    cause, useless = ("beams", ("temperature", *DRAWN)) if beams > 1 else ("temperature", DRAWN)
+    given = [name for name in useless if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
-        words = list(given.values())
-        raise UsageError(f"{cause} takes the likeliest text and draws nothing, so {' and '.join(words)} would do nothing. "
-                         f"Leave out {' and '.join(word.split()[0] for word in words)}, or {cause.split()[0]}")
+        words = {name: f"{flag_of(name)} {ctx.params[name]:g}" for name in (cause, *given)}
+        raise UsageError(f"{words.pop(cause)} takes the likeliest text and draws nothing, so {' and '.join(words.values())} "
+                         f"would do nothing. Leave out {' and '.join(map(flag_of, given))}, or {flag_of(cause)}")

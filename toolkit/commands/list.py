@@ -31,14 +31,14 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         output.emit(rows)
         return
     if not rows:
-        known = {word for item in KINDS for word in (item.singular, item.plural)} if not spelled else set()
-        known.update(entry.name for entry in registry.entries(spelled))
-        word = pattern or kind or ""
         if not pattern and spelled:
             output.talk(f"there is no {spelled}: neither a built-in one nor one of a plugin. "
                         + ("Environments are gymnasium's, by their ids: toolkit run dqn --env CartPole-v1" if spelled == "env"
                            else "See everything: toolkit list"))
             return
+        known = {word for item in KINDS for word in (item.singular, item.plural)} if not spelled else set()
+        known.update(entry.name for entry in registry.entries(spelled))
+        word = pattern or kind or ""
         output.talk(f"nothing matches {word!r}.{did_you_mean(word, known)} See everything: toolkit list")
         return
     width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)

@@ -9,7 +9,6 @@ first prioritized buffer is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -86,12 +85,6 @@ class PrioritizedBuffer(UniformBuffer):
         config = self.config
         done = min(1.0, self._drawn / config.beta_samples)
         return float(config.beta + (1.0 - config.beta) * done)
-
-    def batches(self, count: int, batch_size: int) -> Iterator[Batches]:
-        bytes_each = 2 * batch_size * self._observations[0, 0].nbytes
-        piece = max(1, 64 * 2**20 // max(1, bytes_each))
-        for begin in range(0, count, piece):
-            yield self.sample(min(piece, count - begin), batch_size)
 
     def sample(self, count: int, batch_size: int) -> Batches:
         """``count`` minibatches; each is drawn from ``batch_size`` equal slices of the total (stratified)."""

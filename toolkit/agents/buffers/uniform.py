@@ -86,12 +86,15 @@ class UniformBuffer:
         self._size -= count
 
     def batches(self, count: int, batch_size: int) -> Iterator[Batches]:
-        """``count`` minibatches in all, drawn with replacement from the valid transitions."""
+        """``count`` minibatches in all, in pieces of bounded size."""
         bytes_each = 2 * batch_size * self._observations[0, 0].nbytes
         piece = max(1, PIECE_BYTES // max(1, bytes_each))
         for begin in range(0, count, piece):
-            positions = self._draw(min(piece, count - begin) * batch_size)
-            yield self.gather(positions.reshape(-1, batch_size))  # [K, B]
+            yield self.sample(min(piece, count - begin), batch_size)
+
+    def sample(self, count: int, batch_size: int) -> Batches:
+        """``count`` minibatches at once, drawn with replacement from the valid transitions."""
+        return self.gather(self._draw(count * batch_size).reshape(count, batch_size))  # [K, B]
 
     def _draw(self, count: int) -> NDArray[np.int64]:
         if not len(self):

@@ -49,6 +49,8 @@ class PartCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["parts"] = {prefix: entry_of(part, args) for prefix, part in self.parts.items()}
+        ctx.meta["known"] = [f"{prefix}.{item.name}" for prefix, entry in ctx.meta["parts"].items() if entry
+                             for item in entry.settings]
         rest: list[str] = []
         given: dict[str, dict[str, Any]] = {prefix: {} for prefix in self.parts}
         tokens = list(args)
@@ -58,18 +60,15 @@ class PartCommand(click.Command):
             if not dot or prefix not in self.parts:
                 rest.append(token)
             elif ctx.meta["parts"][prefix] is not None:
-                entry = ctx.meta["parts"][prefix]
-                known = [f"{prefix}.{item.name}" for item in entry.settings]
-                with naming_flags([f"{prefix}.{setting_of(prefix, token)}"], known):
-                    name, value = taken(prefix, token, tokens, entry)
+                with naming_flags([f"{prefix}.{setting_of(prefix, token)}"], ctx.meta["known"]):
+                    name, value = taken(prefix, token, tokens, ctx.meta["parts"][prefix])
                 given[prefix][name] = value
         ctx.meta["given"] = given
         return super().parse_args(ctx, rest)
 
     def invoke(self, ctx: click.Context) -> Any:
         given = [f"{prefix}.{name}" for prefix, options in ctx.meta["given"].items() for name in options]
-        known = [f"{prefix}.{item.name}" for prefix, entry in ctx.meta["parts"].items() if entry for item in entry.settings]
-        with naming_flags(given, known):
+        with naming_flags(given, ctx.meta["known"]):
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
