@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from threading import Event
 
@@ -201,6 +204,16 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     assert done.returncode == 1
     assert "the run folder file/inside cannot be written" in done.stderr and "--out DIR" in done.stderr
     assert "nothing is learned in 10 steps: --learning-starts is 1,000. Give more with --steps" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a program cannot become another there")
+def test_wall_time_is_that_of_the_command_and_not_of_the_shell_that_became_it(toolkit: Toolkit, tmp_path: Path) -> None:
+    words = "-m toolkit run dqn --env CartPole-v1 --steps 1200 --final-episodes 1 --json"
+    begin = time.monotonic()
+    done = subprocess.run(["sh", "-c", f'sleep 3; exec "{sys.executable}" {words}'], cwd=tmp_path, env=toolkit.environment,
+                          capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["train_seconds"] < facts["wall_seconds"] <= time.monotonic() - begin - 3
 
 
 def test_processes_of_tests_put_their_folders_where_they_are_removed() -> None:

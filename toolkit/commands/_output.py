@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ import click
 
 from toolkit.errors import MissingExtra
 from toolkit.registry import installed
+
+# When Python began: until here it has had nothing to wait for. The kernel's start of the process may be that of a shell, which
+# became this program after an installation.
+STARTED = time.monotonic() - time.process_time()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 
@@ -89,13 +94,5 @@ def measures_text(summary: dict[str, Any]) -> str:
 
 
 def process_seconds() -> float:
-    """Seconds since this process started, from the kernel where it tells, else since Python began."""
-    import os
-    import time
-
-    try:
-        with open("/proc/self/stat") as file:
-            ticks = float(file.read().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, ValueError, IndexError):
-        return time.process_time()
+    """Seconds since Python began in this process."""
+    return time.monotonic() - STARTED
