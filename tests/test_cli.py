@@ -17,7 +17,7 @@ from conftest import Toolkit
 
 from toolkit.cli import exit_code
 from toolkit.commands import doctor
-from toolkit.commands._output import table
+from toolkit.commands._output import evaluation_rows, table
 from toolkit.commands._settings import in_flags
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
@@ -137,6 +137,18 @@ def test_errors_about_flags_name_them() -> None:
             ("f_min: got 3", "f_min: got 3"), ("data set x has no rows", "data set x has no rows")):
         assert in_flags(message, given, known) == said
     assert in_flags("f_max: got 3", ["a.f_max", "b.f_max"], []) == "f_max: got 3"  # whose is it?
+
+
+def test_a_setting_of_another_part_names_that_part(toolkit: Toolkit) -> None:
+    done = toolkit("run", "ppo", "--env", "CartPole-v1", "--network.init-from", "run")
+    assert done.returncode == 2 and done.stderr.strip().endswith("It belongs to hearing: --network hearing.")
+
+
+def test_splits_of_an_evaluation_have_a_line_each_and_intervals_stand_beside_their_value() -> None:
+    summary = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "loss": 0.25, "accuracy/accent": 0.5,
+               "accuracy_low/accent": 0.25, "accuracy_high/accent": 0.75, "f1/cv": 0.5, "f1/cv_low": 0.4, "f1/cv_high": 0.6}
+    assert evaluation_rows(summary) == [("", "accuracy 0.9 [0.8, 0.95], loss 0.25"), ("accent", "accuracy 0.5 [0.25, 0.75]"),
+                                        ("cv", "f1 0.5 [0.4, 0.6]")]
 
 
 def test_bools_take_values_too(toolkit: Toolkit) -> None:

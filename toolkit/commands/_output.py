@@ -72,18 +72,40 @@ def session_json(session: Any, wall_seconds: float) -> dict[str, Any]:
 def session_text(facts: dict[str, Any]) -> str:
     """The same for a person."""
     rows = [("run", facts["run"]), ("steps", f"{facts['steps']:,} ({facts['steps_per_second']:,.0f} a second)"),
-            ("evaluation", evaluation_text(facts["evaluation"])),
+            *((f"  {split}" if split else "evaluation", text) for split, text in evaluation_rows(facts["evaluation"])),
             ("time", f"{facts['wall_seconds']:.1f} s, of which {facts['train_seconds']:.1f} s training"),
             ("next", f"toolkit evaluate {facts['run']}")]
     return table(rows)
 
 
-def evaluation_text(summary: dict[str, Any]) -> str:
-    """One line about an evaluation."""
+def evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What an evaluation found: a row for an agent; for a task one for each split, of which the first goes without a name."""
     if "mean_return" in summary:
-        return (f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
-                f"over {summary['episodes']} episodes{measures_text(summary)}")
-    return ", ".join(f"{name} {value:.4g}" for name, value in summary.items() if isinstance(value, (int, float)))
+        return [("", f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
+                     f"over {summary['episodes']} episodes{measures_text(summary)}")]
+    splits: dict[str, list[str]] = {"": []}
+    for name, value in summary.items():
+        metric, _, split = name.partition("/")
+        if isinstance(value, (int, float)) and not ends_of(name, summary):
+            splits.setdefault(split, []).append(f"{metric} {value:.4g}{interval_text(name, summary)}")
+    return [(split, ", ".join(texts)) for split, texts in splits.items()]
+
+
+def bounds_of(name: str) -> list[tuple[str, str]]:
+    """The names under which a metric's interval may stand: ``f1_low/accent`` for ``f1/accent``, ``f1/cv_low`` for ``f1/cv``."""
+    metric, slash, split = name.partition("/")
+    return [(f"{metric}_low{slash}{split}", f"{metric}_high{slash}{split}"), (f"{name}_low", f"{name}_high")]
+
+
+def interval_text(name: str, summary: dict[str, Any]) -> str:
+    """`` [0.95, 0.98]`` where the metric has an interval."""
+    found = (f" [{summary[low]:.4g}, {summary[high]:.4g}]" for low, high in bounds_of(name) if low in summary and high in summary)
+    return next(found, "")
+
+
+def ends_of(name: str, summary: dict[str, Any]) -> bool:
+    """Whether ``name`` is an end of another metric's interval."""
+    return any(name in pair and pair[0] in summary and pair[1] in summary for other in summary for pair in bounds_of(other))
 
 
 def measures_text(summary: dict[str, Any]) -> str:

@@ -73,4 +73,5 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.emit(summary)
     else:
-        print(output.evaluation_text(summary))
+        rows = output.evaluation_rows(summary)
+        print(output.table(rows) if len(rows) > 1 else rows[0][1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import ConfigError, Part, Resolved, Setting, flatten, lookup, settings_of
+from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, settings_of
 from toolkit.errors import UsageError
 from toolkit.registry import Entry, Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
@@ -138,12 +138,25 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         elif origin == "preset" and "." in name:
             continue  # the preset's options for a part that was replaced by another
         else:
-            lookup(known, name)
+            refuse(name, known, source)
     if entry.kind == "agent" and not resolved.values["env"]:
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
         check_data(entry, resolved)
     return Plan(entry, resolved, used)
+
+
+def refuse(name: str, known: Mapping[str, Setting], source: Registry) -> None:
+    """Raise ConfigError for a setting that is not ``known``; it names other components for its place which have it."""
+    place, _, own = name.rpartition(".")
+    kind = known[place].kind if place in known else ""
+    having = [entry.name for entry in (source.entries(kind) if kind else ()) if any(item.name == own for item in entry.settings)]
+    try:
+        lookup(known, name)
+    except ConfigError as error:
+        if not having:
+            raise
+        raise ConfigError(f"{error} It belongs to {' or '.join(having)}: {flag_of(place)} {having[0]}.") from error
 
 
 def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[str, Any], source: Registry) -> dict[str, Any]:
