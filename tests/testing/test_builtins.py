@@ -16,6 +16,7 @@ from toolkit.testing.suite import NotPromised, Suite, suite_for
 
 ENTRIES = [entry for entry in Registry(plugins=False).entries() if entry.distribution == BUILTIN]
 # Small versions of what is large by default.
+TINY_CRNN = {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "model bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64},
     "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
@@ -30,8 +31,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     **{f"dataset {name}": {"count": 20, "held_out": 4} for name in
        ("spoken-digits", "spoken-commands", "spoken-digit-strings", "spoken-sentences", "synthetic-sounds", "synthetic-chords",
         "synthetic-genres", "synthetic-emotions")},
-    **{f"task {name}": {"model": {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}}
-       for name in ("audio-classification", "audio-regression", "speech-recognition", "voice-activity")},
+    **{f"task {name}": {"model": TINY_CRNN} for name in ("audio-regression", "voice-activity")},
+    "task audio-classification": {"model": TINY_CRNN, "transforms": "speed(0.9, 1.1) | noise(snr=0..20)"},
+    "task speech-recognition": {"model": TINY_CRNN, "transforms": "gain(-6..6) | noise(snr=0..20)"},
     "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",

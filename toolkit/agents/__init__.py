@@ -2,6 +2,8 @@
 
 from toolkit.registry import Declarer
 
+SMALL = {"gpu": "its products are small and sooner done by a CPU; --device auto stays there"}
+
 
 def declare(registry: Declarer) -> None:
     """The room's components."""
@@ -34,7 +36,7 @@ def declare(registry: Declarer) -> None:
                  summary="Twin delayed deterministic policy gradient for continuous actions.", accepts=("Box",),
                  presets="toolkit.agents:presets/td3.toml")
     registry.add("network", "mlp", "toolkit.agents.networks.mlp:MLP", config="toolkit.agents.configs:MLPConfig",
-                 summary="Fully connected layers; with a hand-written fast path on the CPU.")
+                 cannot=SMALL, summary="Fully connected layers; with a hand-written fast path on the CPU.")
     registry.add("network", "nature-cnn", "toolkit.agents.networks.cnn:NatureCNN",
                  config="toolkit.agents.configs:NatureCNNConfig", aliases=("cnn",),
                  summary="Convolutions for pictures, alone or inside a Dict.")
@@ -45,7 +47,7 @@ def declare(registry: Declarer) -> None:
                  config="toolkit.agents.configs:TransformerConfig",
                  summary="Transformer encoder over stacked frames, or over the numbers of a vector.")
     registry.add("network", "hearing", "toolkit.agents.networks.hearing:Hearing", config="toolkit.agents.configs:HearingConfig",
-                 summary="A front end and a model of sound, joined with the rest of the observation.")
+                 cannot=SMALL, summary="A front end and a model of sound, joined with the rest of the observation.")
     registry.add("model", "conv-pool", "toolkit.agents.networks.hearing:ConvPool", config="toolkit.agents.configs:ConvPoolConfig",
                  accepts=("clip",), summary="Convolutions over frames, then mean and maximum over time; quick on a CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",

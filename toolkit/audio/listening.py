@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from toolkit.audio.decoding import BLANK, align
 from toolkit.audio.models.streaming import Streams
 from toolkit.audio.tasks.base import Featured
-from toolkit.core.problem import Batch, run_model
+from toolkit.core.problem import Batch, device_of, run_model
 from toolkit.errors import UsageError
 
 WINDOW, CONTEXT = 20.0, 1.0  # seconds heard at a time, and seconds heard again on both sides of a cut
@@ -120,7 +120,7 @@ def can_follow(problem: Any, model: nn.Module) -> bool:
     if not isinstance(model, Streams):
         return False
     try:
-        problem.ears.stream()
+        problem.frontend.stream()
     except UsageError:  # a frame depends on the whole clip
         return False
     return True
@@ -155,8 +155,8 @@ def follow(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[Stretch
 def outputs_along(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[tuple[Array, int]]:
     """Log-probabilities [n, C] that each piece of sound completes, then those of its end; and the samples heard so far."""
     model.eval()
-    device = next(model.parameters()).device
-    frames, state, heard = problem.ears.stream(), None, 0
+    device = device_of(model)
+    frames, state, heard = problem.frontend.stream(), None, 0
 
     def logs_of(outputs: Tensor) -> Array:
         return np.asarray(F.log_softmax(outputs[0].float(), -1).cpu().numpy())
@@ -200,7 +200,7 @@ def over(path: Array, spaces: Collection[int], pause: int) -> int:
 
 def outputs_of(problem: Any, model: nn.Module, samples: Array) -> Array:
     """Log-probabilities [T, C] of one clip; none where it is too short for a frame."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     inputs = torch.from_numpy(np.ascontiguousarray(samples))[None].to(device)
     if not problem.spec.frames(len(samples)):
         return np.zeros((0, 1), np.float32)
@@ -274,7 +274,7 @@ def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: floa
     while len(heard := ear.hear(size)):
         batch = problem.collate(problem.encode([problem.as_example(heard)], targets=False), np.array([0]))
         with torch.no_grad():
-            answer = problem.predict(model.eval(), batch)[0]
+            answer = problem.predict(model.eval(), batch.to(device_of(model)))[0]
         start = ear.begin / rate
         yield {"start": round(start, 3), "end": round(start + len(heard) / rate, 3), **answer}
         ear.forget(len(heard))

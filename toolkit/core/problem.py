@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -46,14 +46,14 @@ class Batch:
     target_lengths: Tensor | None = None
     indices: Sequence[int] | Array = ()
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         def move(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device, non_blocking=True)
 
         if device.type == "cpu":
             return self
-        return Batch(self.inputs.to(device, non_blocking=True), move(self.lengths), move(self.targets),
-                     move(self.target_lengths), self.indices)
+        return replace(self, inputs=self.inputs.to(device, non_blocking=True), lengths=move(self.lengths),
+                       targets=move(self.targets), target_lengths=move(self.target_lengths))
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ class Problem(Generic[Config]):
     def build(self) -> nn.Module:
         """The model, freshly initialised from torch's default generator; after `fit` or `restore`."""
         raise NotImplementedError
+
+    def move(self, device: torch.device) -> None:
+        """Batches will be on ``device``: what changes them there goes along."""
+        if isinstance(self.frontend, nn.Module):
+            self.frontend.to(device)
 
     def settle(self, model: nn.Module) -> None:
         """Called once for a trained model that was loaded for its answers: it may take a form that cannot be taught."""
@@ -213,6 +218,11 @@ class Problem(Generic[Config]):
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         """One answer an example, as JSON values."""
         raise NotImplementedError
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are; the CPU for one without."""
+    return next((value.device for value in model.parameters()), torch.device("cpu"))
 
 
 def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Batch]:

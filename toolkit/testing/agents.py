@@ -26,6 +26,7 @@ from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
 from toolkit.registry import LOCAL
 from toolkit.testing import trivial
+from toolkit.testing.gpu import gpu
 from toolkit.testing.suite import NotPromised, Suite, require
 from toolkit.training import resolve, setup
 from toolkit.training.resolve import Plan
@@ -39,6 +40,7 @@ QUICK: dict[str, Any] = {**SMALL, "learning_rate": 3e-3, "gamma": 0.5, "explorat
                          "v_min": 0.0, "v_max": 3.0}
 ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"n_steps": 8, "learning_rate": 1e-2})  # the second for one update a rollout
 WORKER_SECONDS = 120.0
+ALIKE = 0.95  # of actions: rounding may turn a choice between two that are as good
 
 
 class AgentSuite(Suite):
@@ -58,19 +60,21 @@ class AgentSuite(Suite):
     # -- tools
 
     def plan(self, env: str, steps: int = 600, seed: int = 0, n_envs: int | None = None, quick: bool = False,
-             attempt: Mapping[str, Any] | None = None) -> Plan:
+             attempt: Mapping[str, Any] | None = None, device: str = "cpu") -> Plan:
         """A small run of the agent, or one that is to learn something (``quick``, with what this ``attempt`` changes)."""
         chosen = {**(QUICK if quick else SMALL), **(attempt or {}), **flatten(self.options),
                   **flatten(self.learning_options if quick else {})}
-        table: dict[str, Any] = {"env": env, "steps": steps, "seed": seed, "n_envs": n_envs or self.n_envs}
+        table: dict[str, Any] = {"env": env, "steps": steps, "seed": seed, "n_envs": n_envs or self.n_envs,
+                                 "device": device}
         known = resolve.all_settings(self.entry, {**table, **chosen})
         # The suite's own choices go to agents that have such a setting; the author's must exist.
         table.update((name, value) for name, value in chosen.items() if name in known or name not in QUICK)
         return resolve.plan(self.entry, table, preset="none")
 
-    def task(self, env: str, steps: int = 600, quick: bool = False, attempt: Mapping[str, Any] | None = None) -> Task:
+    def task(self, env: str, steps: int = 600, quick: bool = False, attempt: Mapping[str, Any] | None = None,
+             device: str = "cpu") -> Task:
         """A run, ready to be advanced."""
-        return setup.make_task(self.plan(env, steps, quick=quick, attempt=attempt))
+        return setup.make_task(self.plan(env, steps, quick=quick, attempt=attempt, device=device))
 
     def agent(self, env: str, seed: int = 0, n_envs: int = 1) -> Agent:
         """The agent, freshly made for an environment."""
@@ -210,18 +214,25 @@ class AgentSuite(Suite):
 
     def test_resumed_it_goes_on_exactly(self) -> None:
         """A run that is saved and loaded half-way ends with the same parameters as one that is not."""
+        self._goes_on_exactly("cpu")
+
+    def test_on_a_gpu_it_resumes_exactly(self) -> None:
+        """On a GPU, too, a run that is saved and loaded half-way ends as one that is not."""
+        self._goes_on_exactly(gpu().type)
+
+    def _goes_on_exactly(self, device: str) -> None:
         if "resume" in self.entry.cannot:
             raise NotPromised(f"resume: {self.entry.cannot['resume']}")
         for env in self.each():
             # One after the other: torch's default generator is every run's, and making one seeds it.
-            whole = self.task(env, steps=400)
+            whole = self.task(env, steps=400, device=device)
             advance(whole, 400)
             whole.close()
-            first = self.task(env, steps=400)
+            first = self.task(env, steps=400, device=device)
             advance(first, 200)
             kept = {name: states.split(part.state_dict()) for name, part in first.parts().items()}
             first.close()
-            second = self.task(env, steps=400)
+            second = self.task(env, steps=400, device=device)
             second.clock.step = first.clock.step
             for name, part in second.parts().items():
                 tensors, skeleton = kept[name]
@@ -232,6 +243,30 @@ class AgentSuite(Suite):
                     f"saved and loaded at step {first.clock.step} of {env}, the run ends with other parameters than without: "
                     "state_dict() leaves something out (optimizer, counters, generators), or say "
                     'cannot={"resume": "approximate"} in its declaration')
+
+    def test_on_a_gpu_it_trains(self) -> None:
+        """On a GPU it trains to finite parameters and is judged; its state acts alike there and on the CPU."""
+        gpu()
+        for env in self.each():
+            task = self.task(env, steps=400, device="cuda")
+            before = {name: value.clone() for name, value in task.parameters().items()}
+            places = {value.device.type for value in before.values()}
+            require(places == {"cuda"}, f"its parameters are on {', '.join(sorted(places))}, asked for: cuda")
+            advance(task, 400)
+            require(math.isfinite(task.evaluate(False).score), f"its score on the GPU is not finite ({env})")
+            after = task.parameters()
+            require(any(not torch.equal(before[name], after[name]) for name in before),
+                    f"the parameters did not move in {task.clock.step} steps of {env} on the GPU")
+            require(all(bool(value.isfinite().all()) for value in after.values()), f"a parameter is not finite ({env}, GPU)")
+            task.close()
+            agent: Agent = getattr(task, "agent")  # noqa: B009 (every task of an agent has it)
+            tensors, skeleton = states.split(agent.state_dict())
+            here = self.agent(env, seed=9, n_envs=self.n_envs)
+            here.load_state_dict(states.join(tensors, json.loads(json.dumps(skeleton))))
+            seen = sights(env, 64)
+            one, other = (np.asarray(each.act(seen, deterministic=True).actions, np.float64) for each in (agent, here))
+            alike = np.isclose(one, other, atol=1e-3, rtol=1e-3).mean()
+            require(alike >= ALIKE, f"of the actions of its state on {env}, {alike:.0%} are the same on the GPU and on the CPU")
 
     def test_it_learns_a_trivial_environment(self) -> None:
         """On an environment whose observation shows the right action it gets half-way from chance to perfect, or further."""

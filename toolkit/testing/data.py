@@ -16,6 +16,7 @@ from toolkit.core import state as states
 from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 from toolkit.testing.agents import advance
+from toolkit.testing.gpu import gpu
 from toolkit.testing.suite import NotPromised, Suite, require
 from toolkit.training import resolve, setup
 from toolkit.training.data import TRAIN
@@ -78,14 +79,14 @@ class TaskSuite(Suite):
     data = ""
     steps = 400  # in the task's unit
 
-    def task(self, facts: Mapping[str, Any] | None = None) -> SupervisedTask:
+    def task(self, facts: Mapping[str, Any] | None = None, device: str = "cpu") -> SupervisedTask:
         """A small run of the task, ready to be advanced; with the problem's ``facts`` of another run, or its own."""
-        task = setup.make_task(self.plan(), saved=facts)
+        task = setup.make_task(self.plan(device), saved=facts)
         assert isinstance(task, SupervisedTask)
         return task
 
-    def plan(self) -> resolve.Plan:
-        table: dict[str, Any] = {"data": self.chosen_data, "steps": self.steps, **flatten(self.options)}
+    def plan(self, device: str = "cpu") -> resolve.Plan:
+        table: dict[str, Any] = {"data": self.chosen_data, "steps": self.steps, "device": device, **flatten(self.options)}
         known = resolve.all_settings(self.entry, resolve.with_data_file(table, self.entry))
         table = {**{name: value for name, value in SMALL.items() if name in known}, **table}
         return resolve.plan(self.entry, table, preset="none")
@@ -137,14 +138,17 @@ class TaskSuite(Suite):
         """A run that is saved and loaded half-way ends with the same parameters as one that is not."""
         if "resume" in self.entry.cannot:
             raise NotPromised(f"resume: {self.entry.cannot['resume']}")
+        self._goes_on_exactly("cpu")
+
+    def _goes_on_exactly(self, device: str) -> None:
         # One after the other: dropout draws from torch's default generator, which making a task seeds.
-        first = self.task()
+        first = self.task(device=device)
         advance(first, self.steps // 2)
         kept = {name: states.split(part.state_dict()) for name, part in first.parts().items()}
         loaded = {name: states.join(tensors, json.loads(json.dumps(skeleton))) for name, (tensors, skeleton) in kept.items()}
-        whole = self.task(loaded["problem"])
+        whole = self.task(loaded["problem"], device)
         advance(whole, self.steps)
-        second = self.task(loaded["problem"])
+        second = self.task(loaded["problem"], device)
         second.clock.step = first.clock.step
         for name, part in second.parts().items():
             part.load_state_dict(loaded[name])
@@ -157,11 +161,34 @@ class TaskSuite(Suite):
         """A model restored from a checkpoint gives one answer an example, as JSON values, whatever their order."""
         task = self.task()
         advance(task, self.steps)
+        self._answers(task, torch.device("cpu"))
+
+    def test_on_a_gpu_it_trains_and_answers(self) -> None:
+        """On a GPU it trains to finite metrics, and its checkpoint answers there and on the CPU."""
+        device = gpu()
+        task = self.task(device="cuda")
+        places = {value.device.type for value in task.parameters().values()}
+        require(places == {"cuda"}, f"its parameters are on {', '.join(sorted(places))}, asked for: cuda")
+        while task.clock.remaining:
+            for name, value in task.advance().metrics.items():
+                require(math.isfinite(value), f"the metric {name!r} is {value} at step {task.clock.step} on the GPU")
+        require(math.isfinite(task.evaluate(True).score), "its score on the GPU is not finite")
+        for place in (device, torch.device("cpu")):
+            self._answers(task, place)
+
+    def test_on_a_gpu_it_resumes_exactly(self) -> None:
+        """On a GPU, too, a run that is saved and loaded half-way ends as one that is not."""
+        if "resume" in self.entry.cannot:
+            raise NotPromised(f"resume: {self.entry.cannot['resume']}")
+        gpu()
+        self._goes_on_exactly("cuda")
+
+    def _answers(self, task: SupervisedTask, device: torch.device) -> None:
         saved = {name: task.parts()[name].state_dict() for name in ("problem", "model")}
         tensors, skeleton = states.split(saved)
         options = resolve.options_of(self.entry, self.plan().config)
         loaded = states.join(tensors, json.loads(json.dumps(skeleton)))
-        learner = Learner.load(self.entry.id, options, loaded, torch.device("cpu"))
+        learner = Learner.load(self.entry.id, options, loaded, device)
         part = options["data"]
         train = registry.make("dataset", part.name, **part.options).splits()[TRAIN]
         examples = [train[place] for place in range(min(5, len(train)))]

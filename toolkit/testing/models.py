@@ -6,6 +6,7 @@ What a model reads follows from what it ``accepts``: ``text``, ``position`` and 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from toolkit.audio.models.base import HeardSpec
 from toolkit.nlp.base import TextSpec
 from toolkit.registry import registry
+from toolkit.testing.gpu import gpu, moved, require_same, unrounded
 from toolkit.testing.suite import NotPromised, Suite, require
 
 LEVELS, HEARD = ("text", "position", "next"), ("clip", "frames")
@@ -154,6 +156,22 @@ class ModelSuite(Suite):
             require(torch.equal(model(*self.batch(case))[0], model(*self.batch(case))[0]), f"evaluated twice, it gives other "
                                                                                            f"outputs ({case})")
 
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU outputs are those of the CPU, and its gradients there are finite."""
+        device = gpu()
+        for case in self.cases:
+            model, (inputs, lengths) = self.model(case), self.batch(case)
+            with torch.no_grad(), unrounded():
+                wanted, sizes = model(inputs, lengths)
+                found, _ = model.to(device)(inputs.to(device), moved(lengths, device))
+            for one, other in valid(found, wanted, sizes):
+                require_same(one, other, f"outputs ({case})")
+            model.train()
+            model(inputs.to(device), moved(lengths, device))[0].float().square().mean().backward()
+            for name, value in model.named_parameters():
+                require(value.grad is None or bool(value.grad.isfinite().all()),
+                        f"the gradient of {name!r} on the GPU is not finite")
+
     def padded_cases(self) -> Iterator[str]:
         cases = [case for case in self.cases if case != "columns"]
         if not cases:
@@ -202,6 +220,19 @@ class LayerSuite(Suite):
         given = self.inputs()
         require(torch.equal(first(layer(*given)), first(layer(*given))), "evaluated twice, it gives other outputs")
         require(torch.equal(first(layer(*given)), first(other(*given))), "restored from its state_dict(), it gives other outputs")
+
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU outputs and gradients are those of the CPU."""
+        device = gpu()
+        torch.manual_seed(0)
+        layer = self.make().eval()
+        there = copy.deepcopy(layer).to(device).eval()
+        given = [value.requires_grad_() if value.is_floating_point() else value for value in self.inputs()]
+        elsewhere = moved(given, device)
+        with unrounded():
+            wanted, found = first(layer(*given)), first(there(*elsewhere))
+            require_same(found, wanted, "outputs")
+
 
 
 def first(outputs: Any) -> Tensor:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from toolkit.errors import UsageError
+from toolkit.testing.gpu import gpu, require_same, unrounded
 from toolkit.testing.suite import NotPromised, Suite, require
 
 SPACES: dict[str, gymnasium.Space[Any]] = {
@@ -123,6 +124,22 @@ class NetworkSuite(Suite):
             seen = drawn(space, 4)
             with torch.no_grad():
                 require(torch.equal(network.eval()(seen), other.eval()(seen)), f"restored, it gives other features ({name})")
+
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU features are those of the CPU, and every parameter gets a finite gradient there."""
+        device = gpu()
+        for name, space, network in self.each():
+            seen = drawn(space, 6)
+            network.eval()
+            with torch.no_grad(), unrounded():
+                wanted = network(seen)
+                found = network.to(device)(seen.to(device))
+            require_same(found, wanted, f"features ({name})")
+            network.train()
+            network(seen.to(device)).square().sum().backward()
+            for key, value in network.named_parameters():
+                require(value.grad is not None and bool(value.grad.isfinite().all()),
+                        f"the gradient of {key!r} on the GPU is not finite ({name})")
 
 
 def drawn(space: gymnasium.Space[Any], count: int) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from toolkit.errors import ToolkitError
 from toolkit.registry import LOCAL
+from toolkit.testing.gpu import gpu, moved, require_same
 from toolkit.testing.suite import NotPromised, Suite, require
 
 
@@ -87,6 +88,19 @@ class LossSuite(Documented):
         require(float(lower) < float(value.detach()), f"a step against its gradient does not lower it: {float(value.detach())} "
                                                       f"before, {float(lower)} after")
 
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU it is the number that it is on the CPU, with the same gradient."""
+        device, (outputs, targets, more) = gpu(), self.case()
+        given = outputs.clone().requires_grad_()
+        elsewhere = moved(given, device)
+        wanted = self.make()(given, targets, **more)
+        found = self.make().to(device)(elsewhere, targets.to(device), **moved(more, device))
+        require_same(found, wanted, "losses")
+        wanted.backward()
+        found.backward()
+        assert given.grad is not None and elsewhere.grad is not None
+        require_same(elsewhere.grad, given.grad, "gradients")
+
 
 class OptimizerSuite(Documented):
     """An optimizer's promises."""
@@ -95,8 +109,15 @@ class OptimizerSuite(Documented):
 
     def test_it_finds_a_minimum(self) -> None:
         """On a quadratic it gets ten times closer to the minimum in 500 steps."""
+        self._finds_a_minimum(torch.device("cpu"))
+
+    def test_on_a_gpu_it_finds_a_minimum(self) -> None:
+        """So it does with parameters on a GPU."""
+        self._finds_a_minimum(gpu())
+
+    def _finds_a_minimum(self, device: torch.device) -> None:
         torch.manual_seed(0)
-        goal, value = torch.randn(8), nn.Parameter(torch.zeros(8))
+        goal, value = torch.randn(8).to(device), nn.Parameter(torch.zeros(8, device=device))
         optimizer = self.make(parameters=[value], learning_rate=0.02)
         require(isinstance(optimizer, torch.optim.Optimizer), f"it makes a {type(optimizer).__name__}, promised: a "
                                                               "torch.optim.Optimizer")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toolkit.audio.spec import FrameSpec
 from toolkit.errors import UsageError
+from toolkit.testing.gpu import gpu, require_same, unrounded
 from toolkit.testing.suite import NotPromised, Suite, require
 
 LENGTHS = (9000, 1, 0, 4321, 640, 8192, 7999)  # samples of the clips that frames are counted on
@@ -111,6 +112,36 @@ class FrontendSuite(Suite):
         require(torch.equal(first, frontend(clip)[0]), "the same clip gives other features the second time")
         require(torch.equal(first, copy.deepcopy(frontend)(clip)[0]), "a copy of the front end gives other features")
 
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU features, their gradients and frames of a stream are those of the CPU."""
+        device, frontend = gpu(), self.make()
+        there = copy.deepcopy(frontend).to(device)
+        clips, lengths = torch.stack([noise(7000, 1), noise(7000, 2)]), torch.tensor([7000, 5511])
+        given, elsewhere = (clips.clone().to(place).requires_grad_("gradient" not in self.entry.cannot)
+                            for place in ("cpu", device))
+        with unrounded():
+            (wanted, frames), (found, counts) = frontend(given, lengths), there(elsewhere, lengths.to(device))
+            require_same(found, wanted, "features")
+            require(counts.tolist() == frames.tolist(), f"on the GPU clips have {counts.tolist()} frames, on the CPU "
+                                                        f"{frames.tolist()}")
+            if given.requires_grad:
+                wanted.square().mean().backward()
+                found.square().mean().backward()
+                assert given.grad is not None and elsewhere.grad is not None
+                require_same(elsewhere.grad, given.grad, "gradients of the waveform")
+            if "stream" not in self.entry.cannot and self._streams(frontend):
+                stream = there.stream()
+                clip = noise(5000, 3)
+                joined = torch.cat([*(stream.push(part.to(device)) for part in clip.split(733)), stream.finish()])
+                require_same(joined, frontend(clip)[0].detach(), "frames of a stream")
+
+    def _streams(self, frontend: Any) -> bool:
+        try:
+            frontend.stream()
+        except UsageError:
+            return False
+        return True
+
 
 class TransformSuite(Suite):
     """A transform's promises, on waveforms or on features as its ``domain`` says."""
@@ -175,6 +206,18 @@ class TransformSuite(Suite):
         self.make()(clips, lengths, torch.Generator().manual_seed(1))
         require(torch.equal(clips, kept), "it changed the clips that it was given")
 
+    def test_on_a_gpu_it_gives_the_same(self) -> None:
+        """On a GPU, with the same generator, its results are those of the CPU."""
+        device, (clips, lengths) = gpu(), self.clips()
+        with unrounded():
+            wanted, sizes = self.make()(clips, lengths, torch.Generator().manual_seed(4))
+            there = self.make()
+            there = there.to(device) if isinstance(there, torch.nn.Module) else there
+            found, counts = there(clips.to(device), lengths.to(device), torch.Generator().manual_seed(4))
+        require_same(found, wanted, "results")
+        require(counts.tolist() == sizes.tolist(), f"on the GPU clips have the lengths {counts.tolist()}, on the CPU "
+                                                   f"{sizes.tolist()}")
+
 
 class VocoderSuite(Suite):
     """A vocoder's promises."""
@@ -199,6 +242,17 @@ class VocoderSuite(Suite):
         mel = mels(vocoder.spec)
         with torch.no_grad():
             require(torch.equal(vocoder(mel), vocoder(mel)), "the same mel gives another sound the second time")
+
+    def test_on_a_gpu_it_sounds(self) -> None:
+        """On a GPU it gives finite sound there, as much of it as on the CPU."""
+        device, vocoder = gpu(), self.make()
+        mel = mels(vocoder.spec)
+        with torch.no_grad():
+            wanted = vocoder(mel)
+            found = vocoder.to(device)(mel.to(device))
+        require(found.device.type == "cuda" and found.shape == wanted.shape, f"on the GPU it gives {tuple(found.shape)} on "
+                f"{found.device}, on the CPU {tuple(wanted.shape)}")
+        require(bool(found.isfinite().all()), "its sound on the GPU is not finite")
 
 
 def mels(spec: FrameSpec) -> Tensor:

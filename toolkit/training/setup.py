@@ -241,7 +241,7 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     part = options["data"]
     clock = Clock(values["steps"] or 0)
     task = make_supervised(plan.entry.id, options, registry.make("dataset", part.name, **part.options), clock, streams,
-                           devices.select(values["device"]), saved, inherited)
+                           device_of(plan), saved, inherited)
     number = values.get("folds", 0)
     if number:
         add_folds(task, plan, options, number)
@@ -268,7 +268,7 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     spec = env_spec(plan)
     clock = Clock(values["steps"])
     n_envs = values["n_envs"]
-    device = devices.select(values["device"])
+    device = device_of(plan)
     envs = factory.make(spec, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"],
                         values["workers"], values["worker_timeout"])
     try:
@@ -284,6 +284,18 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     evaluator = AgentEvaluator(spec.for_evaluation(), evaluation_seed(values["seed"]), values["evaluation_episodes"],
                                values["final_episodes"])
     return OnlineTask(agent, envs, buffer, clock, evaluator)
+
+
+def device_of(plan: Plan, wherever: bool = False) -> torch.device:
+    """Where the run computes; ``wherever``: on the CPU where there is no GPU, even if one was asked for when it was made.
+
+    ``auto`` leaves an agent on the CPU whose network is declared as one that ``cannot`` gain by a ``gpu``.
+    """
+    values = plan.config.values
+    name = values.get("network") if plan.entry.kind == "agent" else None
+    small = name is not None and "gpu" in registry.get("network", name).cannot
+    wanted = "cpu" if wherever and not torch.cuda.is_available() else values["device"]
+    return devices.select(wanted, best="cpu" if small else "cuda")
 
 
 def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None) -> EnvSpec:
@@ -330,7 +342,7 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
         "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": plan.config.json(),
         "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
         "distributions": distributions(plan), "libraries": library_versions(), "machine": machine(),
-        "threads": torch.get_num_threads(), "process": os.getpid(),
+        "device": device_of(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
     }
     if isinstance(task, OnlineTask):
         seen = getattr(task.envs, "raw_observation_space", task.envs.observation_space)  # before any perception
@@ -374,7 +386,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
     use_threads(values["threads"])
     agent = make_agent(plan.entry.id, plan.config, spaces.from_json(facts["spaces"]["observation"]),
                        spaces.from_json(facts["spaces"]["action"]), values["n_envs"], Streams(values["seed"]), clock,
-                       devices.select("cpu" if not torch.cuda.is_available() else values["device"]))
+                       device_of(plan, wherever=True))
     agent.load_state_dict(states["agent"])
     return agent
 
@@ -383,8 +395,7 @@ def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
     """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
     plan = data_plan(directory)
     use_threads(plan.config.values["threads"])
-    device = devices.select("cpu" if not torch.cuda.is_available() else plan.config.values["device"])
-    return learner_of(plan, directory, step, device)
+    return learner_of(plan, directory, step, device_of(plan, wherever=True))
 
 
 def data_plan(directory: RunDirectory) -> Plan:

@@ -40,8 +40,7 @@ class SupervisedTask:
         self.problem, self.model, self.clock, self.streams, self.device = problem, model.to(device), clock, streams, device
         self.config = problem.config
         self.unit = problem.unit
-        if problem.frontend is not None:
-            problem.frontend.to(device)
+        problem.move(device)
         self.splits = splits
         self.loader = Loader(problem, splits[TRAIN], self.config, streams)
         part = self.config.optimizer
@@ -290,6 +289,7 @@ class Learner:
 
     def __init__(self, problem: Problem[Any], model: nn.Module, device: torch.device) -> None:
         self.problem, self.model, self.device = problem, model.to(device).eval(), device
+        problem.move(device)
 
     @classmethod
     def load(cls, name: str, options: Mapping[str, Any], states: Mapping[str, Any], device: torch.device) -> Learner:

@@ -7,6 +7,7 @@ Heard     base of the tasks
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -71,8 +72,8 @@ class HeardProblem(Problem[Any]):
     def __init__(self, config: AudioTaskConfig) -> None:
         super().__init__(config)
         self.model_part: Any = config.model  # type: ignore[attr-defined]
-        self.ears: Any = heard_through(config.frontend)
-        self.frontend = self.ears
+        self.ears: Any = heard_through(config.frontend)  # for batches that are made ahead, on the CPU
+        self.frontend = copy.deepcopy(self.ears)  # where the model is
         self.spec: FrameSpec = self.ears.spec
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None
         self.mean, self.deviation = torch.zeros(self.spec.bins), torch.ones(self.spec.bins)

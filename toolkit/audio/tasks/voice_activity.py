@@ -101,9 +101,10 @@ class VoiceActivity(HeardProblem):
         """1 for speech, 0 for none, IGNORED past the end: [B, P]. A position is asked at its middle."""
         assert batch.targets is not None and batch.lengths is not None
         seconds = batch.lengths * (self.spec.hop_length / self.spec.sample_rate)  # of the features [B]
-        middle = (torch.arange(positions) + 0.5) * (seconds / lengths.clamp(min=1))[:, None]  # (B, P)
+        place = torch.arange(positions, device=lengths.device)
+        middle = (place + 0.5) * (seconds / lengths.clamp(min=1))[:, None]  # (B, P)
         inside = (middle[:, :, None] >= batch.targets[:, None, :, 0]) & (middle[:, :, None] < batch.targets[:, None, :, 1])
-        return inside.any(2).long().masked_fill(torch.arange(positions) >= lengths[:, None], IGNORED)
+        return inside.any(2).long().masked_fill(place >= lengths[:, None], IGNORED)
 
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         assert lengths is not None
@@ -116,7 +117,7 @@ class VoiceActivity(HeardProblem):
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         assert lengths is not None and batch.lengths is not None
         seconds = batch.lengths * (self.spec.hop_length / self.spec.sample_rate)
-        shares = outputs.float().softmax(-1)[:, :, 1]
+        shares = outputs.float().softmax(-1)[:, :, 1].cpu()
         return [{"segments": stretches(row[:count].numpy() > 0.5, float(duration) / max(1, int(count))),
                  "speech": float(row[:count].mean()) if count else 0.0}
                 for row, count, duration in zip(shares, lengths, seconds, strict=True)]
@@ -134,8 +135,8 @@ class ActivityTally:
         assert lengths is not None
         wanted = self.problem.wanted(outputs.shape[1], lengths, batch)
         own = wanted != IGNORED
-        self._shares.append(outputs.float().softmax(-1)[own].double().numpy())
-        self._wanted.append(wanted[own].numpy())
+        self._shares.append(outputs.float().softmax(-1)[own].double().cpu().numpy())
+        self._wanted.append(wanted[own].cpu().numpy())
 
     def result(self) -> Judged:
         shares, wanted = np.concatenate(self._shares), np.concatenate(self._wanted)

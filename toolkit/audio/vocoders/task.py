@@ -26,7 +26,7 @@ from toolkit.audio.vocoders.wavenet import to_levels
 from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Batch, Judged, Tally
+from toolkit.core.problem import Array, Batch, Judged, Tally, device_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -85,6 +85,10 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
 
     def build(self) -> nn.Module:
         return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
+
+    def move(self, device: torch.device) -> None:
+        super().move(device)
+        self.loss_mel.to(device)
 
     def settle(self, model: nn.Module) -> None:
         turn: Any = getattr(model.vocoder, "for_synthesis", None)  # a plugin's may have one form alone
@@ -159,10 +163,12 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """How near each clip's analysis and synthesis come to it: seconds, and distances by name."""
         assert batch.lengths is not None
+        vocoder: Any = model.vocoder
         answers = []
         for clip, length in zip(batch.inputs, batch.lengths.tolist(), strict=True):
-            made = synthesised(model.vocoder, clip[:length])[0]
-            answers.append({"seconds": round(length / self.spec.sample_rate, 6), **distances(made, clip[:length], self.frontend)})
+            real = clip[:length].cpu()
+            made = synthesised(vocoder, real)[0]
+            answers.append({"seconds": round(length / self.spec.sample_rate, 6), **distances(made, real, vocoder.frontend)})
         return answers
 
     def tally(self) -> Tally:
@@ -296,10 +302,10 @@ def waveform_of(example: Example, rate: int) -> Tensor:
 
 
 def synthesised(vocoder: Any, waveform: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Analysis and synthesis of [T]: the sound [T], its frames [F, mels], and seconds of work for one of sound."""
+    """Analysis and synthesis of [T]: the sound [T] and its frames [F, mels] on the CPU, and seconds of work for one of sound."""
     with torch.no_grad():
-        mel, _ = vocoder.frontend(waveform)
+        mel, _ = vocoder.frontend(waveform.cpu())
         begin = perf_counter()
-        sound = vocoder(mel)
+        sound = vocoder(mel.to(device_of(vocoder))).cpu()
         seconds = perf_counter() - begin
     return sound, mel, seconds * vocoder.spec.sample_rate / len(sound)

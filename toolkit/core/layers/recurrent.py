@@ -3,7 +3,8 @@
 `Recurrent.read` is what a model calls. On a CPU torch cuts its input at every step of a packed sequence, and the
 gradient of each cut is as large as the whole input: time grows with the square of the length. Here both directions
 step side by side as one batch, and the backward pass is written out: what does not depend on the gradient is found
-for all steps at once, so that a step is one product and few sums. Other devices keep torch's own kernels.
+for all steps at once, so that a step is one product and few sums. Other devices keep torch's own kernels, but where
+these would draw what they drop between layers from no generator of ours.
 
 B sequences, T steps, I inputs, H units, D directions.
 """
@@ -31,7 +32,9 @@ class Recurrent(nn.RNNBase):
         second direction begins at a sequence's own end.
         """
         lengths = lengths.to(inputs.device)
-        if inputs.device.type != "cpu" or not self.bias or self.proj_size:
+        # Between layers cuDNN drops what a generator of its own says, which no checkpoint can hold.
+        dropping = self.training and self.dropout and self.num_layers > 1
+        if not self.bias or self.proj_size or (inputs.device.type != "cpu" and not dropping):
             return self.read_packed(inputs, lengths)
         states = inputs.transpose(0, 1)  # [T, B, I]
         order = turned(lengths, inputs.shape[1])
@@ -43,7 +46,7 @@ class Recurrent(nn.RNNBase):
             each = self._layer(layer, states, order)  # [T, D, B, H]
             ways = [each[:, 0], *([turn(each[:, 1], order)] if self.bidirectional else [])]
             states = torch.cat(ways, -1) * own  # [T, B, D * H]
-        last = each[final, :, torch.arange(len(lengths))] * (lengths > 0)[:, None, None]  # [B, D, H]
+        last = each[final, :, torch.arange(len(lengths), device=final.device)] * (lengths > 0)[:, None, None]  # [B, D, H]
         return states.transpose(0, 1), last.flatten(1)
 
     def _layer(self, layer: int, inputs: Tensor, order: Tensor) -> Tensor:
@@ -52,7 +55,9 @@ class Recurrent(nn.RNNBase):
                    for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
         seen = [inputs, *([turn(inputs, order)] if self.bidirectional else [])]
         projected = torch.stack([F.linear(*each) for each in zip(seen, weights[0], weights[1], strict=True)], 1)
-        states: Tensor = self.steps.apply(projected, torch.stack(weights[2]), torch.stack(weights[3]))
+        weight, bias = torch.stack(weights[2]), torch.stack(weights[3])
+        with torch.autocast(inputs.device.type, enabled=False):  # what is added up over the steps keeps its precision
+            states: Tensor = self.steps.apply(projected.to(weight.dtype), weight, bias)
         return states
 
     def read_packed(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +105,6 @@ class GRUSteps(torch.autograd.Function):
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """States [T, D, B, H] of ``projected`` [T, D, B, 3 H], ``weight`` [D, 3 H, H], ``bias`` [D, 3 H]; gates r, z, n."""
         steps, ways, count, size = *projected.shape[:3], weight.shape[2]
@@ -118,7 +122,6 @@ class GRUSteps(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         states, gates, inner, weight = ctx.saved_tensors
@@ -148,7 +151,6 @@ class LSTMSteps(torch.autograd.Function):
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """States [T, D, B, H] of ``projected`` [T, D, B, 4 H], ``weight`` [D, 4 H, H], ``bias`` [D, 4 H]; gates i, f, g, o."""
         steps, ways, count, size = *projected.shape[:3], weight.shape[2]
@@ -169,7 +171,6 @@ class LSTMSteps(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         states, cells, gates, squashed, weight = ctx.saved_tensors
