@@ -191,7 +191,7 @@ def test_a_shared_body_without_a_fast_path_falls_back_to_autograd() -> None:
     assert flat.gradients.abs().sum() > 0
 
 
-@pytest.mark.parametrize("shape", [(36, 40, 3), (4, 36, 36), (50, 36)])
+@pytest.mark.parametrize("shape", [(36, 40, 3), (4, 36, 36), (50, 36), (2, 36, 40, 3), (2, 3, 36, 40)])
 def test_pictures_are_taken_in_any_layout(shape: tuple[int, ...]) -> None:
     network = registry.make("network", "nature-cnn", observation_space=spaces.Box(0, 255, shape, np.uint8), features=7)
     assert network(torch.zeros(2, *shape, dtype=torch.uint8)).shape == (2, 7)

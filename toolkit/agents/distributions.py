@@ -76,15 +76,15 @@ def _entropy(p: Tensor, log_p: Tensor) -> Tensor:
 
 
 class Categorical:
-    """One or several independent choices: Discrete (one of ``sizes[0]``) and MultiDiscrete.
+    """One or several independent choices: Discrete (one of ``sizes[0]``, of shape ()) and MultiDiscrete of any ``shape``.
 
     The outputs are logits, choice after choice; log-probabilities and entropies add up.
     """
 
     has_log_std = False
 
-    def __init__(self, sizes: tuple[int, ...], starts: tuple[int, ...], scalar: bool) -> None:
-        self.sizes, self.scalar = sizes, scalar
+    def __init__(self, sizes: tuple[int, ...], starts: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        self.sizes, self.shape = sizes, shape
         self.starts = np.array(starts)
         self.outputs = sum(sizes)
         self._cuts = np.cumsum((0, *sizes)).tolist()
@@ -95,7 +95,10 @@ class Categorical:
         return [outputs[..., begin:end] for begin, end in zip(self._cuts, self._cuts[1:], strict=False)]
 
     def _join(self, choices: list[Array]) -> Array:
-        return choices[0] + self.starts[0] if self.scalar else np.stack(choices, -1) + self.starts
+        if not self.shape:
+            return choices[0] + self.starts[0]
+        joined = np.stack(choices, -1) + self.starts  # [..., choices]
+        return joined.reshape(*joined.shape[:-1], *self.shape)
 
     def sample(self, outputs: Array, log_std: Array | None, generator: np.random.Generator) -> Array:
         # argmax(logits + Gumbel noise) is a draw from softmax(logits).
@@ -106,9 +109,8 @@ class Categorical:
         return self._join([piece.argmax(-1) for piece in self._pieces(outputs)])
 
     def prepare(self, actions: Tensor) -> Tensor:
-        """Actions as choices counted from zero, [B, choices]."""
-        starts = torch.as_tensor(self.starts, device=actions.device)
-        return (actions.unsqueeze(-1) if self.scalar else actions).long() - starts  # [B, choices]
+        """Actions [B, ...] as choices counted from zero, [B, choices]."""
+        return actions.reshape(len(actions), -1).long() - torch.as_tensor(self.starts, device=actions.device)
 
     def evaluate(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Evaluated:
         saved, chosen = [], []
@@ -206,9 +208,9 @@ class Gaussian:
 def distribution_for(space: gymnasium.Space[Any]) -> Categorical | Bernoulli | Gaussian:
     """The distribution whose actions ``space`` holds. Raises UsageError for a space that has none."""
     if isinstance(space, spaces.Discrete):
-        return Categorical((int(space.n),), (int(space.start),), scalar=True)
+        return Categorical((int(space.n),), (int(space.start),), ())
     if isinstance(space, spaces.MultiDiscrete):
-        return Categorical(tuple(int(n) for n in space.nvec.reshape(-1)), tuple(int(s) for s in space.start.reshape(-1)), False)
+        return Categorical(tuple(space.nvec.reshape(-1).tolist()), tuple(space.start.reshape(-1).tolist()), space.shape)
     if isinstance(space, spaces.MultiBinary):
         return Bernoulli(space.shape)
     if isinstance(space, spaces.Box):

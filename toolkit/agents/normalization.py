@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
+
+from toolkit.agents.networks.encode import is_image
+from toolkit.envs import packing
+from toolkit.errors import UsageError
 
 Array = NDArray[Any]
 CLIP = 10.0
 EPSILON = 1e-8
+
+
+def is_amount(space: gymnasium.Space[Any]) -> bool:
+    """Whether elements are numbers of some size: a Box that is no picture."""
+    return isinstance(space, spaces.Box) and not is_image(space)
 
 
 class RunningMoments:
@@ -43,10 +54,22 @@ class RunningMoments:
 
 
 class ObservationNormalizer:
-    """``(observation - mean) / std``, cut to [-10, 10]; the identity until the first rollout is in."""
+    """``(observation - mean) / std``, cut to [-10, 10]; the identity until the first rollout is in.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.moments = RunningMoments(shape)
+    Of a Dict or Tuple, whose elements are rows of bytes, the float Boxes are normalised; everything else is left as it is.
+    Raises UsageError where there is nothing to normalise: pictures are scaled by what sees them, and choices are no amounts.
+    """
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        self.leaves: list[packing.Leaf] | None = None
+        if packing.is_packed(space):
+            self.leaves = [leaf for leaf in packing.layout(space).leaves
+                           if is_amount(leaf.space) and np.issubdtype(leaf.dtype, np.floating)]
+        if not (is_amount(space) if self.leaves is None else self.leaves):
+            raise UsageError(f"normalize_observations: there is nothing to normalise in {space}; allowed: Box, and Dict or Tuple "
+                             "with a Box of floats in it. Leave out --normalize-observations")
+        numbers = (sum(int(np.prod(leaf.shape)) for leaf in self.leaves),) if self.leaves else space.shape or ()
+        self.moments = RunningMoments(numbers)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -54,11 +77,28 @@ class ObservationNormalizer:
         self._scale = (1.0 / np.sqrt(self.moments.variance + EPSILON)).astype(np.float32)
 
     def __call__(self, observations: Array) -> Array:
-        normal: Array = np.clip((observations - self._mean) * self._scale, -CLIP, CLIP)
-        return normal
+        """Observations [..., *shape], or [..., nbytes] of a Dict or Tuple."""
+        normal: Array = np.clip((self._numbers(observations) - self._mean) * self._scale, -CLIP, CLIP)
+        if self.leaves is None:
+            return normal
+        packed, begin = observations.copy(), 0
+        for leaf in self.leaves:
+            piece = normal[..., begin:begin + leaf.nbytes // leaf.dtype.itemsize]
+            begin += piece.shape[-1]
+            packed[..., leaf.offset:leaf.offset + leaf.nbytes] = np.ascontiguousarray(piece, leaf.dtype).view(np.uint8)
+        return packed
+
+    def _numbers(self, observations: Array) -> Array:
+        """What is normalised, [..., numbers] of a Dict or Tuple."""
+        if self.leaves is None:
+            return observations
+        found = [np.ascontiguousarray(observations[..., leaf.offset:leaf.offset + leaf.nbytes]).view(leaf.dtype)
+                 for leaf in self.leaves]
+        return np.concatenate(found, -1, dtype=np.float64)
 
     def update(self, rows: Array) -> None:
-        self.moments.update(rows)
+        """Take in ``rows`` [k, ...]."""
+        self.moments.update(self._numbers(rows))
         self._refresh()
 
     def state_dict(self) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from toolkit.config import Part
 from toolkit.core.clock import Clock
 from toolkit.core.flat import FlatParameters, named_parameters
 from toolkit.core.seeding import Streams
-from toolkit.envs.base import zeros
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -85,8 +84,7 @@ class OnPolicyAgent:
         self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
-        shape = zeros(observation_space, 1).shape[1:]
-        self.observation_normalizer = ObservationNormalizer(shape) if config.normalize_observations else None
+        self.observation_normalizer = ObservationNormalizer(observation_space) if config.normalize_observations else None
         self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
         self._log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
         self._updates = 0

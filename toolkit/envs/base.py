@@ -122,4 +122,6 @@ def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:
     if space.shape is None or space.dtype is None:
         raise UsageError(f"the space {space} has no array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary, "
                          "and Dict or Tuple of them")
+    if 0 in space.shape:
+        raise UsageError(f"the space {space} holds no numbers: there is nothing to see or to do. Give it at least one")
     return np.zeros((*shape, *space.shape), dtype=space.dtype)

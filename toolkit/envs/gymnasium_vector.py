@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from toolkit.envs.base import Array, Final, Stepped
+from toolkit.envs.packing import pack, pack_batch
 
 
 def masks_of(infos: dict[str, Any]) -> Array | None:
@@ -37,10 +38,15 @@ class GymnasiumVector:
         self._ended = np.zeros(self.n_envs, dtype=bool)
         observations, infos = self.envs.reset(seed=self._seeds)
         self.masks = masks_of(infos)
-        return observations
+        return self._array(observations)
+
+    def _array(self, observations: Any) -> Array:
+        """Observations as gymnasium batches them (of a Dict, a dict of arrays) as one array [N, ...]."""
+        return pack_batch(self.observation_space, observations, self.n_envs)
 
     def step(self, actions: Array) -> Stepped:
-        observations, rewards, terminated, truncated, infos = self.envs.step(actions)
+        found, rewards, terminated, truncated, infos = self.envs.step(actions)
+        observations = self._array(found)
         truncated = truncated & ~terminated
         ended = terminated | truncated
         valid, final = None, None
@@ -49,10 +55,11 @@ class GymnasiumVector:
         elif ended.any():
             indices = np.flatnonzero(ended)
             if self.mode is AutoresetMode.SAME_STEP:
-                finals = np.stack([infos["final_obs"][index] for index in indices])
+                finals = np.stack([pack(self.observation_space, infos["final_obs"][index]) for index in indices])
             else:
                 finals = observations[indices].copy()
-                observations, infos = self.envs.reset(options={"reset_mask": ended})
+                found, infos = self.envs.reset(options={"reset_mask": ended})
+                observations = self._array(found)
             final = Final(indices, finals)
         self._ended = ended
         self.masks = masks_of(infos)

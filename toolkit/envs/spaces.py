@@ -18,7 +18,7 @@ def to_json(space: Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist()}
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
     if isinstance(space, spaces.Dict):
@@ -44,7 +44,7 @@ def from_json(row: dict[str, Any]) -> Space[Any]:
     if kind == "Discrete":
         return spaces.Discrete(row["n"], start=row["start"])
     if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(row["nvec"])
+        return spaces.MultiDiscrete(row["nvec"], start=row.get("start"))  # runs before 2026-11 have none
     if kind == "MultiBinary":
         return spaces.MultiBinary(row["n"])
     if kind == "Dict":

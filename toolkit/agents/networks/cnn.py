@@ -22,7 +22,7 @@ class NatureCNN(nn.Module):
     """Pictures through three convolutions and a linear layer, other elements flat beside them.
 
     Observations [B, ...] to features [B, features]. The channel axis is the smallest one, first or
-    last; a grey picture [H, W] has one channel.
+    last; a grey picture [H, W] has one channel, and those of stacked pictures are side by side.
     """
 
     def __init__(self, config: NatureCNNConfig, *, observation_space: gymnasium.Space[Any]) -> None:
@@ -31,7 +31,7 @@ class NatureCNN(nn.Module):
         found = leaf_spaces(observation_space)
         pictures = [leaf for leaf in found if is_image(leaf)]
         if not pictures:
-            raise UsageError(f"nature-cnn needs a picture (uint8, two or three dimensions) in the observations; "
+            raise UsageError(f"nature-cnn needs a picture (uint8, two to four dimensions) in the observations; "
                              f"this environment's are {observation_space}. Use --network mlp")
         self.pictures = nn.ModuleList(Convolutions(leaf.shape or (), config.features) for leaf in pictures)
         self.features = config.features * len(pictures) + sum(width(leaf) for leaf in found if not is_image(leaf))
@@ -44,16 +44,17 @@ class NatureCNN(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Bytes [B, H, W, C], [B, C, H, W] or [B, H, W] to features [B, features]."""
+    """Bytes [B, H, W, C], [B, C, H, W] or [B, H, W], the first two also stacked [B, L, ...], to features [B, features]."""
 
     def __init__(self, shape: tuple[int, ...], features: int) -> None:
         super().__init__()
-        self.channels_last = len(shape) == 3 and shape[2] == min(shape)
-        channels = 1 if len(shape) == 2 else min(shape)
-        sides = [side for axis, side in enumerate(shape) if len(shape) == 2 or axis != (2 if self.channels_last else 0)]
+        self.flat_picture, self.stacked = len(shape) == 2, len(shape) == 4
+        picture = shape[-3:]
+        self.channels_last = not self.flat_picture and picture[2] == min(picture)
+        channels = 1 if self.flat_picture else min(picture) * (shape[0] if self.stacked else 1)
+        sides = picture if self.flat_picture else picture[:2] if self.channels_last else picture[1:]
         if min(sides) < SMALLEST:
             raise UsageError(f"nature-cnn needs pictures of at least {SMALLEST}x{SMALLEST}, got {shape}. Use --network mlp")
-        self.flat_picture = len(shape) == 2
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, 32, 8, stride=4), nn.ReLU(), nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
             nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(), nn.Flatten())
@@ -65,7 +66,9 @@ class Convolutions(nn.Module):
         if self.flat_picture:
             pictures = pictures.unsqueeze(1)  # [B, 1, H, W]
         elif self.channels_last:
-            pictures = pictures.permute(0, 3, 1, 2)  # [B, C, H, W]
+            pictures = pictures.movedim(-1, -3)  # [B, C, H, W] or [B, L, C, H, W]
+        if self.stacked:
+            pictures = pictures.flatten(1, 2)  # [B, L * C, H, W]
         features: Tensor = self.linear(self.convolutions(pictures.float() / BYTE))
         return features
 

@@ -26,8 +26,8 @@ BYTE = 255.0
 
 
 def is_image(space: Space) -> bool:
-    """Whether ``space`` holds bytes in three dimensions (or two, for one grey picture)."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
+    """Whether ``space`` holds bytes in three dimensions (or two, for one grey picture; four, for several in colour)."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3, 4)
 
 
 def leaves(space: Space, observations: Tensor) -> list[tuple[Space, Tensor]]:

@@ -69,7 +69,7 @@ class ScalarTokens(nn.Module):
 class CNNRNN(nn.Module):
     """Each frame through convolutions (pictures) or a layer (vectors), then a GRU from the oldest frame to the newest.
 
-    It needs a stacked observation [L, H, W] or [L, D]; features are the GRU's last output.
+    It needs a stacked observation, of pictures [L, H, W] or in colour, or [L, D]; features are the GRU's last output.
     """
 
     def __init__(self, config: CNNRNNConfig, *, observation_space: gymnasium.Space[Any]) -> None:
@@ -79,7 +79,7 @@ class CNNRNN(nn.Module):
             raise UsageError(f"cnn-rnn reads stacked observations [frames, ...]; this environment's are {observation_space}. "
                              "Stack them: --frame-stack 4, or use --network mlp")
         self.encoder, self.shape = Encoder(observation_space), shape
-        self.picture = is_image(observation_space) and min(shape[1:]) >= SMALLEST
+        self.picture = is_image(observation_space) and len(shape) > 2 and min(sorted(shape[1:])[-2:]) >= SMALLEST
         if self.picture:
             self.frame: nn.Module = Convolutions(shape[1:], config.frame_features)
         else:

@@ -1,0 +1,97 @@
+"""Agents in environments whose observations and actions are of every shape that gymnasium has."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from anything import ACTIONS, OBSERVATIONS
+from gymnasium import spaces
+
+from toolkit.agents.normalization import ObservationNormalizer
+from toolkit.envs import packing
+from toolkit.envs.spaces import from_json, to_json
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training import resolve, setup
+
+SMALL = {"steps": 120, "n_envs": 2, "evaluate_every": 0, "n_steps": 16, "learning_starts": 40, "batch_size": 8, "n_epochs": 2,
+         "buffer_size": 200, "episodes_per_update": 2}
+
+
+def trains(agent: str, **settings: Any) -> None:
+    """A short run of the agent and an evaluation of it."""
+    entry = registry.get("agent", agent)
+    chosen = {"env": "anything:Anything-v0", **SMALL, **settings}
+    known = {*resolve.all_settings(entry, chosen), "env.sees", "env.does"}
+    task = setup.make_task(resolve.plan(entry, {name: value for name, value in chosen.items() if name in known}, preset="none"))
+    while task.clock.remaining:
+        task.advance()
+    assert task.evaluate(False).score == 7
+    task.close()
+
+
+@pytest.mark.parametrize("does", ACTIONS)
+@pytest.mark.parametrize("agent", ["dqn", "ppo", "actor-critic", "reinforce", "sac", "td3"])
+def test_actions_of_every_shape_reach_the_environment_as_it_wants_them(agent: str, does: str) -> None:
+    kind = type(ACTIONS[does]).__name__
+    if kind not in registry.get("agent", agent).accepts:
+        pytest.skip(f"{agent} does not act in {kind} spaces")
+    trains(agent, **{"env.does": does})
+
+
+@pytest.mark.parametrize("sees", OBSERVATIONS)
+@pytest.mark.parametrize(("agent", "settings"), [
+    ("dqn", {"buffer": "prioritized", "n_step": 3}), ("ppo", {"recurrent": True}),
+    ("ppo", {"network": "transformer", "frame_stack": 3}), ("sac", {"env.does": "uneven"})], ids=str)
+def test_observations_of_every_shape_are_learned_from(agent: str, settings: dict[str, Any], sees: str) -> None:
+    trains(agent, **{"env.sees": sees, **settings})
+
+
+@pytest.mark.parametrize("sees", ["nested", "table", "number"])
+@pytest.mark.parametrize("does", ["table", "bits", "number", "uneven"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_gymnasiums_vectors_take_them_too(vectorization: str, does: str, sees: str) -> None:
+    trains("ppo", vectorization=vectorization, **{"env.sees": sees, "env.does": does})
+
+
+@pytest.mark.parametrize("does", ["table", "bits", "number"])
+def test_workers_take_them_too(does: str) -> None:
+    trains("ppo", workers=1, **{"env.sees": "nested", "env.does": does})
+
+
+@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values()], ids=str)
+def test_spaces_survive_json(space: gymnasium.Space[Any]) -> None:
+    assert from_json(json.loads(json.dumps(to_json(space)))) == space
+
+
+def test_of_a_dict_the_numbers_are_normalised_and_nothing_else() -> None:
+    space = spaces.Dict(level=spaces.Box(-100, 100, (2,), np.float32), kind=spaces.Discrete(5),
+                        wide=spaces.Box(-9, 9, (), np.float64))
+    elements = [{"level": np.array([10 + 2 * sign, -4], np.float32), "kind": np.int64(3), "wide": np.float64(5 * sign)}
+                for sign in (-1, 1)]
+    rows = np.stack([packing.pack(space, element) for element in elements])
+    normalizer = ObservationNormalizer(space)
+    assert np.array_equal(packing.unpack(space, normalizer(rows))["kind"], [3, 3])
+    normalizer.update(rows)
+    found = packing.unpack(space, normalizer(rows))
+    np.testing.assert_allclose(found["level"], [[-1, 0], [1, 0]], atol=1e-6)  # mean 10 and deviation 2; one that never changes
+    np.testing.assert_allclose(found["wide"], [-1, 1], atol=1e-6)
+    assert found["kind"].tolist() == [3, 3]
+    assert packing.unpack(space, rows)["level"].tolist() == [[8, -4], [12, -4]]  # what it was given stays
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (36, 36, 3), np.uint8),
+                                   spaces.Dict(a=spaces.Discrete(2))])
+def test_where_there_are_no_numbers_normalising_is_refused(space: gymnasium.Space[Any]) -> None:
+    with pytest.raises(UsageError, match="nothing to normalise in .* Leave out --normalize-observations"):
+        ObservationNormalizer(space)
+
+
+def test_a_space_without_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OBSERVATIONS, "nothing", spaces.Box(-1, 1, (0,)))
+    with pytest.raises(UsageError, match="holds no numbers: there is nothing to see or to do"):
+        trains("ppo", **{"env.sees": "nothing"})
