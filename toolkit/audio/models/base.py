@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.core.layers.dropout import Dropout
+
 
 @dataclass(frozen=True)
 class HeardSpec:
@@ -70,7 +72,7 @@ class Heard(nn.Module):
     def __init__(self, width: int, outputs: int, dropout: float, spec: Any) -> None:
         super().__init__()
         self.level = getattr(spec, "level", "frames")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(2 * width if self.level == "clip" else width, outputs)
 
     def states(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from toolkit.audio.models.base import Heard, Subsampling, mask_of, strides_of
 from toolkit.audio.recognition_configs import EncoderConfig
 from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig
 from toolkit.core.layers.attention import EncoderLayer, FeedForward, MultiHeadAttention
+from toolkit.core.layers.dropout import Dropout
 
 KERNEL = 15  # positions that the convolution of a conformer layer sees
 CHANNELS = 32
@@ -57,7 +58,7 @@ class ConformerLayer(nn.Module):
         self.depthwise = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
         self.inner_norm = nn.LayerNorm(width)
         self.pointwise = nn.Linear(width, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         states = states + 0.5 * self.dropout(self.first(self.first_norm(states)))

@@ -28,6 +28,7 @@ from toolkit.audio.models.encoders import CHANNELS, KERNEL
 from toolkit.audio.recognition_configs import StreamingEncoderConfig
 from toolkit.core.configs import FeedForwardConfig, RotaryConfig
 from toolkit.core.layers.attention import FeedForward, attend
+from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import Rotary
 from toolkit.errors import UsageError
 
@@ -146,7 +147,7 @@ class StreamingLayer(nn.Module):
         self.depthwise = nn.Conv1d(width, width, KERNEL, groups=width)
         self.inner_norm = nn.LayerNorm(width)
         self.pointwise = nn.Linear(width, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def begin(self, like: Tensor) -> Memory:
         return (*self.attention.begin(like), like.new_zeros(len(like), KERNEL - 1, self.gate.in_features))

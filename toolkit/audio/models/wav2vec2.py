@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.models.base import Heard, mask_of
 from toolkit.audio.recognition_configs import Wav2Vec2Config
+from toolkit.core.layers.dropout import Dropout
 from toolkit.core.weights import read_weights, require_fit
 from toolkit.errors import UsageError
 
@@ -101,7 +102,7 @@ class Projection(nn.Module):
 
     def __init__(self, inner: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.layer_norm, self.projection, self.dropout = nn.LayerNorm(inner), nn.Linear(inner, width), nn.Dropout(dropout)
+        self.layer_norm, self.projection, self.dropout = nn.LayerNorm(inner), nn.Linear(inner, width), Dropout(dropout)
 
     def forward(self, values: Tensor) -> Tensor:
         found: Tensor = self.dropout(self.projection(self.layer_norm(values)))
@@ -141,7 +142,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.intermediate_dense, self.output_dense = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
         found: Tensor = self.dropout(self.output_dense(self.dropout(F.gelu(self.intermediate_dense(states)))))
@@ -155,7 +156,7 @@ class Layer(nn.Module):
         super().__init__()
         self.norm_first = config.norm_first
         self.attention = Attention(config.width, config.heads, config.dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layer_norm, self.final_layer_norm = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
         self.feed_forward = FeedForward(config.width, config.hidden, config.dropout)
 
@@ -175,7 +176,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.norm_first, self.layer_drop = config.norm_first, config.layer_drop
         self.pos_conv_embed = Positions(config)
-        self.layer_norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.layer_norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
 
     def forward(self, states: Tensor, own: Tensor) -> Tensor:

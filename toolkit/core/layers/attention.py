@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig, RotaryConfig
+from toolkit.core.layers.dropout import Dropout, dropped
 from toolkit.core.layers.positions import Rotary, turned
 from toolkit.core.models.mlp import ACTIVATIONS
 from toolkit.errors import UsageError
@@ -49,17 +50,38 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 
     ``mask`` as the module says. Source: Vaswani et al. (2017), equation 1.
     """
-    if mask is None:
+    if mask is None and not (dropout and query.device.type == "cpu"):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
+    if mask is None:
+        return attend_dropping(query, key, value, square(query, key) if causal else None, dropout)
     if mask.dim() == 2 and mask.shape[0] == query.shape[0] and mask.shape != (query.shape[2], key.shape[2]):
         mask = mask[:, None, None, :]  # [B, 1, 1, S]
     elif mask.dim() == 3:
         mask = mask[:, None]  # [B, 1, T, S]
     if causal:
-        mask = mask & torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=mask.device).tril()
+        mask = mask & square(query, key)
     empty = ~mask.any(-1, keepdim=True)  # [..., T or 1, 1]
-    found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, dropout_p=dropout)
+    if dropout and query.device.type == "cpu":
+        found = attend_dropping(query, key, value, mask | empty, dropout)
+    else:
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, dropout_p=dropout)
     return found.masked_fill(empty, 0.0)
+
+
+def square(query: Tensor, key: Tensor) -> Tensor:
+    """The causal mask [T, S]."""
+    return torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+
+
+def attend_dropping(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
+    """`attend` with a share of the weights dropped, on a CPU, where torch has no kernel for it either.
+
+    Every query may look at something (``allowed``, as broadcast to [B, H, T, S]), so that no care for empty rows is needed.
+    """
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # [B, H, T, S]
+    if allowed is not None:
+        scores = scores + torch.zeros_like(allowed, dtype=scores.dtype).masked_fill_(~allowed, -torch.inf)
+    return dropped(scores.softmax(-1), dropout) @ value
 
 
 class MultiHeadAttention(nn.Module):
@@ -128,7 +150,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: FeedForwardConfig) -> None:
         super().__init__()
         self.up, self.down = nn.Linear(config.width, config.hidden), nn.Linear(config.hidden, config.width)
-        self.activation, self.dropout = ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)
+        self.activation, self.dropout = ACTIVATIONS[config.activation](), Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.down(self.dropout(self.activation(self.up(x))))
@@ -156,7 +178,7 @@ class EncoderLayer(nn.Module):
         self.attention = MultiHeadAttention(AttentionConfig(config.width, config.heads, config.dropout, config.rotary))
         self.feed_forward = FeedForward(FeedForwardConfig(config.width, config.hidden, config.activation, config.dropout))
         self.norm1, self.norm2 = (nn.LayerNorm(config.width, eps=config.eps) for _ in range(2))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False, cache: Cache | None = None) -> Tensor:
         if self.norm_first:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.configs import ActivationConfig, DropoutConfig, EmbeddingConfig, MLPLayerConfig, NormConfig, ResidualConfig
+from toolkit.core.layers import dropout
 from toolkit.core.models.mlp import ACTIVATIONS, MLPModel
 
 
@@ -57,11 +58,10 @@ class Dropout(nn.Module):
 
     def __init__(self, config: DropoutConfig) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.share)
+        self.share = config.share
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.dropout(x)
-        return found
+        return dropout.dropped(x, self.share) if self.training else x
 
 
 class Embedding(nn.Module):
@@ -149,7 +149,7 @@ class Residual(nn.Module):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.branch = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.hidden), nn.ReLU(),
-                                    nn.Dropout(config.dropout), nn.Linear(config.hidden, config.width))
+                                    dropout.Dropout(config.dropout), nn.Linear(config.hidden, config.width))
         last = self.branch[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():

@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from toolkit.core.layers.dropout import dropped
+
 
 class Recurrent(nn.RNNBase):
     """Base of `GRU` and `LSTM`, which are made and stored as torch's."""
@@ -41,8 +43,8 @@ class Recurrent(nn.RNNBase):
         own = torch.arange(inputs.shape[1], device=inputs.device)[:, None, None] < lengths[:, None]  # [T, B, 1]
         final = (lengths - 1).clamp(min=0)
         for layer in range(self.num_layers):
-            if layer and self.dropout:
-                states = F.dropout(states, self.dropout, self.training)
+            if layer and self.dropout and self.training:
+                states = dropped(states, self.dropout)
             each = self._layer(layer, states, order)  # [T, D, B, H]
             ways = [each[:, 0], *([turn(each[:, 1], order)] if self.bidirectional else [])]
             states = torch.cat(ways, -1) * own  # [T, B, D * H]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.configs import MLPModelConfig
+from toolkit.core.layers.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU,
                                            "leaky-relu": nn.LeakyReLU}
@@ -25,7 +26,7 @@ class MLPModel(nn.Module):
             if config.norm != "none":
                 layers.append(nn.LayerNorm(size) if config.norm == "layer" else nn.BatchNorm1d(size))
             layers.append(ACTIVATIONS[config.activation]())
-            layers += [nn.Dropout(config.dropout)] if config.dropout else []
+            layers += [Dropout(config.dropout)] if config.dropout else []
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, outputs))
         self.layers.apply(initialise)

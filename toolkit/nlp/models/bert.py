@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from toolkit.core.configs import EncoderLayerConfig
 from toolkit.core.layers.attention import EncoderLayer, key_mask
+from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import check_room
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import BertConfig
@@ -28,7 +29,7 @@ class BertEncoder(nn.Module):
         self.tokens = nn.Embedding(inputs, config.width, pad_id)
         self.positions = nn.Embedding(config.longest, config.width)
         self.segments = nn.Embedding(config.segments, config.width)
-        self.norm, self.dropout = nn.LayerNorm(config.width, eps=config.eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width, eps=config.eps), Dropout(config.dropout)
         layer = EncoderLayerConfig(config.width, config.heads, config.hidden, "gelu", config.dropout, eps=config.eps)
         self.layers = nn.ModuleList(EncoderLayer(layer) for _ in range(config.layers))
         self.pooler = nn.Linear(config.width, config.width)
@@ -53,7 +54,7 @@ class Bert(nn.Module):
         spec = spec or TextSpec()
         self.encoder = BertEncoder(config, inputs, spec.pad_id)
         self.level = spec.level
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if spec.level == "masked":
             self.head: nn.Module = MaskedHead(config, self.encoder.tokens)
         else:

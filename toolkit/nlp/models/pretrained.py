@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.layers.attention import key_mask
+from toolkit.core.layers.dropout import Dropout
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
@@ -37,7 +38,7 @@ class Pretrained(nn.Module):
         if inputs > size:
             raise UsageError(f"the tokenizer has {inputs} ids and the model of {config.path} {size}; use the model's own: "
                              f"--tokenizer pretrained --tokenizer.path {config.path}")
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         width = getattr(self.body.config, "hidden_size", None) or self.body.config.n_embd
         self.output = nn.Linear(width, outputs) if spec.level not in HEADS else None
         if spec.level == "next" and looks_ahead(self.body):

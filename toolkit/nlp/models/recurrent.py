@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.layers.attention import key_mask
+from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.recurrent import CELLS, LSTM
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import RecurrentConfig, RecurrentLMConfig, TaggerConfig
@@ -22,7 +23,7 @@ class Reader(nn.Module):
     def __init__(self, config: RecurrentConfig, cell: str, inputs: int, pad_id: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(inputs, config.embedding_size, pad_id)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.recurrent = CELLS[cell](config.embedding_size, config.hidden_size, config.layers, batch_first=True,
                                      bidirectional=config.bidirectional, dropout=config.dropout if config.layers > 1 else 0.0)
         self.width = config.hidden_size * (1 + config.bidirectional)
@@ -42,7 +43,7 @@ class RecurrentClassifier(nn.Module):
         super().__init__()
         self.pool = config.pool
         self.reader = Reader(config, self.cell, inputs, (spec or TextSpec()).pad_id)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(self.reader.width, outputs)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -67,7 +68,7 @@ class Tagger(nn.Module):
     def __init__(self, config: TaggerConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
         super().__init__()
         self.reader = Reader(config, config.encoder, inputs, (spec or TextSpec()).pad_id)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(self.reader.width, outputs)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -82,7 +83,7 @@ class LSTMLM(nn.Module):
     def __init__(self, config: RecurrentLMConfig, inputs: int, outputs: int, spec: TextSpec | None = None) -> None:
         super().__init__()
         self.embedding = nn.Embedding(inputs, config.embedding_size, (spec or TextSpec()).pad_id)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.recurrent = LSTM(config.embedding_size, config.hidden_size, config.layers, batch_first=True,
                               dropout=config.dropout if config.layers > 1 else 0.0)
         self.output = nn.Linear(config.hidden_size, outputs)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from toolkit.core.configs import EncoderLayerConfig, PositionsConfig
 from toolkit.core.layers.attention import Cache, EncoderLayer, key_mask
+from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import Learned, Sinusoidal
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import TransformerLMConfig, TransformerTextConfig
@@ -35,7 +36,7 @@ class Stack(nn.Module):
         layer = EncoderLayerConfig(config.width, config.heads, config.hidden, config.activation, config.dropout, True,
                                    config.positions == "rotary")
         self.layers = nn.ModuleList(EncoderLayer(layer) for _ in range(config.layers))
-        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
