@@ -9,7 +9,9 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +21,7 @@ from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 
 FAILED, INTERRUPTED = 1, 130
+HERE = Path(__file__).parent
 HELP_ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # a group without a command, from click 8.2 on
 
 
@@ -50,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; the one place that turns errors into messages and exit codes."""
     # NumPy's BLAS would start a thread a core for products that take microseconds.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What the toolkit warns of is said as its errors are; others' warnings keep the place that they come from.
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, filename, *rest: (
+        f"toolkit: {message}\n" if Path(filename).is_relative_to(HERE) and category is UserWarning
+        else usual(message, category, filename, *rest))
     # A command that is ended leaves no half-written file: what it has begun is cleared away as the exception passes.
     # (Python lets the main thread alone choose; a caller in another one keeps what it has.)
     with contextlib.suppress(ValueError):

@@ -91,6 +91,22 @@ def test_the_run_of_an_agent_has_no_epochs(tmp_path: Path) -> None:
     assert wrong.code == 2 and "--epochs 3: the budget of dqn is in steps. Extend it: toolkit resume" in wrong.err
 
 
+def test_a_column_that_is_numbers_but_for_a_few_is_told_of(tmp_path: Path) -> None:
+    rows = [f"{number},{'no' if number % 2 else 'yes'}" for number in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", *rows, "inf,yes"]) + "\n")
+    done = command("run", "tabular-classification", "--data", "rows.csv", "--target", "y", "--epochs", "1", "--holdout", "0.1",
+                   "--split-seed", "1", "--out", "run", cwd=tmp_path)
+    assert done.code == 0
+    assert "toolkit: column 'x' is read as categories: 1 of its " in done.err
+    assert "'inf'. Correct them, or leave the column out: --ignore x\n" in done.err
+
+
+def test_an_index_that_pandas_wrote_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(",x,y\n0,1,a\n1,2,b\n")
+    done = command("run", "tabular-classification", "--data", "rows.csv", "--target", "y", cwd=tmp_path)
+    assert done.code == 2 and "save them with index=False" in done.err
+
+
 def test_changed_data_is_refused_on_resume(people: Path, tmp_path: Path) -> None:
     words = run_words(TABLES[0], people, "--out", "run")
     assert command(*words, cwd=tmp_path).code == 0

@@ -7,6 +7,7 @@ Encoder   all columns, and the matrix of a table
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
@@ -74,7 +75,10 @@ def category(value: Any) -> str:
 
 
 def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
-    """How ``values`` become numbers; None for a column that says nothing: empty, or always the same."""
+    """How ``values`` become numbers; None for a column that says nothing: empty, or always the same.
+
+    Warns of a column of categories that are numbers for the most part.
+    """
     present = [value for value in values if not is_missing(value)]
     gaps = len(present) < len(values)
     if not present:
@@ -87,6 +91,11 @@ def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
         array = np.array(numbers, np.float64)
         mean, scale = float(array.mean()), float(array.std())
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
+    words = [row for row, value in enumerate(values) if not is_missing(value) and number(value) is None]
+    if len(words) < len(present) / 2:
+        warnings.warn(f"column {name!r} is read as categories: {len(words)} of its {len(present)} values are no finite numbers, "
+                      f"the first in row {words[0] + 1}: {values[words[0]]!r}. Correct them, or leave the column out: "
+                      f"--ignore {name}", stacklevel=2)
     counts = Counter(category(value) for value in values)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None

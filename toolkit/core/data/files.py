@@ -79,7 +79,8 @@ class CSVDataset(FileDataset):
             reader = csv.reader(file, delimiter=self.delimiter if self.delimiter != "auto" else guess_delimiter(first))
             header = [name.strip() for name in next(reader, [])]
             if len(set(header)) < len(header) or not all(header):
-                raise UsageError(f"{self.path}: its header has empty or repeated names: {', '.join(header)}")
+                index = " Rows that pandas numbers have no name there: save them with index=False" if not header[0] else ""
+                raise UsageError(f"{self.path}: its header has empty or repeated names: {', '.join(header)}.{index}")
             for cells in reader:
                 if not cells:
                     continue
