@@ -35,6 +35,10 @@ def test_agents_of_ours_and_of_others_are_compared_and_drawn(toolkit: Any) -> No
     shown = toolkit("compare", "ours", "theirs")
     assert shown.returncode == 0 and "mean return" in shown.stdout and "steps a second" in shown.stdout
     assert len(list(toolkit.folder.glob("compare*.png"))) == 2, "a picture that is there is never overwritten"
+    theirs_json = Path(toolkit.folder / "theirs" / "run.json")
+    theirs_json.write_text(theirs_json.read_text().replace('"std_return"', '"success": 0.625, "std_return"'))
+    measured = toolkit("compare", "ours", "theirs", "--no-plot")
+    assert [line.split() for line in measured.stdout.splitlines() if line.startswith("success")] == [["success", "-", "0.625"]]
     none = toolkit("compare", "ours", "--no-plot", "--plot", "x.png")
     assert none.returncode == 2 and "allowed: one of them" in none.stderr
     kept = toolkit("compare", "ours", "--plot", "compare.png")

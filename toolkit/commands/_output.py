@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from toolkit.core.summaries import interval_of, numbers_of
 from toolkit.errors import MissingExtra
 from toolkit.registry import installed
 
@@ -84,28 +85,16 @@ def evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         return [("", f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
                      f"over {summary['episodes']} episodes{measures_text(summary)}")]
     splits: dict[str, list[str]] = {"": []}
-    for name, value in summary.items():
+    for name, value in numbers_of(summary).items():
         metric, _, split = name.partition("/")
-        if isinstance(value, (int, float)) and not ends_of(name, summary):
-            splits.setdefault(split, []).append(f"{metric} {value:.4g}{interval_text(name, summary)}")
+        splits.setdefault(split, []).append(f"{metric} {value:.4g}{interval_text(name, summary)}")
     return [(split, ", ".join(texts)) for split, texts in splits.items()]
-
-
-def bounds_of(name: str) -> list[tuple[str, str]]:
-    """The names under which a metric's interval may stand: ``f1_low/accent`` for ``f1/accent``, ``f1/cv_low`` for ``f1/cv``."""
-    metric, slash, split = name.partition("/")
-    return [(f"{metric}_low{slash}{split}", f"{metric}_high{slash}{split}"), (f"{name}_low", f"{name}_high")]
 
 
 def interval_text(name: str, summary: dict[str, Any]) -> str:
     """`` [0.95, 0.98]`` where the metric has an interval."""
-    found = (f" [{summary[low]:.4g}, {summary[high]:.4g}]" for low, high in bounds_of(name) if low in summary and high in summary)
-    return next(found, "")
-
-
-def ends_of(name: str, summary: dict[str, Any]) -> bool:
-    """Whether ``name`` is an end of another metric's interval."""
-    return any(name in pair and pair[0] in summary and pair[1] in summary for other in summary for pair in bounds_of(other))
+    ends = interval_of(name, summary)
+    return "" if ends is None else f" [{ends[0]:.4g}, {ends[1]:.4g}]"
 
 
 def measures_text(summary: dict[str, Any]) -> str:

@@ -58,6 +58,9 @@ def table(rows: list[Compared]) -> str:
              line("seed", [row.seed for row in rows]), line("status", [row.status for row in rows])]
     for metric in metrics:
         lines.append(line(metric.replace("_", " "), [score_text(row) if row.metric == metric else None for row in rows]))
+    for name in dict.fromkeys(name for row in rows for name in row.others):
+        values = [row.others.get(name) for row in rows]
+        lines.append(line(name.replace("_", " "), [None if value is None else f"{value:.4g}" for value in values]))
     lines += [line("steps", [f"{row.steps:,} {row.unit}" for row in rows]),
               line("training time", [None if row.train_seconds is None else f"{row.train_seconds:.1f} s" for row in rows]),
               line("steps a second", [None if row.steps_per_second is None else f"{row.steps_per_second:,.0f}" for row in rows])]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from toolkit.core.summaries import interval_of, numbers_of
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import installed
 from toolkit.training.run_directory import RunDirectory
@@ -21,6 +22,7 @@ from toolkit.training.supervised_plots import new_figure
 
 RESAMPLES, SHARE = 2000, 0.95  # of the bootstrap, and how much its interval holds
 SMOOTH = "rollout/ep_rew_mean"
+SPREAD = ("std_return", "episodes")  # of a mean return, whose interval says it better
 
 
 class Curve(NamedTuple):
@@ -32,7 +34,10 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """``score`` is the evaluation at the run's end, ``low`` and ``high`` its 95 % interval; None where there is none."""
+    """``score`` is the evaluation at the run's end, ``low`` and ``high`` its 95 % interval; None where there is none.
+
+    ``others`` are all further numbers of the evaluation: what an environment measures, other metrics, other splits.
+    """
 
     run: str
     name: str
@@ -48,6 +53,7 @@ class Compared:
     score: float | None
     low: float | None
     high: float | None
+    others: Mapping[str, float]
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,9 +67,10 @@ def compared(directory: RunDirectory) -> Compared:
     steps = int(facts.get("steps") or last.get("step", 0))
     seconds = facts.get("train_seconds") or last.get("time")
     metric, score, low, high = scored(evaluation)
+    others = {name: value for name, value in numbers_of(evaluation).items() if name not in (metric, *SPREAD)}
     return Compared(str(directory.path), facts["name"], facts["subject"], facts.get("preset"), facts["seeds"]["root"],
                     facts["status"], facts["unit"], steps, seconds, round(steps / seconds, 1) if seconds else None, metric, score,
-                    low, high)
+                    low, high, others)
 
 
 def scored(evaluation: Mapping[str, Any]) -> tuple[str, float | None, float | None, float | None]:
@@ -71,9 +78,8 @@ def scored(evaluation: Mapping[str, Any]) -> tuple[str, float | None, float | No
     if "returns" in evaluation:
         low, high = interval(evaluation["returns"])
         return "mean_return", float(evaluation["mean_return"]), low, high
-    for name, value in evaluation.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return name, float(value), evaluation.get(f"{name}_low"), evaluation.get(f"{name}_high")
+    for name, value in numbers_of(evaluation).items():
+        return name, float(value), *(interval_of(name, evaluation) or (None, None))
     return "", None, None, None
 
 
