@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -13,6 +14,10 @@ from typing import Any
 import pytest
 from conftest import Toolkit
 
+from toolkit.commands.new_plugin import KINDS, files_of, write
+from toolkit.registry import Declarer, registry
+from toolkit.testing.suite import BROKEN, KEPT, examine, suite_for
+
 
 def install(folder: Path, into: Path) -> None:
     """Really install ``folder`` with pip, into a folder of its own, without the network."""
@@ -21,21 +26,28 @@ def install(folder: Path, into: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+SOUNDS = ("--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10")
 # What runs the component, in little; None: `toolkit op` shows it.
 TRIALS: dict[str, tuple[str, ...] | None] = {
     "agent": ("my-agent", "--env", "CartPole-v1", "--final-episodes", "3"),
     "env": ("ppo", "--env", "my-env", "--preset", "none", "--final-episodes", "3"),
     "network": ("dqn", "--env", "CartPole-v1", "--network", "my-network", "--final-episodes", "3"),
-    "frontend": ("audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10",
-                 "--frontend", "my-frontend"),
-    "model": ("audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "10",
-              "--model", "my-model"),
+    "buffer": ("dqn", "--env", "CartPole-v1", "--buffer", "my-buffer", "--final-episodes", "3"),
+    "frontend": ("audio-classification", *SOUNDS, "--frontend", "my-frontend"),
+    "model": ("audio-classification", *SOUNDS, "--model", "my-model"),
+    "transform": ("audio-classification", *SOUNDS, "--transforms", "my-transform"),
+    "vocoder": ("vocoder", *SOUNDS, "--model", "my-vocoder", "--warm-up", "600", "--evaluation-clips", "1"),
+    "dataset": ("tabular-classification", "--data", "my-dataset"),
+    "loss": ("tabular-regression", "--data", "diabetes", "--loss", "my-loss"),
     "tokenizer": ("text-classification", "--data", "said.csv", "--tokenizer", "my-tokenizer"),
     "task": ("my-task", "--data", "rows.csv", "--target", "y", "--quantile", "0.9"), "op": None}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in ("model", "network") else [])
-                                  for kind in TRIALS])
+# Installed and run in the long selection alone; the short one holds what is written to its promises.
+SLOW = ("buffer", "loss", "model", "network", "transform", "vocoder")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in TRIALS])
 def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path, kind: str) -> None:
     made = toolkit.json("new-plugin", f"my-{kind}", "--kind", kind)
     assert made["name"] == f"my-{kind}"
@@ -55,6 +67,22 @@ def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path
     assert report["steps"] >= 600
     judged = around.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()))
     assert judged, "a finished run is judged again"
+
+
+def test_every_template_is_tried() -> None:
+    assert set(TRIALS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_what_it_writes_keeps_its_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    write(tmp_path, files_of(kind, f"written-{kind}"))
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.entries()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    importlib.import_module(f"written_{kind}_plugin").declare(Declarer(registry, "toolkit-written"))
+    verdicts = list(examine(suite_for(registry.get(kind, f"written-{kind}"))))
+    assert [verdict.reason for verdict in verdicts if verdict.status == BROKEN] == []
+    assert sum(verdict.status == KEPT for verdict in verdicts) > 1
 
 
 SHORTER = {"--steps 50000": "--steps 500 --final-episodes 2", "evaluate latest": "evaluate latest --episodes 2",

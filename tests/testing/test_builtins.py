@@ -25,7 +25,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
                      "evaluation_seconds": 0.1},
-    "vocoder hifigan-v1": {"channels": 16},
+    **{f"vocoder hifigan-{size}": {"channels": 16} for size in ("v1", "v2", "v3")},
+    "vocoder wavenet": {"channels": 8, "skip_channels": 12, "layers": 6, "cycle": 3},
     "model wav2vec2": {"channels": (8, 8, 8), "kernels": (10, 8, 4), "strides": (5, 4, 2), "width": 16, "layers": 1, "heads": 2,
                        "hidden": 32, "position_kernel": 8, "position_groups": 2},
     **{f"dataset {name}": {"count": 20, "held_out": 4} for name in

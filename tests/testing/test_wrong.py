@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -16,6 +17,8 @@ from toolkit.agents.buffers.uniform import UniformBuffer
 from toolkit.agents.configs import DQNConfig, UniformConfig
 from toolkit.agents.dqn import DQN
 from toolkit.audio.configs import LogMelConfig
+from toolkit.audio.vocoder_configs import VocosConfig
+from toolkit.audio.vocoders.vocos import Vocos
 from toolkit.core.configs import TabularRegressionConfig
 from toolkit.core.tabular import TabularRegression
 from toolkit.nlp.configs import WordConfig
@@ -260,6 +263,19 @@ def test_a_tokenizer_that_loses_case_and_a_network_that_is_frozen() -> None:
 
     assert "decode(encode(" in broken("tokenizer", "loud")["what_it_learned_from_comes_back"]
     assert "no gradient reaches the parameter 'layer.weight'" in broken("network", "frozen")["gradients_reach_every_parameter"]
+
+
+def test_a_vocoder_that_hears_more_frames_than_it_says() -> None:
+    @registry.register("vocoder", "far-sighted", config=VocosConfig)
+    class FarSighted(Vocos):
+        """Vocos that says it hears two frames on both sides."""
+
+        def __init__(self, config: VocosConfig) -> None:
+            super().__init__(replace(config, dim=16, hidden=32, layers=2))
+            self.context = 2
+
+    found = broken("vocoder", "far-sighted")
+    assert list(found) == ["streaming_equals_offline"] and "than its context" in found["streaming_equals_offline"]
 
 
 def test_a_component_that_exits_is_broken_and_not_the_end() -> None:

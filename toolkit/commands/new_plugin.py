@@ -40,6 +40,16 @@ KINDS = {
         accepts=("Discrete",),
         # What the suite may spend on learning: an update needs a rollout, so many short ones.
         suite='    learning_options = {"n_steps": 8, "learning_rate": 1e-2}\n'),
+    "buffer": Template(
+        "Replay that prefers what is new.", "toolkit run dqn --env CartPole-v1 --buffer {name} --steps 20000",
+        'emphasis: float = setting(2.0, "1 draws all steps alike; 2 draws half from the newest quarter", minimum=1)',
+        base="toolkit.agents.configs.UniformConfig"),
+    "dataset": Template(
+        "Two spirals that wind around each other.", "toolkit run tabular-classification --data {name}",
+        '''count: int = setting(1000, "of each split", unit="points", minimum=2)
+    turns: float = setting(1.0, "of a spiral from its middle to its end", above=0)
+    noise: float = setting(0.02, "deviation of a point; a spiral ends at 1", minimum=0)
+    seed: int = setting(0, "of the draws", minimum=0)'''),
     "env": Template(
         "A corridor to walk along.", "toolkit run ppo --env {name} --preset none --steps 5000",
         'length: int = setting(10, "steps from one end to the other", unit="steps", minimum=1)'),
@@ -55,6 +65,10 @@ KINDS = {
     hop_length: int = setting(256, "samples from one frame to the next", unit="samples", minimum=1)
     bands: int = setting(32, "of equal width, from 0 to half the rate", minimum=1)
     floor: float = setting(1e-8, "keeps the logarithm finite", above=0)'''),
+    "loss": Template(
+        "Squared near zero, a line further out, smooth in between.",
+        "toolkit run tabular-regression --data diabetes --loss {name}",
+        'scale: float = setting(1.0, "errors well below it count squared, those well above as a line", above=0)'),
     "model": Template(
         "Convolutions over the frames of sound.", "toolkit run audio-classification --data synthetic-sounds --model {name}",
         '''channels: int = setting(64, "of every layer", minimum=1)
@@ -65,6 +79,18 @@ KINDS = {
         "Text in pairs of letters.", "toolkit run text-classification --data FILE.csv --tokenizer {name}",
         'letters: int = setting(2, "of a piece", unit="letters", minimum=1)', base="toolkit.nlp.configs.VocabularyConfig"),
     "op": Template("Soft thresholding.", "toolkit op {name} --values=-2,0.25,1"),
+    "transform": Template(
+        "An echo.", "toolkit run audio-classification --data synthetic-sounds --transforms {name}",
+        '''delay: tuple[float, ...] = setting((0.05, 0.3), "of the echo; two numbers: drawn between them", unit="s", minimum=0)
+    level: tuple[float, ...] = setting((-20.0, -6.0), "of the echo; two numbers: drawn between them", unit="dB", maximum=0)
+    sample_rate: int = setting(16000, "rate of the waveforms", unit="Hz", minimum=1)''',
+        base="toolkit.audio.transforms.configs.RandomConfig"),
+    "vocoder": Template(
+        "Convolutions and an inverse Fourier transform.",
+        "toolkit run vocoder --model {name} --data synthetic-sounds --steps 5000 --warm-up 5000 --learning-rate 2e-3",
+        '''channels: int = setting(128, "of every layer", minimum=1)
+    layers: int = setting(3, "convolutions with a way around", minimum=0)''',
+        base="toolkit.audio.vocoder_configs.VocoderConfig"),
     "task": Template(
         "A number of each row that a share of the rows lies below.", "toolkit run {name} --data FILE.csv --target COLUMN",
         'quantile: float = setting(0.5, "share of the rows that lie below", above=0, below=1)',
@@ -127,20 +153,21 @@ def files_of(kind: str, name: str) -> dict[str, str]:
 
 def declaration(template: Template, kind: str, name: str, package: str, target: str, title: str) -> str:
     """The package's ``__init__``."""
-    config = f'config="{package}.configs:{title}Config",\n                 ' if template.settings else ""
+    config = f'config="{package}.configs:{title}Config", ' if template.settings else ""
     accepts = f", accepts={template.accepts!r}".replace("'", '"') if template.accepts else ""
     return (f'"""What this distribution adds to toolkit. Nothing heavy is imported here."""\n\n\n'
             f'def declare(registry):\n    """One line a component."""\n'
-            f'    registry.add("{kind}", "{name}", "{package}.{kind}:{target}", {config}summary="{template.summary}"{accepts})\n')
+            f'    registry.add("{kind}", "{name}", "{package}.{kind}:{target}",\n'
+            f'                 {config}summary="{template.summary}"{accepts})\n')
 
 
 def settings_file(template: Template, title: str) -> str:
     """The config class; its fields are the flags."""
     needs = "Part, part, setting" if "part(" in template.settings else "setting"
     module, _, base = template.base.rpartition(".")
-    imported = f"from {module} import {base}\n" if base else ""
-    return (f'"""Every setting: these are the flags."""\n\nfrom dataclasses import dataclass\n\n'
-            f'from toolkit.config import {needs}\n{imported}\n\n@dataclass(frozen=True)\n'
+    imported = sorted([f"from toolkit.config import {needs}", *([f"from {module} import {base}"] if base else [])])
+    return ('"""Every setting: these are the flags."""\n\nfrom dataclasses import dataclass\n\n'
+            + "\n".join(imported) + f'\n\n\n@dataclass(frozen=True)\n'
             f'class {title}Config{f"({base})" if base else ""}:\n    """{template.summary}"""\n\n    {template.settings}\n')
 
 

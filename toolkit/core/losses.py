@@ -69,43 +69,54 @@ class Focal(nn.Module):
         return (each * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
-class MSE(nn.Module):
-    """Mean squared error, in the target's unit squared.
+class Elementwise(nn.Module):
+    """The mean of what each number costs; a subclass says in `each` what that is.
 
     outputs and targets of one shape; sequences [B, T, ...] are averaged over valid positions when
     ``lengths`` [B] are given. Raises UsageError when the shapes differ: torch would broadcast them.
+    """
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The cost of each number, of the shape of both."""
+        raise NotImplementedError
+
+    def forward(self, outputs: Tensor, targets: Tensor, lengths: Tensor | None = None, target_lengths: Tensor | None = None,
+                class_weights: Tensor | None = None) -> Tensor:
+        check_same_shape(outputs, targets)
+        return masked_mean(self.each(outputs, targets), lengths)
+
+
+class MSE(Elementwise):
+    """Mean squared error, in the target's unit squared. Shapes as in `Elementwise`.
+
     Source: Gauss (1809); Bishop (2006), equation 1.2, without its half.
 
     >>> float(MSE()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
     2.0
     """
 
-    def forward(self, outputs: Tensor, targets: Tensor, lengths: Tensor | None = None, target_lengths: Tensor | None = None,
-                class_weights: Tensor | None = None) -> Tensor:
-        check_same_shape(outputs, targets)
-        return masked_mean((outputs - targets) ** 2, lengths)
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets) ** 2
 
 
-class L1(nn.Module):
-    """Mean absolute error, in the target's unit. Shapes as in `MSE`.
+class L1(Elementwise):
+    """Mean absolute error, in the target's unit. Shapes as in `Elementwise`.
 
-    Raises UsageError when the shapes differ. Its optimum is the median. Source: Laplace (1774); Bishop (2006),
+    Its optimum is the median. Source: Laplace (1774); Bishop (2006),
     equation 1.91 with q = 1.
 
     >>> float(L1()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
     1.0
     """
 
-    def forward(self, outputs: Tensor, targets: Tensor, lengths: Tensor | None = None, target_lengths: Tensor | None = None,
-                class_weights: Tensor | None = None) -> Tensor:
-        check_same_shape(outputs, targets)
-        return masked_mean((outputs - targets).abs(), lengths)
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).abs()
 
 
-class Huber(nn.Module):
-    """Half the squared error up to ``delta``, then a line: outliers pull less. Shapes as in `MSE`.
+class Huber(Elementwise):
+    """Half the squared error up to ``delta``, then a line: outliers pull less. Shapes as in `Elementwise`.
 
-    In the target's unit, squared where it is small. Raises UsageError when the shapes differ.
+    In the target's unit, squared where it is small.
     Source: Huber (1964), "Robust estimation of a location parameter".
 
     >>> float(Huber(HuberConfig(delta=1.0))(torch.tensor([3.0]), torch.tensor([0.0])))  # 1 * (3 - 0.5)
@@ -116,10 +127,8 @@ class Huber(nn.Module):
         super().__init__()
         self.delta = config.delta
 
-    def forward(self, outputs: Tensor, targets: Tensor, lengths: Tensor | None = None, target_lengths: Tensor | None = None,
-                class_weights: Tensor | None = None) -> Tensor:
-        check_same_shape(outputs, targets)
-        return masked_mean(F.huber_loss(outputs, targets, reduction="none", delta=self.delta), lengths)
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.huber_loss(outputs, targets, reduction="none", delta=self.delta)
 
 
 class CTC(nn.Module):

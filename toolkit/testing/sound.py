@@ -243,6 +243,27 @@ class VocoderSuite(Suite):
         with torch.no_grad():
             require(torch.equal(vocoder(mel), vocoder(mel)), "the same mel gives another sound the second time")
 
+    def test_streaming_equals_offline(self) -> None:
+        """Fed with frames in blocks, it yields the sound of the whole clip."""
+        if "stream" in self.entry.cannot:
+            raise NotPromised(f"stream: {self.entry.cannot['stream']}")
+        vocoder = self.make()
+        if not hasattr(vocoder, "stream"):
+            raise NotPromised("it has no stream()")
+        try:
+            stream = vocoder.stream()
+        except UsageError as error:
+            raise NotPromised(str(error)) from error
+        mel = mels(vocoder.spec, 48)[0]
+        with torch.no_grad():
+            offline = vocoder(mel)
+            joined = torch.cat([*(stream.push(block) for block in mel.split(13)), stream.finish()])
+        require(joined.shape == offline.shape, f"48 frames streamed in blocks of 13 give {len(joined)} samples, offline "
+                                               f"{len(offline)}")
+        peak = offline.abs().max().clamp(min=1e-12)  # what has learned nothing is quiet
+        require(close(joined / peak, offline / peak), f"48 frames streamed in blocks of 13 differ from offline, by "
+                f"{gap(joined / peak, offline / peak)} of the peak: a sample hears more frames on both sides than its context")
+
     def test_on_a_gpu_it_sounds(self) -> None:
         """On a GPU it gives finite sound there, as much of it as on the CPU."""
         device, vocoder = gpu(), self.make()
@@ -255,9 +276,9 @@ class VocoderSuite(Suite):
         require(bool(found.isfinite().all()), "its sound on the GPU is not finite")
 
 
-def mels(spec: FrameSpec) -> Tensor:
-    """Two clips of 20 frames of plausible mel features."""
-    values = torch.rand(2, 20, spec.bins, generator=torch.Generator().manual_seed(0))
+def mels(spec: FrameSpec, frames: int = 20) -> Tensor:
+    """Two clips [2, F, bins] of plausible mel features."""
+    values = torch.rand(2, frames, spec.bins, generator=torch.Generator().manual_seed(0))
     return values if spec.log == "none" else values.clamp(min=1e-5).log()
 
 

@@ -74,8 +74,8 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     known = sorted({"or a folder" if ending == "/" else ending for item in readers for ending in item.accepts},
                    key=lambda word: (" " in word, word))
     what = "folders" if ending == "/" else ending or "files without an ending"
-    raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. "
-                     f"Allowed: {', '.join(known)}.")
+    inside = f" The folder that it is in: --data {path.parent}/" if entry.accepts and "or a folder" in known else ""
+    raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. Allowed: {', '.join(known)}.{inside}")
 
 
 def named(text: str, source: Registry) -> bool:

@@ -16,6 +16,7 @@ from toolkit.audio.datasets.espeak import Voice, shared
 from toolkit.audio.datasets.synthetic import Draw
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.resolve import with_data_file
 
 pytest.importorskip("espeakng_loader")
 SMALL = {"count": 60, "held_out": 20}
@@ -219,3 +220,10 @@ def test_a_folder_of_labels_is_a_data_set(tmp_path: Path) -> None:
     assert sorted(clip["label"] for clip in clips) == ["no"] * 3 + ["yes"] * 3
     with pytest.raises(UsageError, match="need a manifest or a folder"):
         registry.make("dataset", "recordings")
+
+
+@pytest.mark.parametrize("task", ["vocoder", "audio-classification", "speech-recognition"])
+def test_one_sound_file_is_refused_and_its_folder_named(tmp_path: Path, task: str) -> None:
+    audio.save(tmp_path / "one.wav", np.zeros(800, np.float32), 16000)
+    with pytest.raises(UsageError, match=r"\.csv, \.jsonl, or a folder\. The folder that it is in: --data .*/$"):
+        with_data_file({"data": str(tmp_path / "one.wav")}, registry.get("task", task))

@@ -96,13 +96,22 @@ class UniformBuffer:
         """``count`` minibatches at once, drawn with replacement from the valid transitions."""
         return self.gather(self._draw(count * batch_size).reshape(count, batch_size))  # [K, B]
 
+    def draw(self, held: int, count: int) -> NDArray[np.int64]:
+        """Positions [count] below ``held``, that of the oldest step being 0, by `generator`.
+
+        A subclass may draw in another way. Steps that are not valid are drawn again.
+        """
+        return self.generator.integers(held, size=count)
+
     def _draw(self, count: int) -> NDArray[np.int64]:
+        """Positions [count] of valid steps."""
         if not len(self):
             raise ValueError("the buffer holds no valid transition to sample")
-        positions = self.generator.integers(self._size * self.n_envs, size=count)
+        held = self._size * self.n_envs
+        positions = self.draw(held, count)
         if self._invalid:
             while len(bad := np.flatnonzero(~self._at(self._valid, self._memory(positions)))):
-                positions[bad] = self.generator.integers(self._size * self.n_envs, size=len(bad))
+                positions[bad] = self.draw(held, len(bad))
         return positions
 
     def _memory(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -55,7 +55,7 @@ class Transform:
 
     def __init__(self, spectra: Spectra, spec: FrameSpec) -> None:
         self.spectra, self.spec = spectra, spec
-        self.context = -(-spec.n_fft // spec.hop_length) + 1
+        self.context = spectra.context
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         return self.spectra.synthesise(spectrum[None])[0]

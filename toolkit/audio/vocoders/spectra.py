@@ -32,6 +32,7 @@ class Spectra(nn.Module):
         if spec.n_fft < spec.hop_length:
             raise ConfigError(f"hop_length: got {spec.hop_length}, allowed: at most n_fft = {spec.n_fft}.")
         self.n_fft, self.hop, self.left = spec.n_fft, spec.hop_length, spec.left
+        self.context = -(-spec.n_fft // spec.hop_length) + 1  # frames on both sides that a synthesised sample depends on
         self.centred = spec.padding in CENTRED
         self.mode = "constant" if spec.padding == "constant" else "reflect"
         window = filters.centred_window(spec.window, spec.win_length, spec.n_fft)

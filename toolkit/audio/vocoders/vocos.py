@@ -50,8 +50,7 @@ class Vocos(Neural):
         self.blocks = nn.ModuleList(ConvNeXtBlock(config.dim, config.hidden, 1 / config.layers) for _ in range(config.layers))
         self.final_norm = nn.LayerNorm(config.dim, eps=EPS)
         self.head = nn.Linear(config.dim, self.spec.n_fft + 2)
-        overlapping = -(-self.spec.n_fft // self.spec.hop_length) + 1
-        self.context = KERNEL // 2 * (config.layers + 1) + overlapping
+        self.context = KERNEL // 2 * (config.layers + 1) + self.spectra.context
         for module in self.modules():
             if isinstance(module, (nn.Conv1d, nn.Linear)):
                 nn.init.trunc_normal_(module.weight, std=DEVIATION)
