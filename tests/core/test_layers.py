@@ -34,6 +34,15 @@ def full(mask: Tensor) -> Tensor:
     return mask if mask.dim() == 4 else mask[:, None].expand(B, H, T, T)
 
 
+def test_first_weights_of_an_mlp_are_as_small_as_both_its_sides_ask() -> None:
+    layer = registry.make("layer", "mlp", inputs=4, hidden_sizes=(100,), outputs=3)
+    first, last = (item for item in layer.layers if isinstance(item, nn.Linear))
+    for linear in (first, last):
+        bound = (6 / sum(linear.weight.shape)) ** 0.5  # Glorot and Bengio (2010), equation 16
+        assert 0.9 * bound < float(linear.weight.detach().abs().max()) <= bound
+        assert not linear.bias.detach().any()
+
+
 @pytest.mark.parametrize("form", SHAPES)
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_equals_torchs_for_every_form_of_mask(form: str, causal: bool) -> None:

@@ -75,7 +75,7 @@ def declare_tables(registry: Declarer) -> None:
     """Files, bundled tables, and the tasks on them."""
     configs, files, tables = "toolkit.core.configs", "toolkit.core.data.files", "toolkit.core.data.sklearn_tables"
     registry.add("task", "tabular-classification", "toolkit.core.tabular:TabularClassification",
-                 config=f"{configs}:TabularClassificationConfig", presets="toolkit.core:presets/tabular.toml",
+                 config=f"{configs}:TabularClassificationConfig",
                  summary="Predict a column of classes from the other columns.")
     registry.add("task", "tabular-regression", "toolkit.core.tabular:TabularRegression",
                  config=f"{configs}:TabularRegressionConfig", summary="Predict a column of numbers from the other columns.")

@@ -34,6 +34,13 @@ def cross_validate(make: Callable[[], Problem[Any]], dataset: Dataset, number: i
     Gives for each metric the mean over folds, its 95 % interval, and of the headline metric the p-value
     of a two-sided t-test against always answering the commonest class, or the mean.
     """
+    found, baseline = judge_folds(make, dataset, number, epochs, seed, device, should_stop)
+    return summary(found, baseline, number)
+
+
+def judge_folds(make: Callable[[], Problem[Any]], dataset: Dataset, number: int, epochs: float, seed: int,
+                device: torch.device, should_stop: Stop = bool) -> tuple[list[Mapping[str, float]], list[float]]:
+    """The metrics of each fold, and the headline metric of the answer that needs no columns, `simplest`."""
     first = make()
     first.target_name = dataset.target
     rows = [row for split in dataset.splits().values() for row in split]
@@ -49,7 +56,7 @@ def cross_validate(make: Callable[[], Problem[Any]], dataset: Dataset, number: i
         task = assemble(problem, splits, Clock(0), Streams(Streams(seed).seed("fold", index)), device)
         found.append(trained(task, epochs, should_stop))
         baseline.append(simplest(splits, problem))
-    return summary(found, baseline, len(rows), number)
+    return found, baseline
 
 
 def trained(task: SupervisedTask, epochs: float, should_stop: Stop) -> Mapping[str, float]:
@@ -74,7 +81,7 @@ def simplest(splits: Mapping[str, Sequence[Example]], problem: Problem[Any]) -> 
     return float((held == names[counts.argmax()]).mean())
 
 
-def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], rows: int, number: int) -> dict[str, float]:
+def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], number: int) -> dict[str, float]:
     """Means and intervals over folds by ``name/cv``, ``name/cv_low``, ``name/cv_high``, and ``p_value/cv``."""
     from scipy import stats
 

@@ -13,7 +13,7 @@ from toolkit.core.models.mlp import ACTIVATIONS, MLPModel
 class MLP(nn.Module):
     """Fully connected layers: x [..., inputs] -> [..., outputs]. Raises RuntimeError (torch) for another width.
 
-    With ``norm`` batch, x is [B, inputs]. Source: Rumelhart et al. (1986); weights as He et al. (2015).
+    With ``norm`` batch, x is [B, inputs]. Source: Rumelhart et al. (1986); weights as Glorot and Bengio (2010).
 
     >>> MLP(MLPLayerConfig(inputs=3, hidden_sizes=(5,), outputs=2))(torch.zeros(4, 3)).shape
     torch.Size([4, 2])

@@ -36,8 +36,12 @@ class MLPModel(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights as He et al. (2015) for rectifiers, biases 0."""
+    """Weights as Glorot and Bengio (2010), equation 16, biases 0.
+
+    He et al. (2015) look at the inputs alone: with few columns the first weights come out large, and so do the logits,
+    and a short training on a small table does not undo what they say at random.
+    """
     if isinstance(module, nn.Linear):
-        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        nn.init.xavier_uniform_(module.weight)
         with torch.no_grad():
             module.bias.zero_()
