@@ -17,8 +17,11 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("toolkit", deadline=None)  # a busy machine breaks no law
+hypothesis.settings.load_profile("toolkit")
 BEFORE: dict[str, str] = {}  # the environment before any test has changed it: the server keeps what it is started with
 
 

@@ -66,7 +66,7 @@ def rows_of(batches: Batches) -> set[tuple[float, int, float, float, bool]]:
         batches.next_observations.reshape(-1), batches.terminated.reshape(-1), strict=True)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 9), st.lists(st.integers(1, 12), min_size=1, max_size=8), st.sampled_from([0.0, 0.3]))
 def test_the_ring_holds_exactly_the_newest_valid_transitions(n_envs: int, rows: int, adds: list[int], skip: float) -> None:
     buffer, world = make(capacity=rows * n_envs, n_envs=n_envs), World(n_envs, skip=skip)
@@ -78,7 +78,7 @@ def test_the_ring_holds_exactly_the_newest_valid_transitions(n_envs: int, rows: 
         assert rows_of(next(buffer.batches(1, 600))) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 3), st.integers(2, 5), st.lists(st.integers(1, 12), min_size=1, max_size=6))
 def test_n_step_sums_equal_a_walk_along_the_log(n_envs: int, n_step: int, adds: list[int]) -> None:
     rows, gamma = 10, 0.5
@@ -158,7 +158,7 @@ def test_every_transition_is_drawn_as_often() -> None:
     np.testing.assert_allclose(np.bincount(drawn.indices.reshape(-1), minlength=10) / 20_000, 0.1, atol=0.01)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(REPLAY), st.integers(1, 3), st.integers(1, 9),
        st.lists(st.integers(1, 12), min_size=1, max_size=6), st.lists(st.integers(1, 5), max_size=3))
 def test_a_restored_buffer_is_the_same_wherever_its_ring_begins(

@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.registry import Entry, registry
 from toolkit.training import setup
-from toolkit.training.presets import load_presets
+from toolkit.training.presets import choose, load_presets
 from toolkit.training.resolve import plan
 
 EXAMPLES = {"ALE/*": ("ALE/Pong-v5", "ale_py"), "*-v5": ("Hopper-v5", "mujoco"),
@@ -25,6 +25,8 @@ def test_every_preset_starts_and_learns(agent: str, preset: str, subject: str) -
     env, needs = EXAMPLES.get(subject, (subject, "gymnasium"))
     if importlib.util.find_spec(needs) is None:
         pytest.skip(f"{needs} is not installed")
+    chosen = choose(registry.get("agent", agent), env, preset)[1]
+    assert chosen == load_presets(registry.get("agent", agent))[preset][subject], "another preset is taken there"
     # As the preset says but for what makes it long: one rollout, no warm-up, at most four updates.
     given = plan(registry.get("agent", agent), {"env": env}, preset=preset).config.values
     short = {"learning_starts": 0, "buffer_size": 2_000, "n_steps": 64, "n_epochs": 1, "batch_size": 32}

@@ -141,7 +141,7 @@ def test_streams_yield_the_offline_frames(name: str, options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", ["log-mel", "hifigan-mel", "kaldi-fbank", "pcen", "librosa-mel"])
 @given(sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_streams_take_blocks_of_any_size(name: str, sizes: list[int]) -> None:
     frontend = made(name)
     clip = noise(sum(sizes), 5)

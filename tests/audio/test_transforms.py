@@ -151,7 +151,7 @@ SLOPES = {"white": 0.0, "pink": -3.01, "brown": -6.02, "blue": 3.01, "violet": 6
 
 
 @given(st.floats(-20, 60), st.sampled_from(list(SLOPES)), st.integers(50, 4000), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_noise_is_at_exactly_the_ratio(snr: float, colour: str, samples: int, seed: int) -> None:
     clips = noise(2 * 4000, seed).view(2, 4000).double()
     lengths = torch.tensor([samples, 4000])

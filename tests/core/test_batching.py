@@ -12,7 +12,7 @@ lengths = st.lists(st.integers(1, 60), min_size=1, max_size=300)
 
 
 @given(lengths, st.integers(1, 40), st.booleans(), st.one_of(st.none(), st.integers(1, 200)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_example_is_in_exactly_one_batch_and_limits_hold(
         sizes: list[int], batch_size: int, bucket: bool, length: int | None) -> None:
     array = np.array(sizes)
@@ -44,7 +44,7 @@ def test_evaluation_order_is_by_size() -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=80), st.floats(0.05, 0.9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_hold_out_is_a_partition_with_every_class_on_both_sides(labels: list[int], share: float) -> None:
     groups = np.array(labels)
     kept, held = hold_out(len(labels), share, 0, groups)

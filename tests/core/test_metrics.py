@@ -16,7 +16,7 @@ classes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, 
 
 
 @given(classes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_class_metrics_equal_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     predicted, wanted = np.array(pairs).T
     options = {"average": "macro", "zero_division": 0}

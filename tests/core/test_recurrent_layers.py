@@ -28,7 +28,7 @@ def both(cell: str, lengths: list[int], **options: object) -> list[list[Tensor]]
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cell=st.sampled_from(sorted(CELLS)), bidirectional=st.booleans(), layers=st.integers(1, 3),
        lengths=st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any))
 def test_reading_equals_torchs_packed_sequences(cell: str, bidirectional: bool, layers: int, lengths: list[int]) -> None:

@@ -49,7 +49,7 @@ def test_the_order_of_the_texts_does_not_matter(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bpe", "wordpiece"])
 @given(st.permutations(["aab bba", "abab baba", "bcbc cbcb", "caca acac", "ddd abcd dcba"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equally_frequent_pairs_fall_alike_each_time(name: str, texts: list[str]) -> None:
     facts = []
     for order in (texts, sorted(texts)):
@@ -69,7 +69,7 @@ def test_facts_are_json_and_restore_everything(name: str) -> None:
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bytes_and_known_characters_come_back_exactly(text: str) -> None:
     assert BPE.decode(BPE.encode(text)) == text or any(special in text for special in SPECIALS)
     known = "".join(letter for letter in text if CHAR.encode(letter) != [1])
@@ -96,7 +96,7 @@ def test_rare_words_and_a_full_vocabulary_become_unknown() -> None:
 
 
 @given(st.lists(st.text(max_size=5), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_vocabulary_is_a_bijection_in_a_fixed_order(tokens: list[str]) -> None:
     words = Vocabulary.of(tokens)
     assert words.tokens[:5] == list(SPECIALS) and len(set(words.tokens)) == len(words)

@@ -113,7 +113,6 @@ def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, 
     soxr's rounding. Raises AudioError, possibly after some pieces.
     """
     import numpy as np
-    import soxr
 
     name = name_of(path)
     if seconds <= 0:
@@ -125,6 +124,8 @@ def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, 
         channels = 1 if mono else sound.channels
         resampler = None
         if sample_rate is not None and sample_rate != rate:
+            import soxr
+
             resampler = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32", quality=checked_quality(quality))
         size = max(1, round(seconds * rate))
         while left > 0:

@@ -89,7 +89,7 @@ class Elementwise(nn.Module):
 class MSE(Elementwise):
     """Mean squared error, in the target's unit squared. Shapes as in `Elementwise`.
 
-    Source: Gauss (1809); Bishop (2006), equation 1.2, without its half.
+    Raises UsageError when the shapes differ. Source: Gauss (1809); Bishop (2006), equation 1.2, without its half.
 
     >>> float(MSE()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
     2.0
@@ -102,7 +102,7 @@ class MSE(Elementwise):
 class L1(Elementwise):
     """Mean absolute error, in the target's unit. Shapes as in `Elementwise`.
 
-    Its optimum is the median. Source: Laplace (1774); Bishop (2006),
+    Raises UsageError when the shapes differ. Its optimum is the median. Source: Laplace (1774); Bishop (2006),
     equation 1.91 with q = 1.
 
     >>> float(L1()(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])))
@@ -116,7 +116,7 @@ class L1(Elementwise):
 class Huber(Elementwise):
     """Half the squared error up to ``delta``, then a line: outliers pull less. Shapes as in `Elementwise`.
 
-    In the target's unit, squared where it is small.
+    In the target's unit, squared where it is small. Raises UsageError when the shapes differ.
     Source: Huber (1964), "Robust estimation of a location parameter".
 
     >>> float(Huber(HuberConfig(delta=1.0))(torch.tensor([3.0]), torch.tensor([0.0])))  # 1 * (3 - 0.5)

@@ -63,7 +63,8 @@ def choose(entry: Entry, subject: str, asked: str | None) -> tuple[str, Mapping[
 
 
 def best_match(subjects: Mapping[str, Any], subject: str) -> Any:
-    """The table for ``subject``: the one with its exact name, else the first glob that matches."""
+    """The table for ``subject``: the one with its exact name, else of the globs that match the one with the most letters."""
     if subject in subjects:
         return subjects[subject]
-    return next((table for pattern, table in subjects.items() if fnmatch.fnmatchcase(subject, pattern)), None)
+    matching = [pattern for pattern in subjects if fnmatch.fnmatchcase(subject, pattern)]
+    return subjects[max(matching, key=lambda pattern: len(pattern.replace("*", "")))] if matching else None

@@ -172,7 +172,7 @@ def streaming() -> tuple[Any, Any]:
     return problem, built
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(sizes=st.lists(st.integers(0, 9000), max_size=12))
 def test_following_hears_the_words_of_the_whole_clip(streaming: Any, sizes: list[int]) -> None:
     problem, model = streaming
