@@ -68,8 +68,7 @@ class ObservationNormalizer:
         if not (is_amount(space) if self.leaves is None else self.leaves):
             raise UsageError(f"normalize_observations: there is nothing to normalise in {space}; allowed: Box, and Dict or Tuple "
                              "with a Box of floats in it. Leave out --normalize-observations")
-        numbers = (sum(int(np.prod(leaf.shape)) for leaf in self.leaves),) if self.leaves else space.shape or ()
-        self.moments = RunningMoments(numbers)
+        self.moments = RunningMoments((sum(leaf.size for leaf in self.leaves),) if self.leaves else space.shape or ())
         self._refresh()
 
     def _refresh(self) -> None:
@@ -83,17 +82,15 @@ class ObservationNormalizer:
             return normal
         packed, begin = observations.copy(), 0
         for leaf in self.leaves:
-            piece = normal[..., begin:begin + leaf.nbytes // leaf.dtype.itemsize]
-            begin += piece.shape[-1]
-            packed[..., leaf.offset:leaf.offset + leaf.nbytes] = np.ascontiguousarray(piece, leaf.dtype).view(np.uint8)
+            packing.write(leaf, packed, normal[..., begin:begin + leaf.size])
+            begin += leaf.size
         return packed
 
     def _numbers(self, observations: Array) -> Array:
         """What is normalised, [..., numbers] of a Dict or Tuple."""
         if self.leaves is None:
             return observations
-        found = [np.ascontiguousarray(observations[..., leaf.offset:leaf.offset + leaf.nbytes]).view(leaf.dtype)
-                 for leaf in self.leaves]
+        found = [packing.read(leaf, observations).reshape(*observations.shape[:-1], leaf.size) for leaf in self.leaves]
         return np.concatenate(found, -1, dtype=np.float64)
 
     def update(self, rows: Array) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -40,9 +40,14 @@ class Leaf:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    @property
+    @cached_property
+    def size(self) -> int:
+        """How many numbers an element has."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @cached_property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -107,41 +112,40 @@ def _walk(space: Space, keys: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...]
 
 def pack(space: Space, element: Any) -> Array:
     """One element of a Dict or Tuple space as a row of bytes [nbytes]; an elementary one as an array."""
-    if not is_packed(space):
-        return np.asarray(element)
-    found = layout(space)
-    row = np.zeros(found.nbytes, np.uint8)
-    for leaf in found.leaves:
-        value = element
-        for key in leaf.keys:
-            value = value[key]
-        data = np.ascontiguousarray(value, leaf.dtype).reshape(-1).view(np.uint8)
-        row[leaf.offset:leaf.offset + leaf.nbytes] = data
-    return row
+    return _packed(space, element) if is_packed(space) else np.asarray(element)
 
 
 def pack_batch(space: Space, batch: Any, count: int) -> Array:
     """``count`` elements batched as gymnasium batches them (a Dict of arrays [count, ...]) as rows [count, nbytes]."""
-    if not is_packed(space):
-        return np.asarray(batch)
+    return _packed(space, batch, count) if is_packed(space) else np.asarray(batch)
+
+
+def _packed(space: Space, values: Any, *lead: int) -> Array:
+    """Rows [*lead, nbytes] of values whose leaves are [*lead, *shape]."""
     found = layout(space)
-    rows = np.zeros((count, found.nbytes), np.uint8)
+    rows = np.zeros((*lead, found.nbytes), np.uint8)
     for leaf in found.leaves:
-        value = batch
+        value = values
         for key in leaf.keys:
             value = value[key]
-        data = np.ascontiguousarray(value, leaf.dtype).reshape(count, -1).view(np.uint8)  # [count, bytes]
-        rows[:, leaf.offset:leaf.offset + leaf.nbytes] = data
+        write(leaf, rows, value)
     return rows
 
 
 def unpack(space: Space, rows: Array | Tensor) -> dict[str, Any]:
     """The leaves of rows [..., nbytes] by path, each [..., *shape]; arrays of arrays, tensors of tensors."""
     found = layout(space)
-    return {leaf.path: _read(leaf, rows) for leaf in found.leaves}
+    return {leaf.path: read(leaf, rows) for leaf in found.leaves}
 
 
-def _read(leaf: Leaf, rows: Any) -> Any:
+def write(leaf: Leaf, rows: Array, values: Any) -> None:
+    """Put elements [..., *shape] of a leaf, or as many numbers in any shape, into rows [..., nbytes]."""
+    data = np.ascontiguousarray(values, leaf.dtype).reshape(*rows.shape[:-1], leaf.size)
+    rows[..., leaf.offset:leaf.offset + leaf.nbytes] = data.view(np.uint8)
+
+
+def read(leaf: Leaf, rows: Any) -> Any:
+    """The elements [..., *shape] of a leaf in rows [..., nbytes]; an array of an array, a tensor of a tensor."""
     data = rows[..., leaf.offset:leaf.offset + leaf.nbytes]
     lead = tuple(rows.shape[:-1])
     if isinstance(rows, np.ndarray):
