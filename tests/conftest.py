@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Timer
@@ -110,3 +110,27 @@ class Toolkit:
 @pytest.fixture
 def toolkit(tmp_path: Path) -> Toolkit:
     return Toolkit(tmp_path)
+
+
+@pytest.fixture
+def only_here() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    from toolkit.registry import registry
+
+    registry.entries()
+    before = dict(registry._entries)
+    yield
+    registry._entries.clear()
+    registry._entries.update(before)
+
+
+def recordings(folder: Path, rate: int = 16000) -> None:
+    """In ``folder`` one folder of sounds at ``rate`` (Hz) for each of two labels, and what is said in each."""
+    from toolkit.audio import io
+
+    for label, period in (("high", 9), ("low", 40)):
+        (folder / label).mkdir(parents=True)
+        for number in range(6):
+            path = folder / label / f"{number}.wav"
+            io.save(path, [0.1 * (-1) ** (step // (period + number)) for step in range(rate // 2)], rate)
+            path.with_suffix(".txt").write_text(label)

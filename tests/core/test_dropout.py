@@ -23,7 +23,7 @@ def test_a_share_is_zero_and_the_rest_is_scaled_so_that_the_mean_stays(share: fl
     deviation = (share * (1 - share) / x.numel()) ** 0.5
     assert abs(counts[0] / x.numel() - share) < 5 * deviation
     found.sum().backward()
-    assert torch.equal(x.grad, found.detach())  # type: ignore[arg-type]
+    assert x.grad is not None and torch.equal(x.grad, found.detach())
 
 
 def test_neighbours_are_dropped_independently() -> None:

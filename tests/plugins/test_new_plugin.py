@@ -73,12 +73,11 @@ def test_every_template_is_tried() -> None:
     assert set(TRIALS) == set(KINDS)
 
 
+@pytest.mark.usefixtures("only_here")
 @pytest.mark.parametrize("kind", SLOW)
 def test_what_it_writes_keeps_its_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     write(tmp_path, files_of(kind, f"written-{kind}"))
     monkeypatch.syspath_prepend(tmp_path)
-    registry.entries()
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     importlib.import_module(f"written_{kind}_plugin").declare(Declarer(registry, "toolkit-written"))
     verdicts = list(examine(suite_for(registry.get(kind, f"written-{kind}"))))
     assert [verdict.reason for verdict in verdicts if verdict.status == BROKEN] == []

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import conftest
 import pytest
 
 from toolkit.errors import MissingExtra
@@ -80,15 +81,8 @@ def sounds() -> Path:
 @functools.cache
 def recordings() -> Path:
     """A folder with one folder of sounds for each of two labels, and what is said in each."""
-    from toolkit.audio import io
-
     kept = folder() / "recordings"
-    for label in ("high", "low"):
-        (kept / label).mkdir(parents=True)
-        for number in range(6):
-            period = 9 + number if label == "high" else 40 + number
-            io.save(kept / label / f"{number}.wav", [0.1 * (-1) ** (step // period) for step in range(8000)], 16000)
-            (kept / label / f"{number}.txt").write_text(label)
+    conftest.recordings(kept)
     return kept
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,20 +25,12 @@ from toolkit.nlp.tokenizers.pieces import Words
 from toolkit.registry import registry
 from toolkit.testing.suite import BROKEN, examine, suite_for
 
+pytestmark = pytest.mark.usefixtures("only_here")
+
 
 def broken(kind: str, name: str) -> dict[str, str]:
     """The broken promises by name, with the message of each."""
     return {verdict.name: verdict.reason for verdict in examine(suite_for(registry.get(kind, name))) if verdict.status == BROKEN}
-
-
-@pytest.fixture(autouse=True)
-def only_here() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    registry.entries()
-    before = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(before)
 
 
 def test_an_off_by_one_in_the_frames() -> None:

@@ -9,23 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Toolkit
-
-from toolkit.audio import io
+from conftest import Toolkit, recordings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 CUDA = ("--device", "cuda")
 CRNN = ("--model", "crnn", "--model.channels", "4,6", "--model.time-strides", "2,1", "--model.hidden-size", "8")
-
-
-def recordings(folder: Path) -> None:
-    """Sounds of two labels, and what is said in each."""
-    for label, period in (("high", 9), ("low", 40)):
-        (folder / "sounds" / label).mkdir(parents=True)
-        for number in range(6):
-            path = folder / "sounds" / label / f"{number}.wav"
-            io.save(path, [0.1 * (-1) ** (step // (period + number)) for step in range(9000)], 22050)
-            path.with_suffix(".txt").write_text(label)
 
 
 def facts(run: Path) -> dict[str, object]:
@@ -34,7 +22,7 @@ def facts(run: Path) -> dict[str, object]:
 
 
 def test_sound_is_told_written_and_made_there(tmp_path: Path, toolkit: Toolkit) -> None:
-    recordings(tmp_path)
+    recordings(tmp_path / "sounds", 22050)
     sound = "sounds/high/0.wav"
     data = ("--data", "sounds", "--steps", "24", "--batch-size", "4", *CUDA)
     toolkit.json("run", "audio-classification", *data, *CRNN, "--transforms", "speed(0.9, 1.1) | noise(snr=0..20)",

@@ -91,11 +91,12 @@ def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
         array = np.array(numbers, np.float64)
         mean, scale = float(array.mean()), float(array.std())
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
-    words = [row for row, value in enumerate(values) if not is_missing(value) and number(value) is None]
-    if len(words) < len(present) / 2:
-        warnings.warn(f"column {name!r} is read as categories: {len(words)} of its {len(present)} values are no finite numbers, "
-                      f"the first in row {words[0] + 1}: {values[words[0]]!r}. Correct them, or leave the column out: "
-                      f"--ignore {name}", stacklevel=2)
+    words = numbers.count(None)
+    if words < len(present) / 2:
+        row = next(row for row, value in enumerate(values) if not is_missing(value) and number(value) is None)
+        warnings.warn(f"column {name!r} is read as categories: {words} of its {len(present)} values are no finite numbers, the "
+                      f"first in row {row + 1}: {values[row]!r}. Correct them, or leave the column out: --ignore {name}",
+                      stacklevel=2)
     counts = Counter(category(value) for value in values)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None

@@ -87,13 +87,8 @@ class FrontendSuite(Suite):
 
     def test_streaming_equals_offline(self) -> None:
         """Fed in blocks of any size, it yields the frames of the whole clip."""
-        if "stream" in self.entry.cannot:
-            raise NotPromised(f"stream: {self.entry.cannot['stream']}")
         frontend = self.make()
-        try:
-            frontend.stream()
-        except UsageError as error:
-            raise NotPromised(str(error)) from error
+        stream_of(self, frontend)
         for samples, block in ((9000, 733), (3200, 160), (500, 7), (1, 1)):
             clip = noise(samples, samples)
             stream = frontend.stream()
@@ -113,7 +108,7 @@ class FrontendSuite(Suite):
         require(torch.equal(first, copy.deepcopy(frontend)(clip)[0]), "a copy of the front end gives other features")
 
     def test_on_a_gpu_it_gives_the_same(self) -> None:
-        """On a GPU features, their gradients and frames of a stream are those of the CPU."""
+        """On a GPU features and their gradients are those of the CPU."""
         device, frontend = gpu(), self.make()
         there = copy.deepcopy(frontend).to(device)
         clips, lengths = torch.stack([noise(7000, 1), noise(7000, 2)]), torch.tensor([7000, 5511])
@@ -129,18 +124,14 @@ class FrontendSuite(Suite):
                 found.square().mean().backward()
                 assert given.grad is not None and elsewhere.grad is not None
                 require_same(elsewhere.grad, given.grad, "gradients of the waveform")
-            if "stream" not in self.entry.cannot and self._streams(frontend):
-                stream = there.stream()
-                clip = noise(5000, 3)
-                joined = torch.cat([*(stream.push(part.to(device)) for part in clip.split(733)), stream.finish()])
-                require_same(joined, frontend(clip)[0].detach(), "frames of a stream")
 
-    def _streams(self, frontend: Any) -> bool:
-        try:
-            frontend.stream()
-        except UsageError:
-            return False
-        return True
+    def test_on_a_gpu_it_streams_the_same(self) -> None:
+        """On a GPU frames of a stream are those of the CPU."""
+        device, frontend, clip = gpu(), self.make(), noise(5000, 3)
+        stream = stream_of(self, copy.deepcopy(frontend).to(device))
+        with unrounded():
+            joined = torch.cat([*(stream.push(part.to(device)) for part in clip.split(733)), stream.finish()])
+        require_same(joined, frontend(clip)[0], "frames of a stream")
 
 
 class TransformSuite(Suite):
@@ -245,15 +236,10 @@ class VocoderSuite(Suite):
 
     def test_streaming_equals_offline(self) -> None:
         """Fed with frames in blocks, it yields the sound of the whole clip."""
-        if "stream" in self.entry.cannot:
-            raise NotPromised(f"stream: {self.entry.cannot['stream']}")
         vocoder = self.make()
         if not hasattr(vocoder, "stream"):
             raise NotPromised("it has no stream()")
-        try:
-            stream = vocoder.stream()
-        except UsageError as error:
-            raise NotPromised(str(error)) from error
+        stream = stream_of(self, vocoder)
         mel = mels(vocoder.spec, 48)[0]
         with torch.no_grad():
             offline = vocoder(mel)
@@ -274,6 +260,16 @@ class VocoderSuite(Suite):
         require(found.device.type == "cuda" and found.shape == wanted.shape, f"on the GPU it gives {tuple(found.shape)} on "
                 f"{found.device}, on the CPU {tuple(wanted.shape)}")
         require(bool(found.isfinite().all()), "its sound on the GPU is not finite")
+
+
+def stream_of(suite: Suite, component: Any) -> Any:
+    """A stream of the suite's component. Raises NotPromised where it says that it has none."""
+    if "stream" in suite.entry.cannot:
+        raise NotPromised(f"stream: {suite.entry.cannot['stream']}")
+    try:
+        return component.stream()
+    except UsageError as error:
+        raise NotPromised(str(error)) from error
 
 
 def mels(spec: FrameSpec, frames: int = 20) -> Tensor:

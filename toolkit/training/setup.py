@@ -241,7 +241,7 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     part = options["data"]
     clock = Clock(values["steps"] or 0)
     task = make_supervised(plan.entry.id, options, registry.make("dataset", part.name, **part.options), clock, streams,
-                           device_of(plan), saved, inherited)
+                           device_for(plan), saved, inherited)
     number = values.get("folds", 0)
     if number:
         add_folds(task, plan, options, number)
@@ -268,7 +268,7 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     spec = env_spec(plan)
     clock = Clock(values["steps"])
     n_envs = values["n_envs"]
-    device = device_of(plan)
+    device = device_for(plan)
     envs = factory.make(spec, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"],
                         values["workers"], values["worker_timeout"])
     try:
@@ -286,7 +286,7 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     return OnlineTask(agent, envs, buffer, clock, evaluator)
 
 
-def device_of(plan: Plan, wherever: bool = False) -> torch.device:
+def device_for(plan: Plan, wherever: bool = False) -> torch.device:
     """Where the run computes; ``wherever``: on the CPU where there is no GPU, even if one was asked for when it was made.
 
     ``auto`` leaves an agent on the CPU whose network is declared as one that ``cannot`` gain by a ``gpu``.
@@ -342,7 +342,7 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
         "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": plan.config.json(),
         "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
         "distributions": distributions(plan), "libraries": library_versions(), "machine": machine(),
-        "device": device_of(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
+        "device": device_for(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
     }
     if isinstance(task, OnlineTask):
         seen = getattr(task.envs, "raw_observation_space", task.envs.observation_space)  # before any perception
@@ -386,7 +386,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
     use_threads(values["threads"])
     agent = make_agent(plan.entry.id, plan.config, spaces.from_json(facts["spaces"]["observation"]),
                        spaces.from_json(facts["spaces"]["action"]), values["n_envs"], Streams(values["seed"]), clock,
-                       device_of(plan, wherever=True))
+                       device_for(plan, wherever=True))
     agent.load_state_dict(states["agent"])
     return agent
 
@@ -395,7 +395,7 @@ def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
     """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
     plan = data_plan(directory)
     use_threads(plan.config.values["threads"])
-    return learner_of(plan, directory, step, device_of(plan, wherever=True))
+    return learner_of(plan, directory, step, device_for(plan, wherever=True))
 
 
 def data_plan(directory: RunDirectory) -> Plan:

@@ -50,10 +50,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 
     ``mask`` as the module says. Source: Vaswani et al. (2017), equation 1.
     """
-    if mask is None and not (dropout and query.device.type == "cpu"):
-        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
     if mask is None:
-        return attend_dropping(query, key, value, square(query, key) if causal else None, dropout)
+        return averaged(query, key, value, None, causal, dropout)
     if mask.dim() == 2 and mask.shape[0] == query.shape[0] and mask.shape != (query.shape[2], key.shape[2]):
         mask = mask[:, None, None, :]  # [B, 1, 1, S]
     elif mask.dim() == 3:
@@ -61,11 +59,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     if causal:
         mask = mask & square(query, key)
     empty = ~mask.any(-1, keepdim=True)  # [..., T or 1, 1]
-    if dropout and query.device.type == "cpu":
-        found = attend_dropping(query, key, value, mask | empty, dropout)
-    else:
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, dropout_p=dropout)
-    return found.masked_fill(empty, 0.0)
+    return averaged(query, key, value, mask | empty, False, dropout).masked_fill(empty, 0.0)
 
 
 def square(query: Tensor, key: Tensor) -> Tensor:
@@ -73,11 +67,15 @@ def square(query: Tensor, key: Tensor) -> Tensor:
     return torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
 
 
-def attend_dropping(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
-    """`attend` with a share of the weights dropped, on a CPU, where torch has no kernel for it either.
+def averaged(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, causal: bool, dropout: float) -> Tensor:
+    """`attend` where every query may look at something: ``allowed`` as broadcast to [B, H, T, S], or what is not later.
 
-    Every query may look at something (``allowed``, as broadcast to [B, H, T, S]), so that no care for empty rows is needed.
+    By torch's kernels; for a share of weights to be dropped on a CPU it has none, and draws slowly (`dropped`).
     """
+    if not dropout or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, allowed, dropout, causal)
+    if causal:
+        allowed = square(query, key)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # [B, H, T, S]
     if allowed is not None:
         scores = scores + torch.zeros_like(allowed, dtype=scores.dtype).masked_fill_(~allowed, -torch.inf)
