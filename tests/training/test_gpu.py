@@ -52,6 +52,16 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, toolkit: Toolkit)
     assert facts(tmp_path / "cut")["parameters_sha256"] == facts(tmp_path / "whole")["parameters_sha256"]
 
 
+@pytest.mark.parametrize("model", ("transformer", "conformer"))
+def test_runs_are_alike_each_time(model: str, tmp_path: Path, toolkit: Toolkit) -> None:
+    recordings(tmp_path / "sounds", 22050)
+    for run in ("one", "other"):
+        done = toolkit("run", "speech-recognition", "--data", "sounds", "--steps", "160", "--batch-size", "4", "--model", model,
+                       "--model.width", "32", "--evaluate-every", "0", *CUDA, "--out", run)
+        assert "determinis" not in done.stderr
+    assert facts(tmp_path / "one")["parameters_sha256"] == facts(tmp_path / "other")["parameters_sha256"]
+
+
 def test_auto_leaves_small_networks_on_the_cpu(tmp_path: Path, toolkit: Toolkit) -> None:
     for name, words, device in (
             ("small", ("dqn", "--env", "CartPole-v1"), "cpu"),

@@ -32,10 +32,11 @@ def select(device: str, best: str = "cuda") -> torch.device:
 def repeat() -> None:
     """Have kernels of GPUs give the same sums each time, where there is such a kernel.
 
-    Where there is none torch would warn at every call, of the gradients of CTC among others; docs/runs.md says which.
+    Ours all have one. Where an operation of a plugin has none torch would warn at every call.
     """
     os.environ.setdefault(WORKSPACE, ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its gradients add up in any order unless others' would raise
     # New memory filled with NaN finds faults of kernels, and costs a pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", ".*does not have a deterministic implementation", UserWarning)

@@ -154,7 +154,11 @@ class CTC(nn.Module):
         if lengths is None or target_lengths is None:
             raise UsageError("the CTC loss needs the lengths of its inputs and of its targets")
         logs = F.log_softmax(outputs.float(), -1).transpose(0, 1)  # [T, B, C]
-        return F.ctc_loss(logs, targets, lengths.long(), target_lengths.long(), self.blank, "mean", self.zero_infinity)
+        # The gradient that a GPU gives adds up in any order: where torch was told to repeat, the CPU aligns.
+        place = torch.device("cpu") if torch.are_deterministic_algorithms_enabled() else logs.device
+        loss = F.ctc_loss(logs.to(place), targets.to(place), lengths.to(place, torch.long), target_lengths.to(place, torch.long),
+                          self.blank, "mean", self.zero_infinity)
+        return loss.to(outputs.device)
 
 
 def check_same_shape(outputs: Tensor, targets: Tensor) -> None:
