@@ -147,3 +147,17 @@ def test_state_dependent_exploration_says_what_it_needs(name: str, space: Any, o
     with pytest.raises(UsageError, match=words):
         registry.make("agent", name, observation_space=spaces.Box(-1, 1, (3,), np.float32), action_space=space,
                       use_sde=True, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_sde": True}, {"recurrent": True}], ids=str)
+def test_a_learned_deviation_is_acted_with_where_arrays_are_copies(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, whose parameters no array shares memory with."""
+    from toolkit.registry import registry
+
+    monkeypatch.setattr(Tensor, "cpu", Tensor.clone)
+    agent = registry.make("agent", "ppo", observation_space=spaces.Box(-1, 1, (3,), np.float32),
+                          action_space=spaces.Box(-9, 9, (1,), np.float32), **options)
+    seen = np.ones((200, 3), np.float32)
+    assert agent.act(seen).actions.std() > 0.3
+    agent.policy.log_std.data.fill_(-9.0)
+    assert agent.act(seen).actions.std() < 0.01

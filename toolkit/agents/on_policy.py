@@ -86,7 +86,6 @@ class OnPolicyAgent:
         self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
         self.observation_normalizer = ObservationNormalizer(observation_space) if config.normalize_observations else None
         self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
-        self._log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
         self._updates = 0
         self._outputs: Any = None
 
@@ -123,9 +122,11 @@ class OnPolicyAgent:
             outputs = np.where(mask, outputs, np.float32(-1e8))
         if deterministic:
             return Acted(self._within(self.distribution.mode(outputs)))
-        actions = self.distribution.sample(outputs, self._log_std, self.generator)
+        # On the CPU a view of the parameter; on a GPU a copy, so it is read anew for every action.
+        log_std = None if self.policy.log_std is None else self.policy.log_std.detach().cpu().numpy()
+        actions = self.distribution.sample(outputs, log_std, self.generator)
         extras = {} if mask is None else {"masks": mask}
-        if self._log_std is None:
+        if log_std is None:
             return Acted(actions, extras)
         # The policy learns from what it drew; the environment gets what it allows.
         return Acted(self._within(actions), {"drawn": actions, **extras})
