@@ -73,17 +73,19 @@ def test_workers_take_the_steps_that_this_process_takes(spec: EnvSpec, closing: 
             np.testing.assert_array_equal(ours.masks, theirs.masks)
 
 
-def test_a_state_in_mid_episode_is_continued(closing: list[Any]) -> None:
-    first, second = opened(EnvSpec("CartPole-v1")), opened(EnvSpec("CartPole-v1"))
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_a_state_in_mid_episode_is_continued(env: str, closing: list[Any]) -> None:
+    first, second = opened(EnvSpec(env)), opened(EnvSpec(env))
     closing.extend([first, second])
     first.reset()
-    actions = np.array([0, 1, 0, 1, 1])
-    for _ in range(13):
-        first.step(actions)
+    first.action_space.seed(0)
+    actions = np.stack([[first.action_space.sample() for _ in SEEDS] for _ in range(43)])  # [T, N, ...]
+    for row in actions[:13]:
+        first.step(row)
     expected = first.block.observations.copy()
     np.testing.assert_array_equal(second.set_state(first.get_state()), expected)
-    for _ in range(30):
-        alike(first.step(actions), second.step(actions))
+    for row in actions[13:]:
+        alike(first.step(row), second.step(row))
 
 
 def test_a_state_for_another_number_of_workers_is_refused(closing: list[Any]) -> None:

@@ -59,7 +59,8 @@ class InProcess:
         observations, rewards = self._observations, self._rewards
         ended: list[int] = []
         finals: list[Any] = []
-        plain = actions.tolist() if self._scalar_actions else actions
+        # A copy: the caller may write its next actions into the same array, and those of the episode are kept.
+        plain = actions.tolist() if self._scalar_actions else actions.copy()
         for index, env in enumerate(self.envs):
             action = plain[index]
             if self._note is not None:
