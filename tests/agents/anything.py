@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,7 @@ OBSERVATIONS: dict[str, gymnasium.Space[Any]] = {
     "number": spaces.Box(-1, 1, (), np.float32), "whole numbers": spaces.Box(-5, 5, (3,), np.int64),
     "choice": spaces.Discrete(4, start=3), "choices": spaces.MultiDiscrete([3, 2], start=[4, -1]),
     "table": spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])), "bits": spaces.MultiBinary((2, 2)),
+    "disordered": spaces.Dict(OrderedDict(b=spaces.MultiDiscrete([2, 3, 2], dtype=np.int32), a=spaces.Box(0, 9, (2,)))),
     "nested": spaces.Dict(a=spaces.Tuple((spaces.Box(0, 9, (2,)), spaces.MultiDiscrete([2, 3]))), b=spaces.MultiBinary(2)),
 }
 ACTIONS: dict[str, gymnasium.Space[Any]] = {

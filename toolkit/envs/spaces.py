@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ def to_json(space: Space[Any]) -> dict[str, Any]:
         return {"type": "Box", "low": _bound(space.low), "high": _bound(space.high), "shape": list(space.shape),
                 "dtype": str(space.dtype)}
     if isinstance(space, spaces.Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist(), "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
     if isinstance(space, spaces.Dict):
@@ -42,13 +43,16 @@ def from_json(row: dict[str, Any]) -> Space[Any]:
         low, high = (_array(row[side], shape, dtype) for side in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
-        return spaces.Discrete(row["n"], start=row["start"])
+        # The usual type goes without saying: older gymnasiums have no other, and take no such argument.
+        unusual = {"dtype": row["dtype"]} if row.get("dtype", "int64") != "int64" else {}
+        return spaces.Discrete(row["n"], start=row["start"], **unusual)
     if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(row["nvec"], start=row.get("start"))  # runs before 2026-11 have none
+        return spaces.MultiDiscrete(row["nvec"], row.get("dtype", "int64"), start=row.get("start"))  # older runs have neither
     if kind == "MultiBinary":
         return spaces.MultiBinary(row["n"])
     if kind == "Dict":
-        return spaces.Dict({key: from_json(item) for key, item in row["spaces"].items()})
+        # Of a plain dict gymnasium sorts the keys, and packed observations lie in the order of the keys.
+        return spaces.Dict(OrderedDict((key, from_json(item)) for key, item in row["spaces"].items()))
     if kind == "Tuple":
         return spaces.Tuple([from_json(item) for item in row["spaces"]])
     raise UsageError(f"unknown space type {kind!r} in run.json")
