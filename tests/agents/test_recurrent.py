@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,26 @@ def test_an_epoch_over_all_environments_is_one_over_each() -> None:
                                           found.valid[:, only])
         part = prepared.select(torch.arange(copy, 12, 2))
         torch.testing.assert_close(agent._evaluate(part)[0].log_prob, whole[:, copy])
+
+
+def test_a_truncated_episode_is_valued_with_its_memory_however_it_is_reset() -> None:
+    agent, steps = make(), rollout(make(), rows=3)
+    at_once = agent.prepare(steps).advantages  # the last observation is in the side table
+    observations = steps.observations.copy()
+    observations[3, 0] = steps.final_observations[0]  # gymnasium's NEXT_STEP: it is what is seen next
+    none = np.zeros(0, np.int64)
+    later = agent.prepare(replace(steps, observations=observations, final_rows=none, final_copies=none,
+                                  final_observations=steps.final_observations[:0])).advantages
+    torch.testing.assert_close(later, at_once)
+
+
+def test_a_group_of_environments_without_a_valid_step_is_passed_over() -> None:
+    agent = make(batch_size=1)
+    steps = rollout(agent)
+    steps.valid[:, 1] = False
+    before = agent.flat.values.clone()
+    agent.update(steps)
+    assert agent.flat.values.isfinite().all() and not torch.equal(before, agent.flat.values)
 
 
 def test_an_update_moves_the_memory_and_saves_and_restores() -> None:

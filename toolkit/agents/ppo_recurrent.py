@@ -141,7 +141,10 @@ class RecurrentPPO(PPO):
         observations = self._tensor(raw if normalize is None else normalize(raw))  # [T + 1, N, ...]
         ended = steps.terminated | steps.truncated
         begins = np.zeros((len(raw), raw.shape[1]), bool)
-        begins[1:] = ended | ~steps.valid
+        # Where a copy resets in the step after its end, the row after the end still shows that episode's last observation,
+        # which is valued with its memory; the side table holds the ends that were reset at once.
+        begins[1:] = ~steps.valid
+        begins[steps.final_rows + 1, steps.final_copies] = True
         state = self._tensor(steps.extras["states"][0])  # [N, 2H]
         states = self.policy.sequence(observations, state, self._tensor(begins))  # [T + 1, N, 2H]
         values = self.policy.heads(states)[1].cpu().numpy()
@@ -188,6 +191,8 @@ class RecurrentPPO(PPO):
             self._path.sequences = Sequences(found.observations[:, chosen], found.state[chosen], found.begins[:, chosen],
                                              found.valid[:, chosen])
             index = number[:, chosen][found.valid[:, chosen]]  # [B], time-major like the path's outputs
+            if not len(index):
+                continue  # none of its steps is valid
             part = self._normalized(rollout.select(index))
             stop, metrics = self._minibatch(part, old_log_prob[index], learning_rate, clip, measure)
             if stop:
