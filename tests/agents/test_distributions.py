@@ -150,7 +150,8 @@ def test_state_dependent_exploration_says_what_it_needs(name: str, space: Any, o
 
 
 @pytest.mark.parametrize("options", [{}, {"use_sde": True}, {"recurrent": True}], ids=str)
-def test_a_learned_deviation_is_acted_with_where_arrays_are_copies(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_learned_deviation_is_acted_with_where_arrays_are_copies(options: dict[str, Any],
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, whose parameters no array shares memory with."""
     from toolkit.registry import registry
 
