@@ -13,7 +13,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 B, H, T, D = 3, 4, 6, 16
-SHAPES = {"keys": (B, T), "square": (T, T), "each": (B, T, T), "heads": (B, H, T, T)}
+SHAPES = {"keys": (B, T), "square": (1, T, T), "each": (B, T, T), "heads": (B, H, T, T)}
 LAYERS = [entry.name for entry in registry.entries("layer", plugins=False)]
 
 
@@ -29,8 +29,6 @@ def full(mask: Tensor) -> Tensor:
     """A mask of any form as [B, H, T, T]."""
     if mask.shape == (B, T):
         return mask[:, None, None, :].expand(B, H, T, T)
-    if mask.shape == (T, T):
-        return mask.expand(B, H, T, T)
     return mask if mask.dim() == 4 else mask[:, None].expand(B, H, T, T)
 
 
@@ -90,6 +88,14 @@ def test_an_encoder_layer_equals_torchs(norm_first: bool) -> None:
     theirs.train()  # torch's inference path pads with zeros; the training path is the definition
     wanted = theirs(x, src_key_padding_mask=~mask)
     assert torch.allclose(ours(x, mask)[mask], wanted[mask], atol=1e-5)
+
+
+def test_as_many_sequences_as_positions_are_masked_each_by_its_own_length() -> None:
+    layer = EncoderLayer(EncoderLayerConfig(D, H, 32)).eval()
+    x, lengths = torch.randn(T, T, D), torch.arange(1, T + 1)
+    alone = [layer(x[row:row + 1, :length])[0] for row, length in enumerate(lengths.tolist())]
+    together = layer(x, key_mask(lengths, T, x.device))
+    assert all(torch.allclose(together[row, :len(found)], found, atol=1e-5) for row, found in enumerate(alone))
 
 
 def test_transformer_base_has_its_size() -> None:

@@ -1,7 +1,7 @@
 """Attention, and the encoder layer around it.
 
-Masks are True where a position may be looked at: [B, T] of keys, [T, T], [B, T, T] or [B, H, T, T].
-A query that may look at nothing gets zeros, never NaN.
+Masks are True where a position may be looked at: [B, T] of keys, [B, T, T] or [B, H, T, T]; what is the same for all
+sequences or heads may have size 1 there. A query that may look at nothing gets zeros, never NaN.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     """
     if mask is None:
         return averaged(query, key, value, None, causal, dropout)
-    if mask.dim() == 2 and mask.shape[0] == query.shape[0] and mask.shape != (query.shape[2], key.shape[2]):
-        mask = mask[:, None, None, :]  # [B, 1, 1, S]
+    if mask.dim() == 2:
+        mask = mask[:, None, None]  # [B, 1, 1, S]
     elif mask.dim() == 3:
         mask = mask[:, None]  # [B, 1, T, S]
     if causal:
@@ -118,7 +118,7 @@ class MultiHeadAttention(nn.Module):
             causal = causal and length > 1  # one new position may look at all before it
             key, value = cache.extend(key, value)
         if cache is not None and causal and key.shape[2] > length:
-            before = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device).tril(key.shape[2] - length)  # [T, S]
+            before = x.new_ones(1, length, key.shape[2], dtype=torch.bool).tril(key.shape[2] - length)  # [1, T, S]
             mask, causal = before if mask is None else mask[:, None, :] & before, False
         found = attend(query, key, value, mask, causal, self.dropout if self.training else 0.0)
         merged: Tensor = self.outward(found.transpose(1, 2).reshape(size, length, width))  # [B, T, D]
