@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gymnasium
@@ -16,6 +20,7 @@ from small_runs import command, copy_of, finished, flags, inside, steps_of
 
 from toolkit import __version__
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.training import run_directory
 from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
 
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
@@ -95,6 +100,32 @@ def test_two_runs_begun_in_one_second_get_two_folders(tmp_path: Path, monkeypatc
     assert names == [base, f"{base}-2", f"{base}-3"]
 
 
+def test_runs_begun_at_the_same_moment_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: "20260102-030405")
+    chosen, gate = run_directory.unused, threading.Barrier(4)
+
+    def all_at_once(path: Path) -> Path:
+        found = chosen(path)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            gate.wait(timeout=1)  # until each has seen that the name is free
+        return found
+
+    monkeypatch.setattr(run_directory, "unused", all_at_once)
+    with inside(tmp_path), ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: RunDirectory.create(None, "dqn", "x", 1).path.name, range(4)))
+    assert len(set(names)) == 4
+
+
+def test_a_run_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+    copy_of(finished(**STEPS), tmp_path)
+    directory = RunDirectory(tmp_path / "run")
+    directory.claim()
+    done = command("resume", "run", "--steps", "500", cwd=tmp_path)
+    assert done.code == 2 and "another process is training the run" in done.err, done.err
+    del directory
+    assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0
+
+
 def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0).path == tmp_path / "empty"
@@ -116,10 +147,11 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     directory.write_evaluation("40", {})
     for name in (".run.json-123", "evaluations/.50.json-123"):
         (directory.path / name).write_text("half")
-    (directory.path / ".notes").write_text("the user's")
+    for name in (".notes", "checkpoints/.notes"):
+        (directory.path / name).write_text("the user's")
     directory.sweep()
     assert sorted(str(path.relative_to(directory.path)) for path in directory.path.rglob("*") if path.is_file()) == [
-        ".notes", "evaluations/40.json", "run.json"]
+        ".notes", "checkpoints/.notes", "evaluations/40.json", "metrics.jsonl", "run.json"]
 
 
 # -- finding a run
@@ -134,12 +166,27 @@ def test_a_run_is_found_by_its_folder_its_checkpoints_and_its_links(tmp_path: Pa
     with inside(run):
         assert find_run(".")[0].path == run
         assert find_run("checkpoints/final")[1] == 480
+    with inside(run / "checkpoints"):
+        assert find_run("final")[1] == find_run("480")[1] == find_run("0/../480")[1] == 480
+    with inside(run / "checkpoints" / "0"):
+        assert find_run(".")[1] == 0 and find_run("../final")[1] == 480 and find_run("../..")[0].path == run
 
 
 def test_a_moved_run_is_whole(tmp_path: Path) -> None:
     run = copy_of(finished(**STEPS), tmp_path)
     run.rename(tmp_path / "elsewhere")
     assert command("resume", "elsewhere", "--steps", "500", cwd=tmp_path).code == 0
+
+
+def test_a_run_that_was_copied_by_what_follows_links_goes_on(tmp_path: Path) -> None:
+    """``scp -r`` and ``cp -rL`` make folders of links."""
+    run = finished(**STEPS)
+    shutil.copytree(run, tmp_path / "run")
+    best = int(os.readlink(run / "checkpoints" / "best"))
+    assert find_run(str(tmp_path / "run" / "checkpoints" / "best"))[1] == best
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "480")  # "final" is all that is left of it
+    assert command("resume", "run", "--steps", "500", "--json", cwd=tmp_path).json["resumed_from"] == 480
+    assert os.readlink(tmp_path / "run" / "checkpoints" / "final") == "500"
 
 
 @pytest.mark.parametrize("text", ["nowhere", ".", "run/checkpoints", "run/checkpoints/77", "run/metrics.jsonl"])
@@ -156,7 +203,7 @@ def test_a_checkpoint_alone_is_explained(tmp_path: Path) -> None:
         find_run(str(tmp_path / "480"))
 
 
-@pytest.mark.parametrize("content", ["{", "", "\x00"])
+@pytest.mark.parametrize("content", ["{", "", "\x00", "5", "[]", "{}", '{"kind": "agent"}'])
 def test_a_damaged_run_json_is_named(content: str, tmp_path: Path) -> None:
     run = copy_of(finished(**STEPS), tmp_path)
     (run / "run.json").write_text(content)

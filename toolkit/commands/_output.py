@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -75,7 +76,7 @@ def session_text(facts: dict[str, Any]) -> str:
     rows = [("run", facts["run"]), ("steps", f"{facts['steps']:,} ({facts['steps_per_second']:,.0f} a second)"),
             *((f"  {split}" if split else "evaluation", text) for split, text in evaluation_rows(facts["evaluation"])),
             ("time", f"{facts['wall_seconds']:.1f} s, of which {facts['train_seconds']:.1f} s training"),
-            ("next", f"toolkit evaluate {facts['run']}")]
+            ("next", f"toolkit evaluate {shlex.quote(facts['run'])}")]
     return table(rows)
 
 

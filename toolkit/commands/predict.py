@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +62,8 @@ def require_task(run: str) -> None:
     """Raise UsageError unless RUN is a task's, before anything heavy is imported."""
     directory, _ = find_run(run)
     if directory.read().get("kind") != "task":
-        raise UsageError(f"{run} is the run of an agent, which acts and does not answer. Judge it: toolkit evaluate {run}")
+        raise UsageError(f"{run} is the run of an agent, which acts and does not answer. "
+                         f"Judge it: toolkit evaluate {shlex.quote(run)}")
 
 
 def parsed(values: tuple[str, ...]) -> list[Any]:

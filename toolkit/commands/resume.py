@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from toolkit.commands import _output as output
@@ -27,7 +29,7 @@ def resume_command(run: str, steps: int | None, epochs: float | None, step: int 
     if facts.get("status") == "finished" and begin is None and epochs is None and steps in (None, facts["steps"]):
         flag = "--epochs" if facts["kind"] == "task" else "--steps"
         output.talk(f"{directory.path} is finished ({facts['steps']:,} {facts['unit']}). "
-                    f"Extend it: toolkit resume {run} {flag} N")
+                    f"Extend it: toolkit resume {shlex.quote(run)} {flag} N")
         already = {"run": str(directory.path), "steps": facts["steps"], "resumed_from": facts["steps"],
                    "wall_seconds": round(output.process_seconds(), 3), "train_seconds": 0.0, "steps_per_second": 0.0,
                    "parameters_sha256": facts["parameters_sha256"], "evaluation": facts["evaluation"]}

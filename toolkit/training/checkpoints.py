@@ -24,6 +24,7 @@ from toolkit.errors import ToolkitError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+LINKS = ("best", "final")
 KEPT = 2  # the last so many are kept, beside the best, the final one and step 0
 
 
@@ -47,9 +48,11 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir())
 
     def linked(self, name: str) -> int | None:
-        """The step that the link ``best`` or ``final`` points at."""
-        link = self.folder / name
-        return int(link.resolve().name) if link.is_symlink() and link.resolve().name.isdigit() else None
+        """The step that ``best`` or ``final`` points at; where a program that follows links has copied the run, that it holds."""
+        place = (self.folder / name).resolve()
+        if place.name.isdigit():
+            return int(place.name)
+        return int(read_manifest(place)["step"]) if place.is_dir() and (place / MANIFEST).exists() else None
 
     # -- writing
 
@@ -101,23 +104,31 @@ class Checkpoints:
 
     def prune(self) -> None:
         """Remove all but the last two, the best, the final and the first."""
-        keep = {self.linked("best"), self.linked("final"), 0, *self.steps()[-KEPT:]}
+        keep = {*map(self.linked, LINKS), 0, *self.steps()[-KEPT:]}
         for step in self.steps():
             if step not in keep:
                 shutil.rmtree(self.path(step))
 
     def sweep(self) -> None:
-        """Remove what a killed process left half-written, and put back what it had moved aside."""
-        for path in self.folder.glob(".*"):
-            if path.name.startswith(".replaced-"):
-                step = int(path.name.split("-")[1])
-                if not self.path(step).exists():
-                    os.rename(path, self.path(step))
-                    continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
+        """Remove what a killed process left half-written, put back what it had moved aside; links are links again."""
+        for path in self.folder.glob(".writing-*"):
+            shutil.rmtree(path)
+        for path in self.folder.glob(".replaced-*"):
+            self._restore(path, int(path.name.split("-")[1]))
+        for name in LINKS:
+            for path in self.folder.glob(f".{name}-*"):
                 path.unlink()
+            place, step = self.folder / name, self.linked(name)
+            if step is not None and not place.is_symlink():
+                self._restore(place, step)
+                self.link(name, step)
+
+    def _restore(self, path: Path, step: int) -> None:
+        """Make ``path`` checkpoint ``step`` where there is none, else remove it."""
+        if self.path(step).exists():
+            shutil.rmtree(path)
+        else:
+            os.rename(path, self.path(step))
 
     def set_aside(self, after: int) -> Path | None:
         """Move the checkpoints later than ``after`` to ``superseded``; nothing is deleted."""
@@ -126,7 +137,7 @@ class Checkpoints:
             return None
         place = unused(self.folder / "superseded")
         place.mkdir(parents=True)
-        for name in ("best", "final"):
+        for name in LINKS:
             if (self.linked(name) or 0) > after:
                 (self.folder / name).unlink()
         for step in later:

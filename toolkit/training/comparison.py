@@ -17,7 +17,7 @@ import numpy as np
 from toolkit.core.summaries import interval_of, numbers_of
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import installed
-from toolkit.training.run_directory import RunDirectory
+from toolkit.training.run_directory import METRICS, RunDirectory
 from toolkit.training.supervised_plots import new_figure
 
 RESAMPLES, SHARE = 2000, 0.95  # of the bootstrap, and how much its interval holds
@@ -97,7 +97,7 @@ def interval(returns: Sequence[float]) -> tuple[float, float]:
 
 def records(directory: RunDirectory) -> list[dict[str, Any]]:
     """The rows of ``metrics.jsonl``; a last line that was cut off by a kill is left out."""
-    path = directory.path / "metrics.jsonl"
+    path = directory.path / METRICS
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:

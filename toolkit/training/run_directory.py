@@ -8,21 +8,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
+import shlex
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.training.checkpoints import MANIFEST, Checkpoints, unused, write_atomically
 
 RUNS = Path("runs")
+REQUIRED = ("kind", "component", "config")  # without these run.json is not one of ours
+METRICS = "metrics.jsonl"
 LIBRARIES = ("torch", "numpy", "gymnasium", "safetensors")
 
 
@@ -32,6 +38,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.checkpoints = Checkpoints(self.path / "checkpoints")
+        self._claim: BinaryIO | None = None
 
     @classmethod
     def create(cls, out: str | None, name: str, subject: str, seed: int) -> RunDirectory:
@@ -40,25 +47,38 @@ class RunDirectory:
         Raises UsageError when ``out`` holds something already, ToolkitError when it cannot be written.
         """
         try:
-            path = Path(out) if out else RUNS / f"{plain(name)}-{plain(subject)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-            if out and path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UsageError(f"--out {out}: it exists and is not an empty folder, and no run is overwritten. "
-                                 f"Name another folder, or continue that run: toolkit resume {out}")
-            path = path if out else unused(path)
-            path.mkdir(parents=True, exist_ok=True)
+            path = named(out) if out else fresh(
+                RUNS / f"{plain(name)}-{plain(subject)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
             (path / "checkpoints").mkdir()
             (path / "evaluations").mkdir()
+            directory = cls(path)
+            directory.claim()
         except OSError as error:
             raise ToolkitError(f"the run folder {out or RUNS} cannot be written: {error.strerror or error}. "
                                "Name a folder that you may write with --out DIR") from error
-        return cls(path)
+        return directory
+
+    def claim(self) -> None:
+        """Be the one process that writes to this run, until its records are closed. Raises UsageError where another one is."""
+        self._claim = (self.path / METRICS).open("ab")
+        try:
+            fcntl.lockf(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise UsageError(f"another process is training the run {self.path}. Wait until it has ended, or end it; "
+                                 "run.json has its number as process") from error
+            # Else the file system knows no locks, and whoever uses it has to take care.
 
     def read(self) -> dict[str, Any]:
         """The content of ``run.json``."""
         try:
-            return dict(json.loads((self.path / "run.json").read_text()))
+            facts = json.loads((self.path / "run.json").read_text())
         except (OSError, ValueError) as error:
             raise ToolkitError(f"{self.path / 'run.json'} cannot be read: {error}") from error
+        if not isinstance(facts, dict) or any(name not in facts for name in REQUIRED):
+            raise ToolkitError(f"{self.path / 'run.json'} cannot be read: it is not that of a run, which has "
+                               f"{', '.join(REQUIRED)} and more")
+        return facts
 
     def write(self, facts: Mapping[str, Any]) -> None:
         write_atomically(self.path / "run.json", json.dumps(facts, indent=1).encode())
@@ -95,6 +115,26 @@ class RunDirectory:
             io.save(folder / f"{plain(title)}.wav", waveform, rate, overwrite=True)
 
 
+def named(out: str) -> Path:
+    """The folder ``out``, made where it is not there. Raises UsageError when it holds something."""
+    path = Path(out)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"--out {out}: it exists and is not an empty folder, and no run is overwritten. "
+                         f"Name another folder, or continue that run: toolkit resume {shlex.quote(out)}")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fresh(path: Path) -> Path:
+    """A folder made at ``path``, or at ``path-2``, ...: by this process alone, whatever others begin in the same second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        candidate = unused(path)
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir()
+            return candidate
+
+
 def plain(text: str) -> str:
     """``text`` with the characters that a folder name should not hold replaced by ``-``."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
@@ -106,13 +146,14 @@ def find_run(text: str) -> tuple[RunDirectory, int | None]:
     RUN is a run folder, a checkpoint folder (also ``best`` or ``final``), or ``latest``.
     Raises UsageError saying what was looked for.
     """
-    path = latest() if text == "latest" else Path(text)
+    path = latest() if text == "latest" else Path(os.path.abspath(text))  # also of "." and "best", inside a run
     if (path / "run.json").is_file():
         return RunDirectory(path), None
     if path.exists() and (path.parent.parent / "run.json").is_file() and path.parent.name == "checkpoints":
-        step = path.resolve().name
-        if step.isdigit():
-            return RunDirectory(path.parent.parent), int(step)
+        directory = RunDirectory(path.parent.parent)
+        step = int(path.name) if path.name.isdigit() else directory.checkpoints.linked(path.name)
+        if step is not None:
+            return directory, step
     if (path / MANIFEST).exists():
         raise UsageError(f"{text}: a checkpoint outside its run; evaluate it in place, as RUN/checkpoints/STEP")
     raise UsageError(f"{text}: not a run. Allowed: a run folder (it holds run.json), a checkpoint folder inside one, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -103,6 +104,7 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
     if steps is not None or epochs is not None:
         lengthen(plan, directory, steps, epochs)
     checkpoints = directory.checkpoints
+    directory.claim()
     directory.sweep()
     present = checkpoints.steps()
     if not present:
@@ -139,7 +141,7 @@ def lengthen(plan: Plan, directory: RunDirectory, steps: int | None, epochs: flo
     if epochs is not None:
         if "epochs" not in plan.config.values:
             raise UsageError(f"--epochs {epochs:g}: the budget of {plan.entry.name} is in steps. "
-                             f"Extend it: toolkit resume {directory.path} --steps N")
+                             f"Extend it: toolkit resume {shlex.quote(str(directory.path))} --steps N")
         plan.config.set("epochs", epochs, "flag")
     plan.config.set("steps", steps, "flag")
 
@@ -403,7 +405,7 @@ def data_plan(directory: RunDirectory) -> Plan:
     plan = plan_of(directory.read())
     if plan.entry.kind != "task":
         raise UsageError(f"{directory.path} is a run of the agent {plan.entry.name!r}, which has no model of data. "
-                         f"Judge it: toolkit evaluate {directory.path}")
+                         f"Judge it: toolkit evaluate {shlex.quote(str(directory.path))}")
     return plan
 
 
