@@ -65,6 +65,12 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "text-classification", "--env", "x"), "is a task and learns from data"),
     (("run", "lstm-classifier", "--data", "x.csv"), "is a model. A run takes it as --model lstm-classifier"),
     (("run", "dqn", "--env", "CartPole-v1", "--double", "maybe"), "--double: got 'maybe', allowed: true or false."),
+    (("run", "dqn", "--env", "CartPole-v1", "--no-double=true"),
+     "--no-double=true: --no-double takes no value. Allowed: --no-double, or --double true\n"),
+    (("run", "dqn", "--network", "--env", "CartPole-v1"), "--network needs a value: the name of a network (see: toolkit list net"),
+    (("run", "dqn", "--network"), "--network needs a value: the name of a network"),
+    (("run", "dqn", "--env", "CartPole-v1", "--steps", "inf"), "toolkit: --steps: got 'inf', allowed: a whole number at least 1"),
+    (("check", "dqn", "--suite", "x"), "--suite x: allowed is NAME=VALUE"),
     (("run", "dqn"), "needs an environment: toolkit run dqn --env CartPole-v1"),
     (("run", "dqn", "--env", "CartPole-v1", "--config", "none.toml"), "--config none.toml: it cannot be read"),
     (("info", "nothing"), "unknown"),
@@ -118,6 +124,40 @@ def test_flags_files_and_presets_each_leave_their_origin(toolkit: Toolkit, tmp_p
     assert rows["buffer_size"] == {"value": 10, "origin": "flag"}
     assert rows["learning_rate"]["origin"] == "preset"
     assert rows["max_grad_norm"]["origin"] == "default"
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"# caf\xe9\n", "--config mine.toml: byte 5 is not UTF-8; save the file as UTF-8"),
+    (b"steps = inf\n", "steps: got inf, allowed: a whole number at least 1"),
+    (b"steps = 5\nsteps = 6\n", "it is not valid TOML")])
+def test_a_file_that_cannot_be_read_is_explained(toolkit: Toolkit, tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
+    done = toolkit("run", "dqn", "--env", "CartPole-v1", "--config", "mine.toml")
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+def test_texts_of_a_file_stay_texts_and_those_of_flags_are_read(toolkit: Toolkit, tmp_path: Path) -> None:
+    # Some editors begin a file with three bytes that say UTF-8.
+    (tmp_path / "mine.toml").write_bytes(b'\xef\xbb\xbf[env]\nname = "CartPole-v1"\none = "5"\n')
+    rows = toolkit.json("run", "dqn", "--config", "mine.toml", "--env.two", "5", "--env.three", "[1, 2]", "--env.four",
+                        "2026-01-02", "--print-config")["config"]
+    assert [rows[f"env.{name}"]["value"] for name in ("one", "two", "three", "four")] == ["5", 5, [1, 2], "2026-01-02"]
+
+
+def test_of_two_budgets_that_of_the_stronger_layer_counts(toolkit: Toolkit, tmp_path: Path) -> None:
+    words = ("run", "tabular-classification", "--data", "iris", "--config", "mine.toml", "--print-config")
+    cases = (("steps = 7", ("--epochs", "2"), None), ("epochs = 7", ("--steps", "2"), 2), ("steps = 7", (), 7))
+    for content, flags, steps in cases:
+        (tmp_path / "mine.toml").write_text(content)
+        assert toolkit.json(*words, *flags)["config"]["steps"]["value"] == steps
+    (tmp_path / "mine.toml").write_text("steps = 7\nepochs = 3")
+    assert "--steps and --epochs are both given, by the file; allowed: one" in toolkit(*words).stderr
+
+
+def test_data_of_a_flag_replaces_a_files(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('data = "gone.csv"\n')
+    rows = toolkit.json("run", "tabular-classification", "--data", "iris", "--config", "mine.toml", "--print-config")["config"]
+    assert rows["data"] == {"value": "iris", "origin": "flag"} and "data.path" not in rows
 
 
 def test_a_value_from_a_file_keeps_the_name_it_has_there(toolkit: Toolkit, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Literal
 
 import pytest
@@ -57,12 +57,21 @@ def test_text_is_parsed(name: str, text: str, value: object) -> None:
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("count", "0", "count: got 0, allowed: a whole number at least 1"), ("count", "1.5", "got '1.5'"),
-    ("count", "many", "got 'many'"), ("rate", "1", "above 0 and below 1"), ("rate", "nan", "got nan"),
+    ("count", "many", "got 'many'"), ("count", "inf", "got 'inf', allowed: a whole number"), ("count", "1e400", "got '1e400'"),
+    ("rate", "-1e400", "got -inf"), ("limit", "inf", "got inf, allowed: a number at least 0, or none"),
+    ("rate", "1", "above 0 and below 1"), ("rate", "nan", "got nan"),
     ("mode", "c", "allowed: one of a, b"), ("flag", "perhaps", "true or false"), ("sizes", "4,0", "got 0")])
 def test_what_is_not_allowed_is_named(name: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         KNOWN[name].parse(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("count", float("inf")), ("count", float("nan")), ("rate", 10**400), ("limit", float("inf")), ("sizes", (float("inf"),))])
+def test_values_of_a_file_or_of_python_that_are_no_finite_numbers_are_named(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: got .*, allowed: "):
+        KNOWN[name].check(value)
 
 
 @given(st.integers(min_value=1))
@@ -87,15 +96,21 @@ def test_settings_survive_json() -> None:
     assert from_json(to_json(settings_of(Everything))) == settings_of(Everything)
 
 
-def test_a_type_that_cannot_be_a_flag_is_refused() -> None:
-    @dataclass(frozen=True)
-    class Odd:
-        """No flag can hold a dictionary."""
-
-        table: dict[str, int] = setting(None, "a table")
-
+@pytest.mark.parametrize("hint", [dict[str, int], int | str, tuple[int, str], tuple, Literal[1, 2], Literal["a", 1] | None])
+def test_a_type_that_cannot_be_a_flag_is_refused(hint: object) -> None:
+    odd = make_dataclass("Odd", [("table", hint, setting(None, "no flag can hold it"))], frozen=True)
     with pytest.raises(TypeError, match="setting 'table'"):
-        settings_of(Odd)
+        settings_of(odd)
+
+
+def test_a_limit_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match="'how many' has the limit 'min'; allowed: minimum, maximum, above, below, choices"):
+        setting(3, "how many", min=0)
+
+
+def test_a_setting_that_a_table_has_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"learning_rate: got 0.1 and 0.2, allowed: one of them"):
+        flatten({"learning-rate": 0.1, "learning_rate": 0.2})
 
 
 def test_nested_tables_become_dotted_names() -> None:

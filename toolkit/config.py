@@ -12,6 +12,7 @@ A dataclass written without ``setting()`` works too: its fields become knobs wit
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -27,6 +28,7 @@ Config = TypeVar("Config")
 SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 NONE = ("none", "null")
+BOUNDS = ("minimum", "maximum", "above", "below")
 
 
 class ConfigError(UsageError, ValueError):
@@ -98,12 +100,11 @@ class Setting:
             if text.lower() in TRUE + FALSE:
                 return text.lower() in TRUE
             raise ValueError(text)
-        if self.type == "int":
-            number = float(text.replace("_", ""))
-            if number != int(number):
+        if self.type == "int" and set("eE.") & set(text):
+            number = float(text)  # 1e6; plain ones are read as such, since 10**19 and above would lose digits as a float
+            if not number.is_integer():
                 raise ValueError(text)
-            # 10**19 and above would lose digits as a float, so plain integers are read as such.
-            return int(text.replace("_", "")) if text.replace("_", "").lstrip("+-").isdigit() else int(number)
+            return int(number)
         return SCALARS[self.type](text)
 
     def check(self, value: Any) -> Any:
@@ -129,8 +130,9 @@ class Setting:
 
     def _check_scalar(self, value: Any) -> Any:
         if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if self.type == "int" and isinstance(value, float) and value == int(value):
+            with contextlib.suppress(OverflowError):  # what is too large for a float is refused below
+                value = float(value)
+        if self.type == "int" and isinstance(value, float) and value.is_integer():
             value = int(value)
         wrong_type = not isinstance(value, SCALARS[self.type]) or (self.type != "bool" and isinstance(value, bool))
         if wrong_type or (self.choices and value not in self.choices) or not self._within(value):
@@ -141,7 +143,7 @@ class Setting:
         if self.type not in ("int", "float"):
             return True
         return not (
-            math.isnan(value)
+            (isinstance(value, float) and not math.isfinite(value))
             or (self.minimum is not None and value < self.minimum)
             or (self.maximum is not None and value > self.maximum)
             or (self.above is not None and value <= self.above)
@@ -154,7 +156,10 @@ class Setting:
 
 
 def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
-    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices."""
+    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices. Raises TypeError for others."""
+    unknown = sorted(limits.keys() - {*BOUNDS, "choices"})
+    if unknown:
+        raise TypeError(f"setting {help!r} has the limit {unknown[0]!r}; allowed: {', '.join(BOUNDS)}, choices")
     return field(default=default, metadata={"help": help, "unit": unit, **limits})
 
 
@@ -173,26 +178,26 @@ def settings_of(config: type | None) -> tuple[Setting, ...]:
 
 
 def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
-    facts = dict(item.metadata)
+    facts, declared = dict(item.metadata), hint
     kind, many, optional = facts.get("kind", ""), False, False
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         members = [member for member in typing.get_args(hint) if member is not type(None)]
-        optional, hint = True, members[0]
-    if typing.get_origin(hint) is typing.Literal:
+        optional, hint = len(members) < len(typing.get_args(hint)), members[0] if len(members) == 1 else hint
+    if typing.get_origin(hint) is typing.Literal and all(isinstance(word, str) for word in typing.get_args(hint)):
         facts.setdefault("choices", typing.get_args(hint))
         hint = str
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple and len({*typing.get_args(hint)} - {...}) == 1:
         many, hint = True, typing.get_args(hint)[0]
     spelled = "str" if kind else getattr(hint, "__name__", str(hint))
     if spelled not in SCALARS:
         raise TypeError(
-            f"setting {item.name!r} has type {hint!r}; allowed: int, float, bool, str, tuples of them, "
-            "a Literal, each optionally with None, or a part"
+            f"setting {item.name!r} has type {declared!r}; allowed: int, float, bool, str, tuples of one of them, "
+            "a Literal of texts, each optionally with None, or a part"
         )
     default = item.default if item.default is not dataclasses.MISSING else None
     if item.default_factory is not dataclasses.MISSING:
         default = item.default_factory()
-    limits = {key: facts[key] for key in ("minimum", "maximum", "above", "below") if key in facts}
+    limits = {key: facts[key] for key in BOUNDS if key in facts}
     return Setting(
         item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),
         choices=tuple(facts.get("choices", ())), kind=kind, many=many, optional=optional, **limits,
@@ -283,15 +288,17 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested table (a TOML file) under dotted names with underscores.
 
     Inside a table the key ``name`` chooses the part itself: ``[network] name = "mlp"`` is
-    ``network = "mlp"``.
+    ``network = "mlp"``. Raises ConfigError for a setting that is there twice, once with hyphens.
     """
     flat: dict[str, Any] = {}
     for key, value in table.items():
         name = prefix + key.replace("-", "_")
+        found = {name: tuple(value) if isinstance(value, list) else value}
         if prefix and key == "name":
-            flat[prefix[:-1]] = value
+            found = {prefix[:-1]: value}
         elif isinstance(value, Mapping):
-            flat.update(flatten(value, name + "."))
-        else:
-            flat[name] = tuple(value) if isinstance(value, list) else value
+            found = flatten(value, name + ".")
+        for twice in flat.keys() & found.keys():
+            raise ConfigError(f"{twice}: got {flat[twice]!r} and {found[twice]!r}, allowed: one of them")
+        flat.update(found)
     return flat

@@ -136,6 +136,8 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
             continue
         name = setting_name(word)
         if name not in known and name.startswith("no_") and is_bool(known.get(name[3:])):
+            if equals:
+                raise UsageError(f"{token}: {word} takes no value. Allowed: {word}, or {flag_of(name[3:])} {value}")
             flags[name[3:]] = "false"
         elif name not in known and not is_free(name, known):
             if (entry.kind, name) in MISPLACED:
@@ -173,8 +175,9 @@ def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
     parts = {name for name, item in all_settings(entry, {}).items() if item.kind}
     for token, following in zip(args, [*args[1:], ""], strict=True):
         word, equals, value = token.partition("=")
-        if word.startswith("--") and setting_name(word) in parts:
-            chosen[setting_name(word)] = value if equals else following
+        value = value if equals or following.startswith("--") else following
+        if value and word.startswith("--") and setting_name(word) in parts:
+            chosen[setting_name(word)] = value
     return all_settings(entry, with_data_file(chosen, entry))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from toolkit.commands import _output as output
 from toolkit.config import lookup
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import KINDS, Entry, UnknownComponent, kind_of, registry
-from toolkit.training.resolve import all_settings, read
+from toolkit.training.resolve import all_settings, literal, read
 
 if TYPE_CHECKING:
     from toolkit.testing.suite import Suite, Verdict
@@ -39,8 +38,8 @@ def check_command(ctx: click.Context, words: tuple[str, ...], options: tuple[str
     toolkit check dqn
     toolkit check frontend log-mel --option n_mels=40
     """
-    given = settings_of(options)
-    reports = [report_of(suite, title, as_json) for title, suite in suites(words, given, settings_of(facts))]
+    given, told = settings_of(options, "--option"), settings_of(facts, "--suite")
+    reports = [report_of(suite, title, as_json) for title, suite in suites(words, given, told)]
     counts = {status: sum(row["status"] == status for report in reports for row in report["promises"]) for status in MARKS}
     if as_json:
         output.emit({"kept": counts["kept"], "broken": counts["broken"], "components": reports})
@@ -50,18 +49,14 @@ def check_command(ctx: click.Context, words: tuple[str, ...], options: tuple[str
         ctx.exit(BROKEN_EXIT)
 
 
-def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs; values as TOML reads them, else as text."""
+def settings_of(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    """The ``NAME=VALUE`` pairs that ``flag`` gave; values as TOML reads them, else as text."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise UsageError(f"--option {pair}: allowed is NAME=VALUE")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        found[name.replace("-", "_")] = tuple(value) if isinstance(value, list) else value
+            raise UsageError(f"{flag} {pair}: allowed is NAME=VALUE")
+        found[name.replace("-", "_")] = literal(text)
     return found
 
 

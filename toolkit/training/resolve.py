@@ -7,8 +7,9 @@ imported, so ``--print-config`` and every error about a setting are immediate.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     Raises ConfigError for unknown names and values that are not allowed, UnknownComponent for parts.
     """
     flags = {name.replace("-", "_"): value for name, value in flags.items()}
-    flags, file = with_data_file(flags, entry, source), with_data_file(file or {}, entry, source)
+    file = {name: value for name, value in (file or {}).items() if name != "data" or "data" not in flags}
+    flags, file = with_data_file(flags, entry, source), with_data_file(file, entry, source)
     subject = str(flags.get("env") or flags.get("data") or file.get("env") or file.get("data") or "")
     used, table = choose(entry, subject, preset)
     table = without_replaced(entry, table, {**file, **flags}, source)
@@ -134,7 +136,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         resolved.set(name, plain_value(read(item, name, value)), origin)
     for name, (value, origin) in given.items():
         if name.startswith(ENV_PREFIX) and entry.kind == "agent":
-            resolved.set(name, literal(value) if isinstance(value, str) else value, origin)
+            resolved.set(name, literal(value) if origin == "flag" and isinstance(value, str) else value, origin)
         elif origin == "preset" and "." in name:
             continue  # the preset's options for a part that was replaced by another
         else:
@@ -143,6 +145,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
         check_data(entry, resolved)
+        choose_budget(resolved, [origin for origin, _ in layers])
     return Plan(entry, resolved, used)
 
 
@@ -175,11 +178,21 @@ def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[st
 
 
 def check_data(entry: Entry, resolved: Resolved) -> None:
-    """Raise UsageError without data, or with two budgets."""
+    """Raise UsageError without data."""
     if "data" in resolved.values and not resolved.values["data"]:
         raise UsageError(f"{entry.name} needs data: toolkit run {entry.name} --data NAME_OR_FILE (names: toolkit list dataset)")
-    if resolved.origins["steps"] == resolved.origins.get("epochs") == "flag":
-        raise UsageError("--steps and --epochs are both given; allowed: one of them")
+
+
+def choose_budget(resolved: Resolved, layers: Sequence[str]) -> None:
+    """Of a budget in steps and one in epochs keep that of the stronger layer. Raises UsageError for two of one layer."""
+    steps, epochs = resolved.origins["steps"], resolved.origins.get("epochs", "default")
+    if epochs == "default" or resolved.values["steps"] is None:
+        return
+    if steps == epochs:
+        raise UsageError(f"--steps and --epochs are both given{'' if steps == 'flag' else f', by the {steps}'}; "
+                         "allowed: one of them")
+    if steps not in layers or layers.index(epochs) > layers.index(steps):
+        resolved.set("steps", None, epochs)
 
 
 def read(item: Setting, name: str, value: Any) -> Any:
@@ -197,19 +210,24 @@ def plain_value(value: Any) -> Any:
 
 
 def literal(text: str) -> Any:
-    """A flag's text as TOML would read it (numbers, true, false, lists), else as it is."""
+    """A flag's text as TOML would read it (numbers, true, false, lists), else as it is; so are dates, which JSON cannot hold."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    if isinstance(value, list):
+        return tuple(value)  # as a file's, and as a resumed run has it
+    return text if isinstance(value, (date, time)) else value
 
 
 def read_file(path: str) -> dict[str, Any]:
     """A TOML config file under dotted names. Raises ConfigError naming the file."""
     try:
-        return flatten(tomllib.loads(Path(path).read_text()))
+        return flatten(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ConfigError(f"--config {path}: it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--config {path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"--config {path}: it is not valid TOML: {error}") from error
 
