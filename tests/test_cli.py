@@ -67,7 +67,7 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "dqn", "--env", "CartPole-v1", "--double", "maybe"), "--double: got 'maybe', allowed: true or false."),
     (("run", "dqn", "--env", "CartPole-v1", "--no-double=true"),
      "--no-double=true: --no-double takes no value. Allowed: --no-double, or --double true\n"),
-    (("run", "dqn", "--network", "--env", "CartPole-v1"), "--network needs a value: the name of a network (see: toolkit list net"),
+    (("run", "dqn", "--network", "--env", "CartPole-v1"), "--network needs a value: the name of a network (see: toolkit list"),
     (("run", "dqn", "--network"), "--network needs a value: the name of a network"),
     (("run", "dqn", "--env", "CartPole-v1", "--steps", "inf"), "toolkit: --steps: got 'inf', allowed: a whole number at least 1"),
     (("check", "dqn", "--suite", "x"), "--suite x: allowed is NAME=VALUE"),
