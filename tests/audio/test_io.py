@@ -48,6 +48,18 @@ def test_lossy_formats_return_about_what_was_saved(tmp_path: Path, suffix: str, 
     assert io.info(tmp_path / f"a.{suffix}").subtype == {"ogg": "VORBIS", "opus": "OPUS", "mp3": "MPEG_LAYER_III"}[suffix]
 
 
+@pytest.mark.parametrize(("suffix", "rate", "error"), [("mp3", 16000, 1e-6), ("mp3", 44100, 1e-6), ("ogg", 44100, 1e-6),
+                                                       ("opus", 16000, 1e-3)])  # Opus draws a faint noise of its own
+def test_parts_and_blocks_of_lossy_files_are_those_of_the_whole(tmp_path: Path, suffix: str, rate: int, error: float) -> None:
+    audio.save(tmp_path / f"a.{suffix}", 0.1 * noise(6 * rate) + 0.3 * tone(300.0, 6.0, rate), rate)
+    whole = audio.load(tmp_path / f"a.{suffix}")[0]
+    for first in range(rate // 2, 5 * rate, rate // 3):
+        part = audio.load(tmp_path / f"a.{suffix}", offset=first / rate, duration=0.3)[0]
+        torch.testing.assert_close(part, whole[:, first:first + part.shape[1]], atol=error, rtol=0)
+    joined = np.concatenate([*io.blocks(tmp_path / f"a.{suffix}", seconds=0.37)], 1)
+    np.testing.assert_allclose(joined, whole.numpy(), atol=error)
+
+
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.float64])
 def test_integers_are_full_scale(tmp_path: Path, dtype: torch.dtype) -> None:
     scale = {torch.int16: 2 ** 15, torch.int32: 2 ** 31, torch.float64: 1}[dtype]

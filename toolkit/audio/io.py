@@ -34,6 +34,8 @@ SUFFIXES = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".opus": "OGG", ".mp3
             ".au": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64"}
 QUALITIES = ("HQ", "VHQ", "MQ", "LQ", "QQ")
 BLOCK_SECONDS = 10.0
+# What follows a seek in these is decoded wrongly until the decoder has seen some frames: it is told by what came before.
+LOSSY, LEAD = ("MP3", "OGG"), 16 * 1152  # samples that are decoded and left out after a seek
 
 
 class AudioError(ToolkitError):
@@ -96,8 +98,7 @@ def read(path: Source, sample_rate: int | None = None, mono: bool = False, *, of
     with opened(path) as sound:
         rate = sound.samplerate
         first, count = span_of(sound, name, offset, duration)
-        sound.seek(first) if first else None
-        samples = decoded(sound, count, name)
+        samples = decoded(sound, first, count, name)
     samples = mixed(samples) if mono else samples  # [time, channels]
     check_finite(samples, name, first / rate, rate)
     if sample_rate is not None and sample_rate != rate:
@@ -120,7 +121,6 @@ def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, 
     with opened(path) as sound:
         rate = sound.samplerate
         first, left = span_of(sound, name, offset, duration)
-        sound.seek(first) if first else None
         channels = 1 if mono else sound.channels
         resampler = None
         if sample_rate is not None and sample_rate != rate:
@@ -129,9 +129,9 @@ def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, 
             resampler = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32", quality=checked_quality(quality))
         size = max(1, round(seconds * rate))
         while left > 0:
-            samples = decoded(sound, min(size, left), name)
-            check_finite(samples, name, (sound.tell() - len(samples)) / rate, rate)
-            left -= len(samples)
+            samples = decoded(sound, first, min(size, left), name)
+            check_finite(samples, name, first / rate, rate)
+            first, left = first + len(samples), left - len(samples)
             samples = mixed(samples) if mono else samples
             if resampler is not None:
                 samples = resampler.resample_chunk(samples, last=left <= 0)
@@ -295,17 +295,18 @@ def span_of(sound: Any, name: str, offset: float, duration: float | None) -> tup
     return first, frames - first if duration is None else min(frames - first, max(1, round(duration * rate)))
 
 
-def decoded(sound: Any, count: int, name: str) -> np.ndarray:
-    """``count`` samples [time, channels] float32. Raises AudioError when the file holds fewer."""
+def decoded(sound: Any, first: int, count: int, name: str) -> np.ndarray:
+    """``count`` samples [time, channels] float32 from sample ``first`` on. Raises AudioError when the file holds fewer."""
     soundfile = imported_soundfile()
-    begin = sound.tell()
+    lead = min(first, LEAD) if sound.format in LOSSY else 0  # soundfile seeks after every read, so that each begins with one
     try:
-        samples: np.ndarray = sound.read(count, dtype="float32", always_2d=True)
+        sound.seek(first - lead)
+        samples: np.ndarray = sound.read(lead + count, dtype="float32", always_2d=True)[lead:]
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: it is damaged after {begin / sound.samplerate:.3f} s: {error}") from error
+        raise AudioError(f"{name}: it is damaged after {first / sound.samplerate:.3f} s: {error}") from error
     if len(samples) < count:
         raise AudioError(f"{name}: it is truncated: its header promises {sound.frames} samples, "
-                         f"but decoding ends after {begin + len(samples)}")
+                         f"but decoding ends after {first + len(samples)}")
     return samples
 
 
