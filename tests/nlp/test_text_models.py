@@ -10,6 +10,7 @@ from small_text import CASES, IDS, TEXT_MODELS, make, tiny_folder
 
 from toolkit.core.configs import CrossEntropyConfig
 from toolkit.core.losses import IGNORED, CrossEntropy
+from toolkit.errors import UsageError
 from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import BertConfig
@@ -133,3 +134,12 @@ def test_layers_thaw_from_the_last_to_the_first() -> None:
 def test_every_text_model_is_among_the_cases() -> None:
     assert {entry.name for entry in TEXT_MODELS} >= {"lstm-classifier", "gru-classifier", "transformer-classifier",
                                                      "transformer-lm", "lstm-lm", "tagger", "bert", "pretrained"}
+
+
+@pytest.mark.parametrize(("kind", "level", "longest"), [("bert", "text", 512), ("roberta", "text", 78), ("gpt2", "next", 1024)])
+@torch.no_grad()
+def test_a_pretrained_model_tells_how_many_positions_it_has(kind: str, level: Any, longest: int) -> None:
+    model = registry.make("model", "pretrained", inputs=20, outputs=20, spec=TextSpec(0, level), path=tiny_folder(kind)).eval()
+    assert model.longest == longest and torch.isfinite(model(torch.full((1, longest), 5))[0]).all()
+    with pytest.raises(UsageError, match=f"has {longest + 1} positions, and there are positions for {longest}"):
+        model(torch.full((1, longest + 1), 5))

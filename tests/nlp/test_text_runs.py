@@ -12,10 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from small_runs import Die, Done, command, copy_of, outcome, preload
 from small_text import tiny_folder
 
+from toolkit.config import Part
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.resolve import with_data_file
@@ -101,6 +104,61 @@ def test_answers_are_the_same_alone_in_a_batch_from_files_and_from_python(tmp_pa
 def test_a_tagger_answers_a_tag_a_word(tmp_path: Path) -> None:
     answer, = asked("tagger", "predict", "a ( b ] unknown", "--json", cwd=tmp_path).json["answers"]
     assert len(answer["tags"]) == 5 and set(answer["tags"]) <= set("BEIOX")
+
+
+def test_a_masked_model_fills_masks_and_says_how_likely(tmp_path: Path) -> None:
+    text = "What a <mask> film, and the <mask> was not bad."
+    answer, = asked("masked", "predict", text, "--json", cwd=tmp_path).json["answers"]
+    assert [len(guesses) for guesses in answer["masks"]] == [5, 5] and "<" not in answer["text"]
+    for guesses in answer["masks"]:
+        shares = [guess["probability"] for guess in guesses]
+        assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
+        assert guesses[0]["token"].removeprefix("##") in answer["text"]
+    best = "\t".join(f"{guesses[0]['token']} {guesses[0]['probability']:.4f}" for guesses in answer["masks"])
+    assert asked("masked", "predict", text, cwd=tmp_path).out == f"{answer['text']}\t{best}\n"
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("What a film", '\'What a film\' hides no token. Write <mask> for each one that is to be guessed: toolkit predict RUN'),
+    ("<mask> " * 400, "a text has 400 tokens; allowed: at most 254")])
+def test_a_masked_model_is_asked_about_masks(text: str, said: str, tmp_path: Path) -> None:
+    done = asked("masked", "predict", text, cwd=tmp_path)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err
+
+
+def test_a_text_that_leaves_no_room_for_an_answer_is_told_of() -> None:
+    problem = registry.make("task", "text-generation", target="target", model=Part("transformer-lm", {
+        "longest": 8, "width": 8, "heads": 2, "hidden": 8, "layers": 1}))
+    problem.fit([{"text": "abcdef", "target": "abc"}])
+    model = problem.build().eval()
+    encoded = problem.encode([{"text": "ab"}, {"text": "abcdef"}], targets=False)
+    assert len(problem.predict(model, problem.collate(encoded, np.array([0])))) == 1
+    with pytest.raises(UsageError, match="a text has 8 tokens with its ends, and this model has room for 8 in all"):
+        problem.predict(model, problem.collate(encoded, np.array([0, 1])))
+
+
+def test_a_target_that_is_cut_does_not_come_out() -> None:
+    problem = registry.make("task", "text-generation", target="target", max_length=4)
+    rows = [{"text": "abcdef", "target": "abc"}, {"text": "a", "target": "abc"}, {"text": "a", "target": "b"},
+            {"text": "a", "target": ""}]
+    problem.fit(rows)
+    batch = problem.collate(problem.encode(rows), np.arange(4))
+    tally = problem.tally()
+    tally.add(torch.nn.functional.one_hot(batch.targets.clamp(min=0), problem.tokenizer.size).float(), batch.lengths, batch)
+    assert tally.result().metrics["exact_match"] == 0.5  # the first two do not fit
+
+
+@pytest.mark.parametrize(("task", "row", "said"), [
+    ("text-classification", {"text": "a"}, "hold no 'label': rows 2"), ("text-classification", {"label": "x"}, "hold no text"),
+    ("token-classification", {"text": "a"}, "have not as many tags as words: rows 2"),
+    ("token-classification", {"text": "a", "tags": None}, "have not as many tags as words: rows 2"),
+    ("text-generation", {"text": "a"}, "hold no 'target': rows 2"),
+    ("text-generation", {"text": "a", "target": None}, "hold no 'target': rows 2")])
+def test_rows_without_a_column_are_named(task: str, row: dict[str, Any], said: str) -> None:
+    target = {"text-classification": "label", "token-classification": "tags"}.get(task, "target")
+    problem = registry.make("task", task, target=target)
+    with pytest.raises(UsageError, match=said):
+        problem.check({"train": [{"text": "b", target: "x"}, row]})
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -115,6 +115,8 @@ def answer_text(answer: Any) -> str:
         return f"{answer['label']}\t{answer['probability']:.4f}"
     if "tags" in answer:
         return " ".join(answer["tags"])
+    if "masks" in answer:
+        return "\t".join([answer["text"], *(f"{mask[0]['token']} {mask[0]['probability']:.4f}" for mask in answer["masks"])])
     if len(answer) == 1:
         value = next(iter(answer.values()))
         return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -41,7 +41,7 @@ class ClassProblem(Problem[Any]):
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
-        refuse_rows(splits, lambda row: is_blank(row[self.target]), f"hold no {self.target!r}")
+        refuse_rows(splits, lambda row: is_blank(row.get(self.target)), f"hold no {self.target!r}")
 
     def label(self, example: Example) -> str:
         return str(example[self.target]).strip()

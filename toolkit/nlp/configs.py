@@ -118,7 +118,7 @@ class PretrainedConfig(FolderConfig):
 class TextTaskConfig(TaskConfig):
     tokenizer: Part = part("tokenizer", "basic-english", "text to ids")
     text_column: str = setting("text", "the column that holds the text")
-    max_length: int = setting(256, "longer texts are cut to so many tokens", unit="tokens", minimum=2)
+    max_length: int = setting(256, "longer texts are cut to so many tokens", unit="tokens", minimum=3)
     scheduler: Part = again(TaskConfig, "scheduler", "warmup-linear")
     epochs: float = again(TaskConfig, "epochs", 5.0)
 

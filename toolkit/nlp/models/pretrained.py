@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from toolkit.core.layers.attention import key_mask
 from toolkit.core.layers.dropout import Dropout
+from toolkit.core.layers.positions import check_room
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
@@ -38,6 +39,7 @@ class Pretrained(nn.Module):
         if inputs > size:
             raise UsageError(f"the tokenizer has {inputs} ids and the model of {config.path} {size}; use the model's own: "
                              f"--tokenizer pretrained --tokenizer.path {config.path}")
+        self.longest = longest_of(self.body)
         self.dropout = Dropout(config.dropout)
         width = getattr(self.body.config, "hidden_size", None) or self.body.config.n_embd
         self.output = nn.Linear(width, outputs) if spec.level not in HEADS else None
@@ -55,6 +57,8 @@ class Pretrained(nn.Module):
         return {"config": json.loads(self.body.config.to_json_string(use_diff=False))}
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        if self.longest is not None:
+            check_room(inputs.shape[1], self.longest)
         lengths = whole_lengths(inputs, lengths)
         mask = key_mask(lengths, inputs.shape[1], inputs.device)
         assert mask is not None
@@ -82,6 +86,14 @@ class Pretrained(nn.Module):
         lists = [list(module) for module in self.body.modules() if isinstance(module, nn.ModuleList)]
         layers: list[nn.Module] = max(lists, key=len, default=[])
         return [self.body.get_input_embeddings(), *layers]
+
+
+def longest_of(body: Any) -> int | None:
+    """How many positions the model has room for; None where it does not say."""
+    told: int | None = getattr(body.config, "max_position_embeddings", None)
+    tables = [module for name, module in body.named_modules() if name.endswith("position_embeddings")]
+    padding = getattr(tables[0], "padding_idx", None) if tables else None
+    return told if told is None or padding is None else told - padding - 1  # RoBERTa's begin behind that of padding
 
 
 @torch.no_grad()

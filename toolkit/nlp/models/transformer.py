@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from toolkit.core.configs import EncoderLayerConfig, PositionsConfig
@@ -115,15 +114,3 @@ class TransformerLM(nn.Module):
         states = self.stack.step(ids, caches) if alone else self.stack(ids, None, True, caches)[:, -1]
         found: Tensor = self.output(states)
         return found
-
-
-def parameters_of(model: nn.Module) -> int:
-    """How many different numbers are learned."""
-    return sum(parameter.numel() for parameter in {id(item): item for item in model.parameters()}.values())
-
-
-def no_gradient_pad(embedding: nn.Embedding) -> None:
-    """The padding id's vector is 0."""
-    if embedding.padding_idx is not None:
-        with torch.no_grad():
-            embedding.weight[embedding.padding_idx].zero_()

@@ -70,7 +70,7 @@ class TextProblem(Problem[Any]):
             if column not in names:
                 raise UsageError(f"there is no column {column!r}.{did_you_mean(column, names)} The data has: {', '.join(names)}. "
                                  "Name the columns with --text-column and --target")
-        refuse_rows(splits, lambda row: not str(row[self.config.text_column] or "").strip(), "hold no text")
+        refuse_rows(splits, lambda row: not str(row.get(self.config.text_column) or "").strip(), "hold no text")
 
     def columns(self) -> list[str]:
         """The columns that examples must have."""
@@ -78,6 +78,14 @@ class TextProblem(Problem[Any]):
 
     def text(self, example: Example) -> str:
         return str(example[self.config.text_column])
+
+    def cut_in_two(self, example: Example) -> tuple[Sequence[Example], Sequence[Example]]:
+        """A text on its own: its last share is held out."""
+        text = self.text(example)
+        cut = round(len(text) * (1 - self.config.holdout))
+        if not 0 < cut < len(text):
+            raise UsageError(f"the text has {len(text)} characters; there is nothing to train on or to hold out")
+        return [{self.config.text_column: text[:cut]}], [{self.config.text_column: text[cut:]}]
 
     def inherit(self, facts: Mapping[str, Any]) -> None:
         """The tokens: parameters learned with others mean nothing."""
@@ -118,6 +126,12 @@ class TextProblem(Problem[Any]):
 
     def units(self, encoded: Texts) -> Array:
         return np.ones(len(encoded), np.int64)
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        """Ids that are never answered: all special ones but the end."""
+        special = {self.tokenizer.pad_id, self.tokenizer.unknown_id, self.tokenizer.begin_id, self.tokenizer.mask_id}
+        return tuple(sorted(special - {self.tokenizer.end_id}))
 
     def as_example(self, value: Any) -> Example:
         if isinstance(value, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
-from toolkit.core.problem import Array, Batch, Judged, Problem, Tally
+from toolkit.core.problem import Array, Batch, Judged, Problem, Tally, refuse_rows
 from toolkit.errors import UsageError
 from toolkit.nlp.configs import TextGenerationConfig
 from toolkit.nlp.generation import Sampling, write
@@ -38,15 +38,16 @@ class TextGeneration(TextProblem):
     def columns(self) -> list[str]:
         return [self.config.text_column] + ([self.target] if self.target else [])
 
+    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
+        super().check(splits)
+        target = self.target
+        if target:
+            refuse_rows(splits, lambda row: row.get(target) is None, f"hold no {target!r}")
+
     def held_out(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
-        """A text on its own is cut: its last share is held out."""
         if self.target or len(examples) > 1:
             return super().held_out(examples)
-        text = self.text(examples[0])
-        cut = round(len(text) * (1 - self.config.holdout))
-        if not 0 < cut < len(text):
-            raise UsageError(f"the text has {len(text)} characters; there is nothing to train on or to hold out")
-        return [{self.config.text_column: text[:cut]}], [{self.config.text_column: text[cut:]}]
+        return self.cut_in_two(examples[0])
 
     def training_texts(self, examples: Sequence[Example]) -> list[str]:
         return [str(example[column]) for example in examples for column in self.columns()]
@@ -62,20 +63,19 @@ class TextGeneration(TextProblem):
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> GenerationTexts:
         if not targets:
-            return GenerationTexts(Ragged([self.prompt(self.text(example)) for example in examples]), 0)
+            return GenerationTexts(Ragged([self.prompt(self.text(example)) for example in examples]), asked=True)
         if self.target:
             return self._pairs(examples)
         return self._windows(examples)
 
     def _pairs(self, examples: Sequence[Example]) -> GenerationTexts:
-        rows, starts, characters = [], [], 0
+        rows, starts = [], []
         for example in examples:
             prompt = self.prompt(self.text(example))
             answer = str(example[self.target])  # type: ignore[index]
             rows.append([*prompt, *self.tokenizer.encode(answer), self.tokenizer.end_id][:self.config.max_length + 1])
             starts.append(len(prompt))
-            characters += len(answer)
-        return GenerationTexts(Ragged(rows), characters, np.array(starts))
+        return GenerationTexts(Ragged(rows), np.array(starts))
 
     def _windows(self, examples: Sequence[Example]) -> GenerationTexts:
         ids: list[int] = []
@@ -84,7 +84,7 @@ class TextGeneration(TextProblem):
         context = self.config.context
         # Windows share their border token, so that every token but the first is predicted once.
         rows = [ids[start:start + context + 1] for start in range(0, len(ids) - 1, context)]
-        return GenerationTexts(Ragged(rows), sum(len(self.text(example)) for example in examples))
+        return GenerationTexts(Ragged(rows))
 
     def prompt(self, text: str) -> list[int]:
         """What generation goes on from."""
@@ -97,7 +97,7 @@ class TextGeneration(TextProblem):
 
     def collate(self, encoded: GenerationTexts, indices: Array) -> Batch:
         whole, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)  # [B, T + 1]
-        if encoded.characters == 0:
+        if encoded.asked:
             return Batch(whole, lengths, None, None, indices)
         inputs, targets = whole[:, :-1].contiguous(), whole[:, 1:].clone()  # [B, T]
         places = torch.arange(inputs.shape[1])
@@ -122,20 +122,17 @@ class TextGeneration(TextProblem):
                              "Ask it: toolkit generate RUN --prompt TEXT")
         assert batch.lengths is not None
         found: list[Any] = [None] * batch.inputs.shape[0]
+        longest = getattr(model, "longest", None)
         for length in batch.lengths.unique().tolist():
             rows = torch.nonzero(batch.lengths == length)[:, 0]
-            room = getattr(model, "longest", 10**9) - length
-            most = min(self.config.max_length, room)
+            if longest is not None and length >= longest:
+                raise UsageError(f"a text has {length} tokens with its ends, and this model has room for {longest} in all: none "
+                                 "is left for an answer. Make it shorter, or train a longer model: --model.longest")
+            most = self.config.max_length if longest is None else min(self.config.max_length, longest - length)
             written = write(model, batch.inputs[rows][:, :length], most, self.tokenizer.end_id, GREEDY, forbidden=self.forbidden)
             for row, ids in zip(rows.tolist(), written, strict=True):
                 found[row] = {"text": self.tokenizer.decode(ids)}
         return found
-
-    @property
-    def forbidden(self) -> tuple[int, ...]:
-        """Ids that are never generated."""
-        special = {self.tokenizer.pad_id, self.tokenizer.unknown_id, self.tokenizer.begin_id, self.tokenizer.mask_id}
-        return tuple(sorted(special - {self.tokenizer.end_id}))
 
     def generate(self, model: nn.Module, prompt: str = "", *, max_tokens: int = 200, seed: int = 0, cached: bool = True,
                  **sampling: Any) -> str:
@@ -157,19 +154,18 @@ class TextGeneration(TextProblem):
 
 
 class GenerationTexts(Texts):
-    """Encoded texts: ``characters`` is how many of them are predicted in all, 0 for prompts alone; ``starts``
-    [N] is where each example's target begins."""
+    """Encoded texts: ``starts`` [N] is where each example's target begins; ``asked`` says that they are prompts alone."""
 
-    def __init__(self, ids: Ragged, characters: int, starts: Array | None = None) -> None:
+    def __init__(self, ids: Ragged, starts: Array | None = None, asked: bool = False) -> None:
         super().__init__(ids)
-        self.characters, self.starts = characters, starts
+        self.starts, self.asked = starts, asked
 
 
 class NextTally:
     """Nats and bits a token, perplexity, bits a character; with targets the share that comes out exactly.
 
     A target comes out of greedy generation exactly when each of its tokens is the likeliest after those
-    before it, so one pass over the right answer decides it.
+    before it, so one pass over the right answer decides it; one that is cut to ``max_length`` does not come out.
     """
 
     def __init__(self, problem: Problem[Any]) -> None:
@@ -186,7 +182,8 @@ class NextTally:
         self._tokens += int(valid.sum())
         right = outputs.argmax(-1) == targets
         self._right += int((right & valid).sum())
-        self._exact += (right | ~valid).all(-1).tolist()
+        whole = ((targets == self.problem.tokenizer.end_id) & valid).any(-1)
+        self._exact += ((right | ~valid).all(-1) & whole).tolist()
         self._characters += sum(len(self.problem.tokenizer.decode(row[known].tolist()))
                                 for row, known in zip(targets, valid, strict=True))
 

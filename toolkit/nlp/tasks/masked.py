@@ -17,10 +17,13 @@ from torch import Tensor
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
 from toolkit.core.problem import Array, Batch, Judged, Tally
-from toolkit.nlp.base import SPECIALS
+from toolkit.errors import UsageError
+from toolkit.nlp.base import MASK, SPECIALS
 from toolkit.nlp.configs import MaskedLanguageModelConfig
 from toolkit.nlp.ragged import Ragged
 from toolkit.nlp.tasks.base import TextProblem, Texts
+
+GUESSES = 5  # tokens that are told for each mask
 
 
 class MaskedLanguageModel(TextProblem):
@@ -34,19 +37,32 @@ class MaskedLanguageModel(TextProblem):
         rows: list[list[int]] = []
         most = self.config.max_length - 2
         for example in examples:
-            ids = self.tokenizer.encode(self.text(example))
-            # A long text becomes several examples when training, and is cut when asked about.
-            pieces = [ids[start:start + most] for start in range(0, max(1, len(ids)), most)] if targets else [ids[:most]]
-            rows += [[self.tokenizer.begin_id, *piece, self.tokenizer.end_id] for piece in pieces]
+            ids = self.tokenizer.encode(self.text(example)) if targets else self.question(self.text(example))
+            # A long text becomes several examples when training.
+            rows += [[self.tokenizer.begin_id, *ids[start:start + most], self.tokenizer.end_id]
+                     for start in range(0, max(1, len(ids)), most)]
         return Texts(Ragged(rows))
 
+    def question(self, text: str) -> list[int]:
+        """The ids of a text in which ``<mask>``, or what a pretrained tokenizer writes, stands for each hidden token.
+
+        Raises UsageError where nothing is hidden, and for a text that is too long.
+        """
+        hidden, spelling, most = self.tokenizer.mask_id, SPECIALS[MASK], self.config.max_length - 2
+        pieces = [text] if hidden in self.tokenizer.encode(spelling) else text.split(spelling)
+        ids = list(self.tokenizer.encode(pieces[0]))
+        for piece in pieces[1:]:
+            ids += [hidden, *self.tokenizer.encode(piece)]
+        if hidden not in ids:
+            raise UsageError(f"{text!r} hides no token. Write {spelling} for each one that is to be guessed: "
+                             f'toolkit predict RUN "the film was {spelling}"')
+        if len(ids) > most:
+            raise UsageError(f"a text has {len(ids)} tokens; allowed: at most {most}, the run's max_length without the ends. "
+                             "Make it shorter")
+        return ids
+
     def held_out(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
-        """A text on its own is cut: its last share is held out."""
-        if len(examples) > 1:
-            return super().held_out(examples)
-        text = self.text(examples[0])
-        cut = round(len(text) * (1 - self.config.holdout))
-        return [{self.config.text_column: text[:cut]}], [{self.config.text_column: text[cut:]}]
+        return super().held_out(examples) if len(examples) > 1 else self.cut_in_two(examples[0])
 
     def units(self, encoded: Texts) -> Array:
         return encoded.ids.sizes
@@ -79,10 +95,22 @@ class MaskedLanguageModel(TextProblem):
         return MaskedTally()
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
-        """For each text the likeliest token at each place, as text."""
+        """Each text with its masks filled, and for each mask the likeliest tokens, the first of which stands in the text."""
         assert lengths is not None
-        best = outputs.argmax(-1).tolist()
-        return [{"text": self.tokenizer.decode(row[1:int(length) - 1])} for row, length in zip(best, lengths, strict=True)]
+        return [self.answer(*each) for each in zip(batch.inputs, outputs, lengths.tolist(), strict=True)]
+
+    def answer(self, ids: Tensor, logits: Tensor, length: int) -> dict[str, Any]:
+        """The answer for ids [T] of one text, of which ``length`` are its own, and their logits [T, C]."""
+        hidden = torch.nonzero(ids[:length] == self.tokenizer.mask_id)[:, 0]
+        shares = logits[hidden].float().softmax(-1)
+        shares[:, [*self.forbidden, self.tokenizer.end_id]] = 0.0
+        best = shares.topk(min(GUESSES, shares.shape[1]))
+        filled = ids[:length].clone()
+        filled[hidden] = best.indices[:, 0]
+        masks = [[{"token": self.tokenizer.decode([place]).strip(), "probability": share}
+                  for place, share in zip(*pair, strict=True)]
+                 for pair in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        return {"text": self.tokenizer.decode(filled.tolist()), "masks": masks}
 
 
 class MaskedTally:

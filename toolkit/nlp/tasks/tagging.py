@@ -45,7 +45,9 @@ class TokenClassification(TextProblem):
         return [self.config.text_column, self.target]
 
     def words(self, value: Any) -> list[str]:
-        return value.split() if isinstance(value, str) else [str(item) for item in value]
+        if value is None:
+            return []
+        return [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value).split()
 
     def text(self, example: Example) -> str:
         return " ".join(self.words(example[self.config.text_column]))
@@ -54,7 +56,7 @@ class TokenClassification(TextProblem):
         super().check(splits)
         for split, rows in splits.items():
             wrong = [number for number, row in enumerate(rows, 1)
-                     if len(self.words(row[self.config.text_column])) != len(self.words(row[self.target]))]
+                     if len(self.words(row[self.config.text_column])) != len(self.words(row.get(self.target)))]
             if wrong:
                 raise UsageError(f"{len(wrong)} of {len(rows)} rows ({split}) have not as many tags as words: rows "
                                  f"{', '.join(map(str, wrong[:5]))}")

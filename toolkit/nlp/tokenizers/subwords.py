@@ -50,8 +50,8 @@ class Subwords:
 class BPE(Subwords):
     """Byte pairs: the most frequent pair of pieces is merged, again and again; bytes are the first pieces.
 
-    No text is unknown, and `decode` gives it back exactly. Source: Sennrich et al. (2016), algorithm 1;
-    over bytes as in Radford et al. (2019), section 2.2.
+    No text is unknown but a special spelling such as ``<pad>``, and `decode` gives all others back exactly.
+    Source: Sennrich et al. (2016), algorithm 1; over bytes as in Radford et al. (2019), section 2.2.
     """
 
     def fresh(self) -> Any:
