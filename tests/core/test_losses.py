@@ -36,6 +36,13 @@ def test_focal_without_focus_is_cross_entropy() -> None:
     assert torch.allclose(registry.make("loss", "focal", gamma=0.0)(logits, targets), F.cross_entropy(logits, targets))
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_has_a_gradient_where_it_is_certain(gamma: float) -> None:
+    logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)  # certain, once rightly and once wrongly
+    registry.make("loss", "focal", gamma=gamma)(logits, torch.tensor([0, 0])).backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all() and logits.grad[1, 0] < 0
+
+
 def test_numbers_equal_torch_and_padding_counts_nowhere() -> None:
     outputs, targets = torch.randn(2, 4), torch.randn(2, 4)
     assert torch.allclose(registry.make("loss", "mse")(outputs, targets), F.mse_loss(outputs, targets))

@@ -162,7 +162,12 @@ def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -
     (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
     (("--data", "iris", "--batch-sise", "3"), "Did you mean '--batch-size'"),
     (("--data", "iris", "--model", "mpl"), "unknown model 'mpl'. Did you mean 'mlp'"),
-    (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or at least 2"),
+    (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or from 2 to 150 for these 150 rows"),
+    (("--data", "iris", "--folds", "151"), "--folds 151: allowed are 0 for none, or from 2 to 150 for these 150 rows"),
+    (("--data", "rare.csv", "--target", "b", "--folds", "2"), "--folds 2: only one row is of the class 'z', and the fold that"),
+    (("--data", "gaps.csv", "--target", "b", "--data.delimiter", "||"), "--data.delimiter: got '||', allowed: auto, or one"),
+    (("--data", "gaps.jsonl", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
+    (("--data", "late.jsonl", "--target", "b"), "late.jsonl: row 1 has split None; allowed: train, validation, test"),
     (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
     (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
@@ -171,6 +176,9 @@ def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
+    (tmp_path / "rare.csv").write_text("a,b\n1,x\n2,x\n3,y\n4,y\n5,z\n")
+    (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
+    (tmp_path / "late.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 3, "b": "y", "split": "test"}\n')
     (tmp_path / "x.xls").write_text("")
     done = command("run", TABLES[0], *words, cwd=tmp_path)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err

@@ -65,7 +65,9 @@ class Focal(nn.Module):
         weight = valid.to(chosen.dtype)
         if class_weights is not None:
             weight = weight * class_weights[wanted.clamp(min=0)]
-        each = -((1 - chosen.exp()) ** self.gamma) * chosen
+        # At probability 1 the slope of a root is infinite, and its product with the loss of 0 no number.
+        missed = (-torch.expm1(chosen)).clamp(min=torch.finfo(chosen.dtype).tiny)
+        each = -(missed ** self.gamma) * chosen
         return (each * weight).sum() / weight.sum().clamp(min=1e-12)
 
 

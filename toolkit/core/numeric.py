@@ -1,6 +1,7 @@
 """A number for each example, whatever the examples are: what tasks on tables and on sound share.
 
 number         a value as a finite number
+moments        mean and deviation of many
 NumberProblem  base of the tasks; the model learns the number with mean 0 and deviation 1
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.core.problem import Batch, Problem, Tally
+from toolkit.core.problem import Array, Batch, Problem, Tally
 from toolkit.core.tallies import FirstOutputTally
 from toolkit.errors import UsageError
 
@@ -23,9 +24,14 @@ def number(value: Any) -> float | None:
     """``value`` as a finite number, or None."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
+
+
+def moments(values: Array) -> tuple[float, float]:
+    """Mean and deviation; exactly 0 where all are the same, which a sum of rounded squares need not be."""
+    return float(values.mean()), 0.0 if values.min() == values.max() else float(values.std())
 
 
 class NumberProblem(Problem[Any]):
@@ -46,7 +52,7 @@ class NumberProblem(Problem[Any]):
     def fit_numbers(self, values: Sequence[Any]) -> None:
         """Learn the scale. Raises UsageError when all values are the same."""
         array = np.array([number(value) for value in values], np.float64)
-        self.centre, self.scale = float(array.mean()), float(array.std())
+        self.centre, self.scale = moments(array)
         if not self.scale:
             raise UsageError(f"all {self.things} have the same {self.target!r} ({array[0]:g}); there is nothing to learn")
 

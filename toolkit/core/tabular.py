@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.numeric import NumberProblem, number
+from toolkit.core.numeric import NumberProblem, moments, number
 from toolkit.core.problem import Array, Batch, Problem, refuse_rows
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
@@ -88,8 +88,7 @@ def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
                          f"Leave it out: --ignore {name}")
     numbers = [number(value) for value in present]
     if all(value is not None for value in numbers):
-        array = np.array(numbers, np.float64)
-        mean, scale = float(array.mean()), float(array.std())
+        mean, scale = moments(np.array(numbers, np.float64))
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
     words = numbers.count(None)
     if words < len(present) / 2:
@@ -139,14 +138,14 @@ class TabularProblem(Problem[Any]):
         if self.target not in names:
             raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
                              f"Allowed for --target: {', '.join(names)}.")
-        refuse_rows(splits, lambda row: is_missing(row[self.target]), f"hold no {self.target!r}")
+        refuse_rows(splits, lambda row: is_missing(row.get(self.target)), f"hold no {self.target!r}")
 
     def fit(self, examples: Sequence[Example]) -> None:
         if self.inherited:
             self.fit_target([row[self.target] for row in examples])
             return
         left_out = {self.target, *self.config.ignore}
-        names = [name for name in examples[0] if name not in left_out]
+        names = [name for name in dict.fromkeys(name for row in examples for name in row) if name not in left_out]
         found = [fit_column(name, [row.get(name) for row in examples], self.config.max_categories) for name in names]
         self.columns = [column for column in found if column is not None]
         if not self.columns:
@@ -179,7 +178,7 @@ class TabularProblem(Problem[Any]):
         raise NotImplementedError
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Table:
-        absent = [column.name for column in self.columns if column.name not in examples[0]]
+        absent = [column.name for column in self.columns if not any(column.name in row for row in examples)]
         if absent:
             raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
         inputs = np.hstack([column.encode([row.get(column.name) for row in examples]) for column in self.columns])

@@ -30,7 +30,9 @@ def divide(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exampl
     Raises UsageError for data that the problem cannot learn from.
     """
     problem.target_name = dataset.target
-    splits = dict(dataset.splits())
+    splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
+    if TRAIN not in splits:
+        raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
     problem.check(splits)
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])

@@ -255,11 +255,10 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
 
 def add_folds(task: SupervisedTask, plan: Plan, options: Mapping[str, Any], number: int) -> None:
     """Cross-validate at the end of the run as well, each fold for as many epochs as the run."""
-    from toolkit.training.supervised_folds import cross_validate
+    from toolkit.training.supervised_folds import check_folds, cross_validate
 
-    if number < 2:
-        raise UsageError(f"--folds {number}: allowed are 0 for none, or at least 2")
     values, part = plan.config.values, options["data"]
+    check_folds(task.problem, registry.make("dataset", part.name, **part.options), number)
     task.after_training = lambda should_stop: cross_validate(
         lambda: registry.make("task", plan.entry.id, **options), registry.make("dataset", part.name, **part.options), number,
         task.clock.budget / task.loader.units_per_epoch, values["seed"], task.device, should_stop)

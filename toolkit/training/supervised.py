@@ -279,7 +279,7 @@ def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clo
         problem.restore(saved)
     torch.manual_seed(streams.seed("model"))
     model = problem.build()
-    encoded = {split: problem.encode(examples) for split, examples in splits.items() if len(examples)}
+    encoded = {split: problem.encode(examples) for split, examples in splits.items()}
     made: SupervisedTask = resolve(problem.driver)(problem, model, encoded, clock, streams, device)
     return made
 

@@ -18,6 +18,7 @@ from toolkit.core.batching import folds
 from toolkit.core.clock import Clock
 from toolkit.core.problem import Array, Problem
 from toolkit.core.seeding import Streams
+from toolkit.errors import UsageError
 from toolkit.training.data import TRAIN, VALIDATION
 from toolkit.training.evaluation import EvaluationStopped
 from toolkit.training.supervised import SupervisedTask, assemble, judge
@@ -25,6 +26,19 @@ from toolkit.training.supervised import SupervisedTask, assemble, judge
 Stop = Callable[[], bool]
 SHARES = ("accuracy", "precision", "recall", "f1", "auc")  # never under 0 or over 1, and neither are their intervals
 HEADLINES = ("accuracy", "r2")  # what is compared with the baseline, the first that the problem reports
+
+
+def check_folds(problem: Problem[Any], dataset: Dataset, number: int) -> None:
+    """Raise UsageError, before the run, for folds that cannot be judged at its end."""
+    rows = [row for split in dataset.splits().values() for row in split]
+    groups = problem.groups(rows)
+    most = len(rows) // 2 if groups is None else len(rows)  # r2 needs two numbers
+    if not 2 <= number <= most:
+        raise UsageError(f"--folds {number}: allowed are 0 for none, or from 2 to {most} for these {len(rows)} rows")
+    names, counts = np.unique([] if groups is None else groups, return_counts=True)
+    for name in names[counts == 1]:
+        raise UsageError(f"--folds {number}: only one row is of the class {str(name)!r}, and the fold that holds it out has none "
+                         "to learn from. Take it out, or leave out --folds")
 
 
 def cross_validate(make: Callable[[], Problem[Any]], dataset: Dataset, number: int, epochs: float, seed: int,

@@ -16,6 +16,7 @@ from toolkit.core.base import Example
 from toolkit.core.configs import CSVConfig, FileConfig, TextFileConfig
 from toolkit.errors import UsageError
 
+LONGEST = 2**31 - 1  # characters of a cell; Python's own limit, 2**17, is less than a long text
 SPLITS = ("train", "validation", "test")
 ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 
@@ -51,7 +52,7 @@ class FileDataset:
 
 def by_split(rows: Sequence[Example], path: Path) -> dict[str, list[Example]]:
     """Rows by what their column ``split`` says, without it; all are ``train`` where there is none."""
-    if "split" not in rows[0]:
+    if not any("split" in row for row in rows):
         return {"train": list(rows)}
     found: dict[str, list[Example]] = {}
     for number, row in enumerate(rows, 1):
@@ -71,8 +72,11 @@ class CSVDataset(FileDataset):
     def __init__(self, config: CSVConfig) -> None:
         super().__init__(config)
         self.delimiter = config.delimiter
+        if self.delimiter != "auto" and len(self.delimiter) != 1:
+            raise UsageError(f"delimiter: got {self.delimiter!r}, allowed: auto, or one character")
 
     def rows(self) -> Iterator[Example]:
+        csv.field_size_limit(LONGEST)
         with self.path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
@@ -91,7 +95,7 @@ class CSVDataset(FileDataset):
 
 
 def guess_delimiter(line: str) -> str:
-    """The most frequent of tab, semicolon and comma outside quotes; the comma when there is none."""
+    """The most frequent of comma, semicolon, tab and bar outside quotes; the comma when there is none."""
     outside = "".join(line.split('"')[::2])
     return max(",;\t|", key=outside.count)
 
@@ -100,7 +104,7 @@ class JSONLinesDataset(FileDataset):
     """One JSON object a line."""
 
     def rows(self) -> Iterator[Example]:
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -134,6 +138,6 @@ class TextDataset(FileDataset):
         self.by = config.by
 
     def rows(self) -> Iterator[Example]:
-        text = self.path.read_text(encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8-sig")
         pieces = {"file": [text], "paragraph": text.split("\n\n"), "line": text.splitlines()}[self.by]
         yield from ({"text": piece} for piece in pieces if piece.strip())

@@ -1,0 +1,79 @@
+"""Tables: what odd columns and cells become, and which rows are too odd to be learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
+from toolkit.core.tabular import fit_column
+from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training.data import divide
+from toolkit.training.supervised import SupervisedTask, assemble
+
+
+class Rows:
+    """A data set of these splits."""
+
+    target = "y"
+
+    def __init__(self, **splits: Sequence[Mapping[str, Any]]) -> None:
+        self._splits = splits
+
+    def splits(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        return self._splits
+
+
+def task_of(name: str = "tabular-classification", **splits: Sequence[Mapping[str, Any]]) -> SupervisedTask:
+    problem = registry.make("task", name)
+    return assemble(problem, divide(Rows(**splits), problem), Clock(10), Streams(0), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("count", [3, 7, 100])
+def test_a_column_that_is_always_the_same_says_nothing_however_its_mean_is_rounded(count: int) -> None:
+    assert np.full(count, 0.1).std() > 0, "not what this test is about"
+    assert fit_column("x", [0.1] * count, 100) is None
+    gapped = fit_column("x", [0.1] * count + [None], 100)
+    assert gapped is not None and gapped.encode([0.2, None])[:, 0] == pytest.approx([0.1, 0.0])
+    with pytest.raises(UsageError, match="all rows have the same 'y'"):
+        task_of("tabular-regression", train=[{"x": row, "y": 0.1} for row in range(count)], validation=[{"x": 0, "y": 0.1}])
+
+
+def test_whole_numbers_too_large_for_a_float_are_words() -> None:
+    with pytest.warns(UserWarning, match="'x' is read as categories: 1 of its 3 values are no finite numbers, the first in row 2"):
+        fit_column("x", [1, 10**400, 2], 100)
+
+
+def test_columns_that_only_some_rows_have_are_seen() -> None:
+    rows = [{"x": index, **({"late": index % 2} if index > 3 else {}), "y": "ab"[index % 2]} for index in range(12)]
+    task = task_of(train=rows)
+    assert [column.name for column in task.problem.columns] == ["x", "late"]
+    with pytest.raises(UsageError, match="rows lack the columns late, which"):
+        task.problem.encode([{"x": 1}], targets=False)
+
+
+def test_splits_without_examples_are_as_if_they_were_not_there() -> None:
+    rows = [{"x": index, "y": "ab"[index % 2]} for index in range(12)]
+    assert sorted(task_of(train=rows, validation=[], test=[]).splits) == ["train", "validation"]
+    with pytest.raises(UsageError, match="the data has no examples to train on; it has test"):
+        task_of(train=[], test=rows)
+
+
+def test_cells_longer_than_pythons_limit_are_read(tmp_path: Path) -> None:
+    path, text = tmp_path / "long.csv", "word " * 50_000
+    path.write_text(f"text,label\n{text},a\n")
+    assert registry.make("dataset", "csv", path=str(path)).splits()["train"] == [{"text": text, "label": "a"}]
+
+
+@pytest.mark.parametrize(("name", "content"), [("jsonl", json.dumps({"text": "x"})), ("text", "x"), ("csv", "text\nx")])
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_text(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("\ufeff" + content, encoding="utf-8")
+    assert registry.make("dataset", name, path=str(tmp_path / "file")).splits()["train"] == [{"text": "x"}]
