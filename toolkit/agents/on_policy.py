@@ -19,7 +19,7 @@ from torch import Tensor
 from toolkit.agents import returns
 from toolkit.agents.base import Acted, Array, Cadence, Steps
 from toolkit.agents.checks import require_action_space, require_finite
-from toolkit.agents.distributions import Distribution, distribution_for
+from toolkit.agents.distributions import Distribution, distribution_for, to_dtype
 from toolkit.agents.gsde import StateDependent
 from toolkit.agents.normalization import ObservationNormalizer, RewardNormalizer
 from toolkit.agents.policy import ActorCritic

@@ -52,13 +52,19 @@ class Reinforce(OnPolicyAgent):
         """Cut the rollout into episodes, copy by copy; finished ones go to ``_finished``."""
         finals = {(int(row), int(copy)): observation for row, copy, observation in
                   zip(steps.final_rows, steps.final_copies, steps.final_observations, strict=True)}
+        ended, rewards = steps.terminated | steps.truncated, steps.rewards
+        if self.reward_normalizer is not None:
+            rewards = self.reward_normalizer(rewards, ended, steps.valid)
         columns = {"observations": steps.observations[:-1], "actions": steps.extras.get("drawn", steps.actions),
-                   "rewards": steps.rewards}
+                   "rewards": rewards}
         if "masks" in steps.extras:
             columns["masks"] = steps.extras["masks"]
         for copy in range(steps.rewards.shape[1]):
             begin = 0
-            for row in np.flatnonzero((steps.terminated | steps.truncated)[:, copy] & steps.valid[:, copy]).tolist():
+            if not steps.valid[0, copy] and len(self._unfinished[copy].get("rewards", ())):
+                # Lost with its worker in the first step of this rollout: it broke off at the end of the last one.
+                self._finish(copy, steps.observations[0, copy], terminated=False)
+            for row in np.flatnonzero(ended[:, copy] & steps.valid[:, copy]).tolist():
                 self._extend(copy, columns, steps.valid, begin, row + 1)
                 last = finals.get((row, copy), steps.observations[row + 1, copy])
                 self._finish(copy, last, bool(steps.terminated[row, copy]))
