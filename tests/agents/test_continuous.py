@@ -248,6 +248,19 @@ def test_actions_fill_the_bounds_and_warm_up_is_uniform(name: str, count: int) -
     np.testing.assert_array_equal(first, agent.act(observations, deterministic=True).actions)
 
 
+@pytest.mark.parametrize("name", ["sac", "td3", "ppo", "actor-critic"])
+@pytest.mark.parametrize("dtype", [np.int8, np.int64])
+def test_of_whole_numbers_the_nearest_is_taken(name: str, dtype: Any) -> None:
+    whole = spaces.Box(-128, 127, (1,), dtype)
+    agent = registry.make("agent", name, observation_space=SIGHT, action_space=whole)
+    head = agent.actor.head if name in ("sac", "td3") else agent.policy.actor.head
+    head.weight.data.zero_()
+    for wanted in (114.75, -115.75):
+        head.bias.data.fill_(np.arctanh((wanted + 0.5) / 127.5) if name in ("sac", "td3") else wanted)
+        action = agent.act(np.zeros((1, 3), np.float32), deterministic=True).actions
+        assert action.dtype == dtype and action.tolist() == [[round(wanted)]]
+
+
 def test_ornstein_uhlenbeck_noise_remembers_and_has_its_deviation() -> None:
     noise, generator = make_noise("ornstein-uhlenbeck", 0.5, (1, 1)), np.random.default_rng(0)
     drawn = np.array([noise.draw(generator)[0, 0].item() for _ in range(200_000)])
@@ -274,7 +287,9 @@ def test_a_loaded_agent_goes_on_as_the_saved_one(name: str) -> None:
 @pytest.mark.parametrize("name", ["sac", "td3"])
 @pytest.mark.parametrize(("space", "words"), [
     (spaces.Discrete(3), "dqn"),
-    (spaces.Box(-np.inf, np.inf, (1,), np.float32), "finite bounds")])
+    (spaces.Box(-np.inf, np.inf, (1,), np.float32), "finite bounds"),
+    (spaces.Box(-3e38, 3e38, (1,), np.float32), "not by more than float32 can hold"),
+    (spaces.Box(np.array([-1, 0], np.float32), np.array([1, 0], np.float32)), "bounds that differ")])
 def test_a_space_it_cannot_use_is_named(name: str, space: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         made(name, action_space=space)

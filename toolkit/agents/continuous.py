@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from toolkit.agents.base import Acted, Array, Batches, Cadence
 from toolkit.agents.checks import require_action_space, require_finite
+from toolkit.agents.distributions import to_dtype
 from toolkit.agents.networks.fast import path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.q_learning import buffer_part
@@ -50,7 +51,7 @@ class ContinuousAgent:
                  n_envs: int = 1, streams: Streams | None = None, clock: Clock | None = None,
                  device: torch.device | str = "cpu") -> None:
         require_action_space(self.name, action_space)
-        require_bounds(self.name, action_space)
+        self._low, self._high = bounds(self.name, action_space)
         require_vectors(self.name, observation_space)
         streams = streams or Streams(0)
         self.config, self.clock, self.device = config, clock or Clock(budget=1), torch.device(device)
@@ -100,15 +101,14 @@ class ContinuousAgent:
 
     def to_environment(self, actions: Array) -> Array:
         """From [-1, 1] [N, A] to the space's bounds and shape."""
-        low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
+        low, high = self._low, self._high
         shaped = actions.reshape(-1, *low.shape)
-        scaled: Array = np.clip(low + (shaped + 1.0) * 0.5 * (high - low), low, high).astype(low.dtype)
-        return scaled
+        return to_dtype(np.clip(low + (shaped + 1.0) * 0.5 * (high - low), low, high), self.action_space.dtype)
 
     # -- updating
 
     def _phase(self, batches: Batches) -> Phase:
-        low, high = self.action_space.low.reshape(-1), self.action_space.high.reshape(-1)  # type: ignore[attr-defined]
+        low, high = self._low.reshape(-1), self._high.reshape(-1)
         flat = batches.actions.reshape(*batches.rewards.shape, self.size)
         actions = (2.0 * (flat - low) / (high - low) - 1.0).astype(np.float32)
         discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
@@ -178,8 +178,12 @@ class ContinuousAgent:
         self._updates = state["updates"]
 
 
-def require_bounds(agent: str, space: Any) -> None:
-    """Raise UsageError for an action space without finite bounds, which [-1, 1] cannot be scaled to."""
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise UsageError(f"{agent} needs actions with finite bounds; this environment's are {space}. "
-                         "Give it bounds with a wrapper, or use ppo")
+def bounds(agent: str, space: Any) -> tuple[Array, Array]:
+    """The lowest and the highest actions of a Box as floats; raises UsageError where [-1, 1] cannot be scaled to them."""
+    low, high = (bound.astype(np.result_type(bound, np.float32), copy=False) for bound in (space.low, space.high))
+    with np.errstate(over="ignore", invalid="ignore"):
+        room = high - low
+    if not (np.isfinite(room).all() and (room > 0).all()):
+        raise UsageError(f"{agent} needs actions with finite bounds that differ, and not by more than {low.dtype} can hold; this "
+                         f"environment's are {space}. Give it bounds with a wrapper, or use ppo")
+    return low, high

@@ -205,6 +205,12 @@ class Gaussian:
         return z * inverse * weights, by_log_std
 
 
+def to_dtype(actions: Array, dtype: Any) -> Array:
+    """Continuous actions as ``dtype``: for a Box of whole numbers the nearest ones."""
+    nearest = np.rint(actions) if np.issubdtype(dtype, np.integer) else actions
+    return nearest.astype(dtype, copy=False)
+
+
 def distribution_for(space: gymnasium.Space[Any]) -> Categorical | Bernoulli | Gaussian:
     """The distribution whose actions ``space`` holds. Raises UsageError for a space that has none."""
     if isinstance(space, spaces.Discrete):

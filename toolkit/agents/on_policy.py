@@ -61,7 +61,7 @@ class Rollout:
 class OnPolicyAgent:
     """Networks, acting and saving of an on-policy agent; subclasses write `update`.
 
-    ``config`` needs the fields that `toolkit.agents.configs.OnPolicyConfig` lists.
+    ``config`` needs the fields that `toolkit.agents.configs.OnPolicyConfig` lists, and for `prepare` also ``gae_lambda``.
     """
 
     name = ""
@@ -134,8 +134,7 @@ class OnPolicyAgent:
     def _within(self, actions: Array) -> Array:
         if not isinstance(self.action_space, spaces.Box):
             return actions
-        clipped: Array = np.clip(actions, self.action_space.low, self.action_space.high)
-        return clipped.astype(self.action_space.dtype, copy=False)
+        return to_dtype(np.clip(actions, self.action_space.low, self.action_space.high), self.action_space.dtype)
 
     # -- preparing a rollout
 
