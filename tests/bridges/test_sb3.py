@@ -11,9 +11,10 @@ import stable_baselines3
 import torch
 from gymnasium import spaces
 
-from toolkit.agents.base import Steps
+from toolkit.agents.base import Batches, Steps
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import setup
 from toolkit.training.resolve import plan
@@ -99,3 +100,11 @@ def test_a_missing_library_is_named_with_its_install_command(toolkit: Any, tmp_p
     around = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     done = toolkit("run", "sb3-ppo", "--env", "CartPole-v1", PYTHONPATH=around)
     assert done.returncode == 2 and "Install it: pip install stable-baselines3" in done.stderr
+
+
+def test_weights_that_the_library_would_not_use_are_refused() -> None:
+    agent = agent_for("sb3-dqn", BOX, spaces.Discrete(2), buffer={"name": "prioritized"})
+    batches = Batches(np.zeros((1, 4, 4), np.float32), np.zeros((1, 4), np.int64), np.zeros((1, 4), np.float32),
+                      np.zeros((1, 4, 4), np.float32), np.zeros((1, 4), bool), weights=np.ones((1, 4), np.float32))
+    with pytest.raises(UsageError, match="--buffer prioritized needs both. Use --buffer uniform"):
+        agent.update(batches)

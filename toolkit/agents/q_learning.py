@@ -28,6 +28,7 @@ from toolkit.core.flat import FlatParameters, named_parameters
 from toolkit.core.optimizers import FlatAdam
 from toolkit.core.schedules import interpolate
 from toolkit.core.seeding import Streams
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 
@@ -261,11 +262,19 @@ def epsilon_at(config: Any, fraction: float) -> float:
 
 
 def buffer_part(config: QLearningConfig) -> Part:
-    """The buffer asked for; a buffer that forms n-step returns gets the agent's discount and n_step."""
+    """The buffer asked for; a buffer that forms n-step returns gets the agent's discount and n_step.
+
+    Raises UsageError where the buffer has no n_step, or another one was asked of it.
+    """
     name, options = config.buffer.name, dict(config.buffer.options)
-    fields = {item.name for item in registry.get("buffer", name).settings}
+    fields = {item.name: item.default for item in registry.get("buffer", name).settings}
     if "gamma" in fields:
         options["gamma"] = config.gamma
-    if "n_step" in fields and config.n_step > 1:
+    if config.n_step > 1:
+        if "n_step" not in fields:
+            raise UsageError(f"--n-step {config.n_step}: the buffer {name} has no n_step. Leave it out, or use --buffer uniform")
+        asked = options.get("n_step", fields["n_step"])
+        if asked not in (fields["n_step"], config.n_step):
+            raise UsageError(f"--buffer.n-step {asked} and the agent's n_step {config.n_step} differ. Say it once: --n-step {asked}")
         options["n_step"] = config.n_step
     return Part(name, options)

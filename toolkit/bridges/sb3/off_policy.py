@@ -20,6 +20,7 @@ from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
 from toolkit.agents.q_learning import buffer_part
 from toolkit.bridges.sb3.base import SB3Agent
 from toolkit.bridges.sb3.exploration import LastingNoise
+from toolkit.errors import UsageError
 
 
 class GivenReplay:
@@ -74,6 +75,9 @@ class OffPolicyAgent(SB3Agent):
             return self.for_environments(self.policy._predict(self.see(observations), deterministic=False))
 
     def update(self, batches: Batches) -> Updated:
+        if batches.weights is not None:
+            raise UsageError(f"{self.name} weighs all transitions alike, as Stable-Baselines3 does, and gives no priorities; "
+                             f"--buffer {self.buffer.name} needs both. Use --buffer uniform, or --buffer n-step")
         count, size = batches.rewards.shape
         self.algorithm.replay_buffer.samples = [self.sample(batches, k) for k in range(count)]
         self.algorithm._current_progress_remaining = 1.0 - self.clock.fraction
