@@ -13,8 +13,9 @@ from torch import nn
 
 from toolkit.agents.base import Acted, Batches, Steps, Updated
 from toolkit.agents.buffers.uniform import UniformBuffer
-from toolkit.agents.configs import DQNConfig, UniformConfig
+from toolkit.agents.configs import DQNConfig, MLPConfig, NStepConfig, UniformConfig
 from toolkit.agents.dqn import DQN
+from toolkit.agents.networks.mlp import MLP
 from toolkit.audio.configs import LogMelConfig
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.vocos import Vocos
@@ -228,6 +229,33 @@ def test_a_buffer_that_keeps_views_and_forgets_final_observations() -> None:
 
     found = broken("buffer", "careless")
     assert "the true last observation is in final_observations" in found["transitions_belong_together"]
+
+
+def test_a_buffer_that_sums_past_the_end_of_an_episode() -> None:
+    @registry.register("buffer", "endless", config=NStepConfig)
+    class Endless(UniformBuffer):
+        """An n-step buffer to which an episode never ends."""
+
+        def add(self, steps: Steps) -> None:
+            super().add(steps)
+            self._ended[:] = False
+
+    assert list(broken("buffer", "endless")) == ["rewards_are_summed_within_their_episode"]
+
+
+def test_a_fast_path_for_full_batches_alone() -> None:
+    @registry.register("network", "full", config=MLPConfig)
+    class Full(MLP):
+        """An MLP whose fast path takes a batch that is not full for a full one."""
+
+        def fast_path(self, batch_size: int) -> Any:
+            path: Any = super().fast_path(batch_size)
+            forward = path.forward
+            path.forward = lambda inputs: forward(torch.cat([inputs, inputs.new_zeros(batch_size - len(inputs), 5)]))
+            return path
+
+    found = broken("network", "full")
+    assert "other features (vector, 3 of at most 8 observations)" in found["the_fast_path_equals_autograd"]
 
 
 def test_a_tokenizer_that_loses_case_and_a_network_that_is_frozen() -> None:

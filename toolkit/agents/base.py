@@ -125,7 +125,7 @@ class Agent(Protocol):
 
 
 class FastPath(Protocol):
-    """Forward and backward on preallocated tensors, for one batch size.
+    """Forward and backward on preallocated tensors, for batches of at most the size that it was made for.
 
     Results are overwritten by the next call. ``backward`` writes (does not add) the gradients of
     all parameters to where ``parameter.grad`` points, and may destroy its argument.

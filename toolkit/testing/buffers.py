@@ -39,7 +39,11 @@ class BufferSuite(Suite):
 
     def steps_summed(self) -> int:
         """How many rewards one transition sums."""
-        return int(next((self.options.get(item.name, item.default) for item in self.entry.settings if item.name == "n_step"), 1))
+        return int(self.setting("n_step", 1))
+
+    def setting(self, name: str, without: float) -> Any:
+        """The buffer's setting ``name``; ``without`` it the number given."""
+        return next((self.options.get(item.name, item.default) for item in self.entry.settings if item.name == name), without)
 
     def test_it_counts_and_gives_what_was_added(self) -> None:
         """len() counts the valid steps; batches() gives minibatches [K, B, ...], or the rollout itself."""
@@ -71,6 +75,30 @@ class BufferSuite(Suite):
             require(np.array_equal(batches.next_observations[b], wanted), f"after step ({row}, {env}) comes "
                     f"{wanted.tolist()}, the buffer says {batches.next_observations[b].tolist()}: where an episode ended the "
                     "true last observation is in final_observations")
+
+    def test_rewards_are_summed_within_their_episode(self) -> None:
+        """Summed over n steps, rewards end with the episode, the next observation is the one after the last of them, and the
+        discount is for as many steps."""
+        summed = self.steps_summed()
+        if summed == 1:
+            raise NotPromised("it sums no rewards")
+        batches, steps = next(iter(self.replay().batches(60, 8))), numbered()
+        gamma = float(self.setting("gamma", 1.0))
+        require(batches.discounts is not None, f"it sums {summed} rewards and gives no discounts")
+        for k, b in np.ndindex(batches.rewards.shape):
+            row, env = map(int, batches.observations[k, b])
+            last = row  # the last step that counts
+            while last + 1 < min(row + summed, ROWS) and steps.valid[last + 1, env] and not (
+                    steps.terminated[last, env] or steps.truncated[last, env]):
+                last += 1
+            count = last - row + 1
+            found = (float(batches.rewards[k, b]), float(batches.discounts[k, b]), bool(batches.terminated[k, b]))
+            wanted = (float(gamma ** np.arange(count) @ steps.rewards[row:last + 1, env]), gamma ** count,
+                      bool(steps.terminated[last, env]))
+            require(np.allclose(found, wanted, rtol=1e-4), f"from step ({row}, {env}), {count} of at most {summed} steps count: "
+                    f"the sum, the discount and whether it terminated are {wanted}, the buffer says {found}")
+            require(np.array_equal(batches.next_observations[k, b], true_next(steps, last, env)),
+                    f"the next observation of step ({row}, {env}) is not the one after the {count} steps that count")
 
     def test_rows_that_are_not_valid_are_never_given(self) -> None:
         """What the collector marks as not valid is never learned from."""
