@@ -35,7 +35,8 @@ def trains(agent: str, **settings: Any) -> None:
 
 
 @pytest.mark.parametrize(("agent", "does"), [
-    (agent, does) for agent in ("dqn", "ppo", "actor-critic", "reinforce", "sac", "td3") for does, space in ACTIONS.items()
+    (agent, does) for agent in ("dqn", "ppo", "actor-critic", "reinforce", "sac", "td3", "sb3-ppo", "sb3-dqn", "sb3-td3",
+                                "torchrl-ppo", "torchrl-dqn") for does, space in ACTIONS.items()
     if type(space).__name__ in registry.get("agent", agent).accepts])
 def test_actions_of_every_shape_reach_the_environment_as_it_wants_them(agent: str, does: str) -> None:
     trains(agent, **{"env.does": does})
@@ -44,7 +45,8 @@ def test_actions_of_every_shape_reach_the_environment_as_it_wants_them(agent: st
 @pytest.mark.parametrize("sees", OBSERVATIONS)
 @pytest.mark.parametrize(("agent", "settings"), [
     ("dqn", {"buffer": "prioritized", "n_step": 3}), ("ppo", {"recurrent": True}),
-    ("ppo", {"network": "transformer", "frame_stack": 3}), ("sac", {"env.does": "uneven"})], ids=str)
+    ("ppo", {"network": "transformer", "frame_stack": 3}), ("sac", {"env.does": "uneven"}), ("sb3-dqn", {}),
+    ("torchrl-ppo", {})], ids=str)
 def test_observations_of_every_shape_are_learned_from(agent: str, settings: dict[str, Any], sees: str) -> None:
     trains(agent, **{"env.sees": sees, **settings})
 

@@ -275,6 +275,7 @@ def buffer_part(config: QLearningConfig) -> Part:
             raise UsageError(f"--n-step {config.n_step}: the buffer {name} has no n_step. Leave it out, or use --buffer uniform")
         asked = options.get("n_step", fields["n_step"])
         if asked not in (fields["n_step"], config.n_step):
-            raise UsageError(f"--buffer.n-step {asked} and the agent's n_step {config.n_step} differ. Say it once: --n-step {asked}")
+            raise UsageError(f"--buffer.n-step {asked} and the agent's n_step {config.n_step} differ. "
+                             f"Say it once: --n-step {asked}")
         options["n_step"] = config.n_step
     return Part(name, options)

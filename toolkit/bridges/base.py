@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import gymnasium
 import torch
-from gymnasium import spaces
 
 from toolkit.agents.base import Array
 from toolkit.agents.checks import require_action_space, require_finite_observations
@@ -27,7 +26,7 @@ class BridgedAgent:
         streams = streams or Streams(0)
         self.config, self.clock, self.n_envs = config, clock or Clock(budget=1), n_envs
         self.device, self.action_space = torch.device(device), action_space
-        self.first_action = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
+        self.first_action: Any = getattr(action_space, "start", 0)  # libraries count choices from 0
         self.generator = streams.generator("acting")
         self.randomness = OwnRandomness(streams.seed(self.library))
 

@@ -23,7 +23,7 @@ from toolkit.agents.base import Array
 from toolkit.agents.checks import NonFinite
 from toolkit.bridges.base import BridgedAgent
 from toolkit.bridges.sb3.exploration import LastingNoise, require_box
-from toolkit.bridges.sb3.observations import Sight
+from toolkit.bridges.sb3.spaces import Sight, row_space
 from toolkit.core.torch_optimizers import OptimizerState
 from toolkit.registry import registry
 
@@ -41,7 +41,7 @@ class SB3Agent(BridgedAgent):
         self.use_sde: bool = getattr(config, "use_sde", False)
         if self.use_sde:
             require_box(self.action_space)
-        self.sight = Sight(observation_space, self.device)
+        self.sight, self.acted = Sight(observation_space, self.device), row_space(self.action_space)
         self.algorithm: Any = self._make(observation_space)
         self.policy = self.algorithm.policy
         self.noise: LastingNoise | None = None
@@ -53,8 +53,7 @@ class SB3Agent(BridgedAgent):
         made: Any = self.algorithm_class(self.sight.policy, None, device=self.device, policy_kwargs=self._policy_arguments(),
                                          gamma=self.config.gamma, _init_setup_model=False, **arguments)  # type: ignore[call-arg]
         made.observation_space, made.n_envs = self.sight.space, self.n_envs
-        made.action_space = spaces.Discrete(int(self.action_space.n)) if isinstance(
-            self.action_space, spaces.Discrete) else self.action_space
+        made.action_space = self.acted
         with self.randomness.drawing():
             made._setup_model()
         made.set_logger(Logger(folder=None, output_formats=[]))
@@ -96,11 +95,15 @@ class SB3Agent(BridgedAgent):
     def for_environments(self, actions: Tensor) -> Array:
         """The policy's actions [N, ...] within the environments' bounds."""
         array: Array = actions.cpu().numpy()
-        if isinstance(self.action_space, spaces.Box):
-            bounded = self.policy.unscale_action(array) if self.policy.squash_output else array
-            array = bounded.clip(self.action_space.low, self.action_space.high)
-        else:
-            array = array.reshape(len(array), *(self.action_space.shape or ())) + self.first_action
+        if isinstance(self.acted, spaces.Box):
+            array = self.policy.unscale_action(array) if self.policy.squash_output else array
+        return self.shaped(array)
+
+    def shaped(self, actions: Array) -> Array:
+        """Actions [N, ...] of the library's space in the environments' shape, within their bounds."""
+        if isinstance(self.acted, spaces.Box):
+            actions = actions.clip(self.acted.low, self.acted.high)
+        array: Array = actions.reshape(len(actions), *(self.action_space.shape or ())) + self.first_action
         return array.astype(self.action_space.dtype, copy=False)
 
     def learned(self) -> dict[str, float]:

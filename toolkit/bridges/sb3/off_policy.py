@@ -98,7 +98,8 @@ class OffPolicyAgent(SB3Agent):
 
     def _stored(self, actions: Array) -> Tensor:
         if isinstance(self.action_space, spaces.Box):
-            return torch.as_tensor(self.policy.scale_action(actions), dtype=torch.float32, device=self.device)
+            rows = actions.reshape(len(actions), -1)
+            return torch.as_tensor(self.policy.scale_action(rows), dtype=torch.float32, device=self.device)
         return self._column(actions - self.first_action)
 
     def _column(self, array: Array) -> Tensor:
@@ -165,12 +166,9 @@ class DDPGAgent(OffPolicyAgent):
     algorithm_class: type[BaseAlgorithm] = stable_baselines3.DDPG
 
     def explore(self, observations: Array) -> Array:
-        space = self.action_space
-        assert isinstance(space, spaces.Box)
-        scaled = self.policy.scale_action(self.greedy(observations))
+        scaled = self.policy.scale_action(self.greedy(observations).reshape(len(observations), -1))
         noise = self.generator.standard_normal(scaled.shape) * self.config.noise_std
-        noisy: Array = self.policy.unscale_action(np.clip(scaled + noise, -1.0, 1.0).astype(np.float32))
-        return noisy.clip(space.low, space.high).astype(space.dtype, copy=False)
+        return self.shaped(self.policy.unscale_action(np.clip(scaled + noise, -1.0, 1.0).astype(np.float32)))
 
 
 class TD3Agent(DDPGAgent):

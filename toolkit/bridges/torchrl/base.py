@@ -17,7 +17,20 @@ from toolkit.agents.checks import require_finite
 from toolkit.agents.networks.mlp import Headed
 from toolkit.bridges.base import BridgedAgent
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.envs.base import zeros
 from toolkit.registry import registry
+
+
+class HeadedAnywhere(Headed):
+    """A body and a linear head for observations [..., *shape], as the library's estimators give them."""
+
+    def __init__(self, body: nn.Module, outputs: int, observation_space: gymnasium.Space[Any]) -> None:
+        super().__init__(body, outputs)
+        self.dimensions = zeros(observation_space).ndim
+
+    def forward(self, observations: Tensor) -> Tensor:
+        lead = observations.shape[:observations.dim() - self.dimensions]
+        return super().forward(observations.reshape(-1, *observations.shape[len(lead):])).reshape(*lead, -1)
 
 
 class TorchRLAgent(BridgedAgent):
@@ -43,7 +56,7 @@ class TorchRLAgent(BridgedAgent):
         """The network named in the config, with a linear layer of ``outputs`` on its features."""
         part = self.config.network
         network = registry.make("network", part.name, observation_space=observation_space, **part.options)
-        return Headed(network, outputs).to(self.device)
+        return HeadedAnywhere(network, outputs, observation_space).to(self.device)
 
     def learning_rate(self) -> float:
         return float(self.config.learning_rate * self.schedule(self.clock.fraction))

@@ -1,7 +1,7 @@
-"""How Stable-Baselines3 sees the toolkit's observations.
+"""How Stable-Baselines3 sees the toolkit's observations and actions.
 
 Dict and Tuple elements, which are rows of bytes here, are dictionaries there; pictures have their
-channels first; elements of Discrete spaces begin at 0.
+channels first; choices begin at 0; several choices, and actions, lie in one row.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ class Sight:
     def _tensor(self, space: gymnasium.Space[Any], array: Array) -> torch.Tensor:
         if isinstance(space, spaces.Discrete):
             array = array - space.start
+        elif isinstance(space, spaces.MultiDiscrete):
+            array = array.reshape(len(array), -1) - space.start.reshape(-1)
+        elif not space.shape:
+            array = array.reshape(len(array), 1)
         if channels_last(space):
             array = np.ascontiguousarray(np.moveaxis(array, -1, -3))
         return torch.as_tensor(array, device=self.device)
@@ -59,9 +63,21 @@ def channels_last(space: gymnasium.Space[Any]) -> bool:
 
 
 def seen_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
-    """An elementary space as the library is to see it."""
-    if isinstance(space, spaces.Discrete):
-        return spaces.Discrete(int(space.n))
+    """An elementary space of observations as the library is to see it."""
     if isinstance(space, spaces.Box) and channels_last(space):
         return spaces.Box(np.moveaxis(space.low, -1, -3), np.moveaxis(space.high, -1, -3), dtype=space.dtype.type)
+    if isinstance(space, spaces.MultiDiscrete) or not space.shape:
+        return row_space(space)
     return space
+
+
+def row_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
+    """An elementary space in one row, with choices from 0."""
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return spaces.MultiDiscrete(space.nvec.reshape(-1))
+    if isinstance(space, spaces.MultiBinary):
+        return spaces.MultiBinary(int(np.prod(space.shape)))
+    assert isinstance(space, spaces.Box)
+    return spaces.Box(space.low.reshape(-1), space.high.reshape(-1), dtype=space.dtype.type)
