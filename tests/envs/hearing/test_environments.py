@@ -149,6 +149,9 @@ def test_conditions_of_another_type_are_refused(options: dict[str, Any], message
 def test_a_noise_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match=r"--env.noise rain: allowed are white, pink"):
         opened("toolkit/PitchMatch-v0", noise="rain")
+    for env_id in ("toolkit/PitchMatch-v0", "toolkit/SoundSeeker-v0"):  # where nobody speaks
+        with pytest.raises(UsageError, match="--env.noise babble: allowed are white, pink, hum, brown, crackle, or nothing"):
+            opened(env_id, noise="babble")
     with pytest.raises(UsageError, match=r"--env.keyword maybe: allowed are stop, go"):
         opened("toolkit/KeywordGuard-v0", keyword="maybe")
     with pytest.raises(UsageError, match=r"has no option --env.nose. Did you mean --env.noise"):

@@ -27,7 +27,7 @@ from toolkit.envs.hearing import sounds
 from toolkit.errors import UsageError
 
 SAMPLE_RATE = 16_000  # Hz, of all sound here
-SEEN_NOISES, UNSEEN_NOISES = ("white", "pink", "hum"), ("brown", "crackle", "babble")
+SEEN_NOISES = ("white", "pink", "hum")
 NOISE_DB = (5.0, 30.0)  # signal-to-noise ratios that training draws from, in decibels
 
 
@@ -52,11 +52,10 @@ class Hearing(NamedTuple):
     noise: str = ""
     noise_db: float | None = None
 
-    def checked(self) -> Hearing:
-        """The same; raises UsageError for a noise that does not exist, and for values of another type."""
-        if self.noise and self.noise not in SEEN_NOISES + UNSEEN_NOISES:
-            allowed = ", ".join(SEEN_NOISES + UNSEEN_NOISES)
-            raise UsageError(f"--env.noise {self.noise}: allowed are {allowed}, or nothing for one that training hears")
+    def checked(self, noises: Sequence[str]) -> Hearing:
+        """The same; raises UsageError for a noise that is none of ``noises``, and for values of another type."""
+        if self.noise and self.noise not in noises:
+            raise UsageError(f"--env.noise {self.noise}: allowed are {', '.join(noises)}, or nothing for one that training hears")
         for name, value in (("deaf", self.deaf), ("held_out", self.held_out)):
             if not isinstance(value, (bool, np.bool_)):
                 raise UsageError(f"{flag_of(f'env.{name}')} {value}: allowed are true and false")
@@ -83,12 +82,13 @@ class HearingEnvs:
     action_space: gymnasium.Space[Any]
     shape: ClassVar[tuple[int, ...]] = (SAMPLE_RATE,)  # of a window of sound
     parts: ClassVar[Mapping[str, gymnasium.Space[Any]]] = {}  # the other elements of an observation
+    kinds_of_noise: ClassVar[tuple[str, ...]] = sounds.NOISES
     masks: NDArray[np.bool_] | None = None
 
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, *, deaf: bool = False, held_out: bool = False,
                  noise: str = "", noise_db: float | None = None) -> None:
         self.n_envs, self._seeds, self.max_episode_steps = len(seeds), list(seeds), max_episode_steps
-        self.hearing = Hearing(deaf, held_out, noise, noise_db).checked()
+        self.hearing = Hearing(deaf, held_out, noise, noise_db).checked(self.kinds_of_noise)
         self.observation_space = spaces.Dict({"sound": spaces.Box(-1.0, 1.0, self.shape, np.float32), **self.parts})
         self.generators: list[np.random.Generator] = []
         self.fields: dict[str, Array] = {"steps": np.zeros(self.n_envs, np.int64)}

@@ -30,6 +30,7 @@ class PitchMatchEnvs(HearingEnvs):
     """State: pitch [semitones above LOWEST] and loudness [dB] of target and oscillator, timbres, phases."""
 
     shape: ClassVar[tuple[int, ...]] = (2, WINDOW)
+    kinds_of_noise = sounds.WORDLESS
 
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, **hearing: Any) -> None:
         super().__init__(seeds, max_episode_steps, **hearing)
@@ -52,8 +53,7 @@ class PitchMatchEnvs(HearingEnvs):
         fields["loudness"][index] = generator.uniform(*LOUDNESS, 2)
         fields["timbre"][index] = generator.choice(self.choices)
         fields["error_sum"][index] = fields["error_count"][index] = 0.0
-        kind, fields["noise_level"][index] = self.hearing.draw_noise(generator)
-        fields["noise"][index] = min(kind, len(self.noises) - 1)
+        fields["noise"][index], fields["noise_level"][index] = self.hearing.draw_noise(generator)
         self._sound_on(index, generator)
 
     def _sound_on(self, index: int, generator: np.random.Generator) -> None:

@@ -36,6 +36,7 @@ class SoundSeekerEnvs(HearingEnvs):
     """State: listener (x, y, heading from the x axis), source (x, y), its sound, and the moment in it."""
 
     shape: ClassVar[tuple[int, ...]] = (2, WINDOW)
+    kinds_of_noise = sounds.WORDLESS
 
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, *, echo: float = 0.0, **hearing: Any) -> None:
         if not 0.0 <= echo < 1.0:
@@ -60,8 +61,7 @@ class SoundSeekerEnvs(HearingEnvs):
         fields["listener"][index] = [*listener, generator.uniform(-np.pi, np.pi)]
         fields["source"][index] = source
         fields["beacon"][index] = generator.choice(self.choices)
-        kind, level = self.hearing.draw_noise(generator)
-        fields["noise"][index], fields["noise_level"][index] = min(kind, len(self.noises) - 1), level
+        fields["noise"][index], fields["noise_level"][index] = self.hearing.draw_noise(generator)
         fields["success"][index] = 0.0
         self._hear_on(index, generator)
 

@@ -20,6 +20,7 @@ from toolkit.registry import registry
 
 RATE = 16_000  # Hz
 NOISES = ("white", "pink", "hum", "brown", "crackle", "babble")
+WORDLESS = NOISES[:-1]  # babble is made of the words that an environment says
 NOISE_SECONDS = 8
 LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
 TONES, SPOKEN = "tones", "spoken-commands"
