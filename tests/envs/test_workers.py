@@ -84,6 +84,7 @@ def test_a_state_in_mid_episode_is_continued(env: str, closing: list[Any]) -> No
         first.step(row)
     expected = first.block.observations.copy()
     np.testing.assert_array_equal(second.set_state(first.get_state()), expected)
+    assert second.dropped == []
     for row in actions[13:]:
         alike(first.step(row), second.step(row))
 

@@ -11,6 +11,8 @@ import pytest
 from toolkit.agents.base import Acted
 from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
 from toolkit.training.collector import Collector, Episode
 
@@ -181,3 +183,24 @@ def test_a_reward_that_is_no_number_is_refused_with_its_place() -> None:
     envs[1].step = lambda action: (np.zeros(1, np.float32), float("nan"), False, False, {})  # type: ignore[method-assign]
     with pytest.raises(NonFinite, match=r"not finite \(nan\) at step 8, from copy 1 of the environment after the action 3"):
         collector.collect(2)
+
+
+def test_an_episode_that_cannot_be_restored_is_forgotten() -> None:
+    collector, twin, agent = made([3, 10], 100, memory=True)[0], *made([3, 10], 100, memory=True)[0:3:2]
+    collector.collect(4)  # copy 0 is in its second episode, and what it shows depends on the first
+    with pytest.warns(UserWarning, match="copy 0 did not come back to where it was"):
+        twin.load_state_dict(collector.state_dict())
+    _, episodes = twin.collect(3)
+    assert episodes == [Episode(6, 3)] and agent.states[0] == [0, 4]
+
+
+def test_a_vectorization_without_states_forgets_all_episodes() -> None:
+    envs = factory.make(EnvSpec("CartPole-v1"), [1, 2], "sync")
+    clock = Clock(100)
+    collector = Collector(envs, Numbered(clock), clock)  # type: ignore[arg-type]
+    collector.load_state_dict({"returns": np.ones(2), "lengths": np.ones(2, np.int64), "recurrent": None, "begun": False})
+    assert collector.state_dict()["returns"].tolist() == [1, 1]
+    with pytest.warns(UserWarning, match="keeps no state of unfinished episodes"):
+        collector.load_state_dict({**collector.state_dict(), "begun": True, "envs": envs.get_state()})
+    assert collector.state_dict()["returns"].tolist() == [0, 0] == collector.state_dict()["lengths"].tolist()
+    envs.close()

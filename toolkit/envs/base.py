@@ -96,7 +96,10 @@ class VectorEnv(Protocol):
         """Everything needed to continue in mid-episode: arrays and JSON values."""
 
     def set_state(self, state: dict[str, Any]) -> Array:
-        """Continue from `get_state`; the observations to act on next, [N, ...]."""
+        """Continue from `get_state`; the observations to act on next, [N, ...].
+
+        Where an unfinished episode cannot be restored, ``dropped`` then lists its copy, which begins a new one.
+        """
 
     def close(self) -> None: ...
 

@@ -41,6 +41,7 @@ class EnvPool:
             self.envs = envpool.make(name, env_type="gymnasium", num_envs=self.n_envs, seed=self._seeds, **options)
             self.observation_space, self.action_space = self.envs.observation_space, self.envs.action_space
         self.masks: Array | None = None
+        self.dropped: list[int] = []
         self._ended = np.zeros(self.n_envs, bool)
 
     def reset(self) -> Array:
@@ -63,6 +64,7 @@ class EnvPool:
     def set_state(self, state: dict[str, Any]) -> Array:
         warnings.warn("EnvPool keeps no state of unfinished episodes: they are dropped and new ones begin. For exact resume "
                       "use --vectorization in-process or --workers", stacklevel=2)
+        self.dropped = list(range(self.n_envs))
         return self.reset()
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class GymnasiumVector:
         self._seeds: list[int | None] = list(seeds)
         self._ended = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
+        self.dropped: list[int] = []
 
     def reset(self) -> Array:
         self._ended = np.zeros(self.n_envs, dtype=bool)
@@ -72,6 +73,7 @@ class GymnasiumVector:
     def set_state(self, state: dict[str, Any]) -> Array:
         warnings.warn("this vectorization keeps no state of unfinished episodes: they are dropped and new ones begin. "
                       "For exact resume use --vectorization in-process", stacklevel=2)
+        self.dropped = list(range(self.n_envs))
         return self.reset()
 
     def close(self) -> None:

@@ -38,6 +38,7 @@ class InProcess:
         self._truncated = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
         self.measures: dict[str, Array] = {}  # `measures_of` the copies whose episodes ended, each [N]
+        self.dropped: list[int] = []
         self._note = note  # is told which copy is touched next
 
     def reseed(self, seeds: Sequence[int]) -> None:
@@ -119,6 +120,7 @@ class InProcess:
         return state
 
     def set_state(self, state: dict[str, Any]) -> Array:
+        self.dropped = []
         for index, copy in enumerate(state["copies"]):
             observation = self._restore(index, copy)
             expected = state["observations"][index]
@@ -127,6 +129,7 @@ class InProcess:
                     f"environment copy {index} did not come back to where it was (it draws randomness from outside its "
                     "np_random, or keeps state between episodes): its unfinished episode is dropped", stacklevel=2)
                 observation = self._begin(index)
+                self.dropped.append(index)
             self._observations[index] = observation
         return self._observations
 

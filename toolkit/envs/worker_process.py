@@ -123,7 +123,7 @@ class Copies:
         elif command == "get_state":
             return self.envs.get_state()
         else:
-            self.restore(payload)
+            return self.restore(payload)
         return None
 
     def step(self) -> None:
@@ -135,12 +135,14 @@ class Copies:
             block.finals[self.begin + stepped.final.indices] = stepped.final.observations
         self.show(stepped.observations)
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> list[int]:
+        """Continue from a state; the copies whose unfinished episodes are dropped."""
         if "fresh" in state:  # the worker was lost before the checkpoint
             self.envs.reseed(state["fresh"])
             self.show(self.envs.reset())
-        else:
-            self.show(self.envs.set_state(state))
+            return list(range(self.rows.start, self.rows.stop))
+        self.show(self.envs.set_state(state))
+        return [self.begin + index for index in self.envs.dropped]
 
     def show(self, observations: Array) -> None:
         self.block.observations[self.rows] = observations

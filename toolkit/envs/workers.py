@@ -95,6 +95,7 @@ class WorkerEnvs:
         one.close()
         self.spec, self.timeout, self.n_envs = spec, timeout, len(seeds)
         self._seeds, self._steps, self.lost_episodes = list(seeds), 0, 0
+        self.dropped: list[int] = []
         self.block = Block(self.n_envs, zeros(self.observation_space, 1)[0], zeros(self.action_space, 1)[0],
                            0 if mask is None else len(mask))
         self.masks: Array | None = None if mask is None else self.block.masks
@@ -140,6 +141,7 @@ class WorkerEnvs:
         for worker in self.workers:
             if worker.number not in restored:
                 raise WorkersFailed(f"worker {worker.number} did not restore its environments within {START_SECONDS:.0f} s")
+        self.dropped = [copy for copies in restored.values() for copy in copies]
         return self.block.observations
 
     def close(self) -> None:

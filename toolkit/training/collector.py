@@ -111,10 +111,14 @@ class Collector:
     def _give_up(self, failure: WorkersFailed) -> None:
         """Note that no more can be collected, and forget the broken episodes."""
         self.failure = failure
-        self._returns[failure.copies] = self._lengths[failure.copies] = 0
+        self._forget(failure.copies)
+
+    def _forget(self, copies: Any) -> None:
+        """Forget the unfinished episodes of ``copies`` [k]."""
+        self._returns[copies] = self._lengths[copies] = 0
         if self._state is not None:
             self._state = self._state.copy()
-            self._state[failure.copies] = 0
+            self._state[copies] = 0
 
     def _within_budget(self, valid: Array) -> int:
         """Mark the steps of one row that exceed the budget; the number left."""
@@ -174,6 +178,7 @@ class Collector:
         self._state = state["recurrent"]
         if state["begun"]:
             self._observations = self.envs.set_state(state["envs"]).copy()
+            self._forget(np.array(getattr(self.envs, "dropped", ()), np.int64))
 
 
 def break_off(lost: Array, observations: Array, truncated: Array, terminated: Array, valid: Array) -> Final:
