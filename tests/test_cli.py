@@ -179,6 +179,12 @@ def test_errors_about_flags_name_them() -> None:
     assert in_flags("f_max: got 3", ["a.f_max", "b.f_max"], []) == "f_max: got 3"  # whose is it?
 
 
+def test_settings_of_a_parts_chosen_part_are_shown(toolkit: Toolkit) -> None:
+    words = ("run", "ppo", "--env", "toolkit/KeywordGuard-v0", "--network", "hearing", "--network.frontend", "mfcc")
+    shown = toolkit(*words, "--help").stdout
+    assert "--network.frontend.n-mfcc N" in shown.partition("Settings of network.frontend mfcc:")[2]
+
+
 def test_a_setting_of_another_part_names_that_part(toolkit: Toolkit) -> None:
     done = toolkit("run", "ppo", "--env", "CartPole-v1", "--network.init-from", "run")
     assert done.returncode == 2 and done.stderr.strip().endswith("It belongs to hearing: --network hearing.")

@@ -131,12 +131,10 @@ def stamp(path: str) -> list[int] | None:
 
 
 def keep(path: Path, outcome: dict[str, Any]) -> None:
-    """Write the outcome; a cache that cannot be written costs time, not correctness."""
+    """Write the outcome; a cache that cannot be written costs time, not correctness, and a half-written one is read as none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(outcome, file)
-        os.replace(file.name, path)
+        path.write_text(json.dumps(outcome))
     except OSError as error:
         print(f"toolkit: the plugin cache {path.parent} cannot be written: {error}", file=sys.stderr)
 
@@ -147,7 +145,8 @@ def read(guest: Guest, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "toolkit.plugins", guest.target, guest.distribution, str(answer)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit, stdin=subprocess.DEVNULL)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=time_limit,
+                                  stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             reason = f"{guest.target} did not return within {time_limit:g} s"
             return failure(reason, "import nothing heavy and wait for nothing in declare", guest)

@@ -211,8 +211,9 @@ class Declarer:
         """Declare one component; see `Entry` for the meaning of each argument."""
         frame = sys._getframe(1)
         self._registry.insert(Entry(
-            kind_of(kind).singular, name, self.distribution, target, summary, config, None, tuple(aliases),
-            dict(extras or {}), tuple(accepts), dict(cannot or {}), presets, f"{frame.f_code.co_filename}:{frame.f_lineno}",
+            kind_of(kind).singular, name, self.distribution, target, summary, config, None, several("aliases", aliases),
+            dict(extras or {}), several("accepts", accepts), dict(cannot or {}), presets,
+            f"{frame.f_code.co_filename}:{frame.f_lineno}",
         ))
 
 
@@ -256,7 +257,7 @@ class Registry:
             text = summary or first_line(getattr(target, "__doc__", None)) or f"A {kind} defined in this process."
             origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', target)}"
             for name_of in ("aliases", "accepts"):
-                facts[name_of] = tuple(facts.get(name_of, ()))
+                facts[name_of] = several(name_of, facts.get(name_of, ()))
             self.insert(Entry(kind_of(kind).singular, name, LOCAL, target, text, config, origin=origin, **facts))
             return target
 
@@ -392,6 +393,13 @@ class Registry:
             known = {item.name: item for item in self.get(setting.kind, value.name).settings}
             return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
         return value
+
+
+def several(what: str, words: Sequence[str]) -> tuple[str, ...]:
+    """``words`` as a tuple. Raises ToolkitError for one text, whose letters would be taken for words."""
+    if isinstance(words, str):
+        raise ToolkitError(f"{what}={words!r} is one text; allowed is a tuple of them: {what}=({words!r},)")
+    return tuple(words)
 
 
 def whose(word: str, others: Sequence[Entry]) -> str:

@@ -209,13 +209,19 @@ def test_the_command_shows_what_is_in_place_as_it_was_before(tmp_path: Path) -> 
     assert command("op", "detach", "--shape", "2", "--json", cwd=tmp_path).json["gradients"] is None
 
 
+def test_complex_numbers_are_texts_in_json(tmp_path: Path) -> None:
+    facts = command("op", "add", "--values", "1", "--values", "2", "--dtype", "complex64", "--json", cwd=tmp_path).json
+    assert facts["output"]["values"] == "(3+0j)"
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (("transpose", "--shape", "2,3", "--args", "0,5"), "op transpose of [2, 3], 0, 5: Dimension out of range"),
     (("add", "--shape", "2"), "op add takes 2 tensors (x, y), and 1 are given"),
     (("add", "--shape", "2", "--shape", "3"), "must match the size of tensor"),
     (("view", "--shape", "2,a"), "allowed are whole numbers with commas"),
     (("exp", "--values", "[[1],[2,3]]"), "lists of equal length"), (("exp", "--shape", "9999999"), "1,000,000 elements"),
-    (("exp", "--shape", "2", "--dtype", "number"), "such as float32"), (("transpoze",), "Did you mean 'transpose'")])
+    (("exp", "--shape", "2", "--dtype", "number"), "such as float32"),
+    (("exp", "--shape", "2", "--dtype", "bits8"), "--dtype 'bits8': "), (("transpoze",), "Did you mean 'transpose'")])
 def test_wrong_use_of_the_command_is_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     done = command("op", *words, cwd=tmp_path)
     assert done.code == 2 and said in done.err and "Traceback" not in done.err

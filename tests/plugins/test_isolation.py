@@ -22,6 +22,8 @@ WRONG = {  # body of the module: what the reason says
     "twice": ("def declare(registry):\n"
               + "".join(f"    registry.add('op', 'same', 'twice_plugin:{name}', summary='One.')\n" for name in "ab"),
               "is declared twice"),
+    "letters": ("def declare(registry): registry.add('op', 'a', 'b:c', summary='d', aliases='lr')",
+                "aliases='lr' is one text; allowed is a tuple of them: aliases=('lr',)"),
     "empty": ("", "has no attribute 'declare'"),
 }
 
@@ -59,6 +61,22 @@ def test_each_wrong_plugin_is_shown_with_its_reason_and_harms_nothing(toolkit: A
                                     "Remedy: write good/transpose, or ask the authors of good to rename it"
     only = {row["id"] for row in toolkit.json("list", **{**around, "TOOLKIT_PLUGINS": "0"})}
     assert "toolkit/dqn" in only and "good/mine" not in only
+
+
+def test_what_it_writes_to_stderr_may_be_in_any_encoding(tmp_path: Path, toolkit: Any) -> None:
+    install(tmp_path, "loud", "import sys\ndef declare(registry):\n    sys.stderr.buffer.write(b'caf\\xe9\\n')\n    "
+                              + LINE.format(name="mine", package="loud_plugin") + "\ndef work(x): return x")
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]), "TOOLKIT_PLUGINS": "loud"}
+    (row,) = toolkit.json("plugins", **around)
+    assert (row["status"], row["components"]) == ("ok", ["op mine"])
+
+
+def test_code_that_is_not_python_is_said_where_the_component_is_described(tmp_path: Path, toolkit: Any) -> None:
+    install(tmp_path, "torn", "def declare(registry):\n    registry.add('op', 'mine', 'torn_code:work', summary='Works.')")
+    (tmp_path / "torn_code.py").write_text("def work(:\n")
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]), "TOOLKIT_PLUGINS": "torn"}
+    done = toolkit("info", "mine", **around)
+    assert done.returncode == 0 and "torn_code.py is not Python: invalid syntax" in done.stdout, done.stderr
 
 
 def test_one_that_hangs_is_stopped_at_the_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolkit: Any) -> None:

@@ -116,3 +116,5 @@ def test_it_overwrites_nothing_and_refuses_wrong_names(toolkit: Any, tmp_path: P
     (tmp_path / "full" / "kept").write_text("mine")
     assert "nothing is overwritten" in toolkit("new-plugin", "full", "--kind", "env").stderr
     assert "is not allowed" in toolkit("new-plugin", "Bad_Name", "--kind", "env").stderr
+    assert "it is a word of Python's" in toolkit("new-plugin", "lambda", "--kind", "op").stderr
+    assert "it means a built-in agent" in toolkit("new-plugin", "a2c", "--kind", "agent").stderr

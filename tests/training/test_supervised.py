@@ -188,6 +188,17 @@ def test_an_agents_and_a_tasks_flags_do_not_mix(people: Path, tmp_path: Path) ->
     assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
     done = command("evaluate", "run", "--env", "CartPole-v1", cwd=tmp_path)
     assert done.code == 2 and "--env does not go with run, the run of a task" in done.err
+    done = command("evaluate", "run", "--episodes", "100", cwd=tmp_path)
+    assert done.code == 2 and "--episodes does not go with run, the run of a task" in done.err
+
+
+def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
+    assert command("predict", "run", "--input", str(people), "--output", "new/folder/answers.jsonl", cwd=tmp_path).code == 0
+    assert len((tmp_path / "new" / "folder" / "answers.jsonl").read_text().splitlines()) == 160
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    done = command("predict", "run", "--input", "latin.txt", cwd=tmp_path)
+    assert done.code == 2 and "latin.txt: byte 3 is not UTF-8; save the file as UTF-8" in done.err
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".tsv"])

@@ -19,7 +19,11 @@ def definition(entry: Entry) -> str:
     path = source_file(module)
     if path is None:
         return ""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    try:
+        nodes = ast.parse(path.read_bytes()).body
+    except SyntaxError as error:  # of a plugin, whose code nothing has imported yet
+        return f"{path} is not Python: {error}"
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == attribute:
             return "\n\n".join(part for part in (signature(node), ast.get_docstring(node) or "") if part)
     return ""

@@ -23,13 +23,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def emit(value: Any) -> None:
-    """Print ``value`` as JSON; infinities and NaN become null, which JSON can hold."""
+    """Print ``value`` as JSON; infinities and NaN become null, which JSON can hold, and complex numbers text."""
     print(json.dumps(finite(value)))
 
 
 def finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if abs(value) != float("inf") and value == value else None
+    if isinstance(value, complex):
+        return str(value)
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -172,11 +172,10 @@ def initials(flag: str) -> str:
 def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
     """The entry's settings, with the parts that the arguments choose."""
     chosen: dict[str, str] = {}
-    parts = {name for name, item in all_settings(entry, {}).items() if item.kind}
     for token, following in zip(args, [*args[1:], ""], strict=True):
         word, equals, value = token.partition("=")
         value = value if equals or following.startswith("--") else following
-        if value and word.startswith("--") and setting_name(word) in parts:
+        if value and word.startswith("--"):
             chosen[setting_name(word)] = value
     return all_settings(entry, with_data_file(chosen, entry))
 
@@ -239,7 +238,7 @@ def write_settings(entry: Entry, flags: Mapping[str, str], formatter: click.Help
     sections: dict[str, list[tuple[str, str]]] = {f"Settings of {entry.name}": []}
     common: list[tuple[str, str]] = []
     flags = with_data_file(flags, entry)
-    known = all_settings(entry, {name: value for name, value in flags.items() if "." not in name})
+    known = all_settings(entry, flags)
     for name, item in known.items():
         row = (flag_text(name, item), help_text(item))
         head = name.rpartition(".")[0]

@@ -113,7 +113,8 @@ def examine(probe: Probe) -> dict[str, Any]:
     command = [sys.executable, "-W", "ignore", "-c", RUNNER, probe.code]
     bad = "failed" if probe.required else "absent"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT,
+                              stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return {"name": probe.name, "status": bad, "finding": f"no answer within {TIME_LIMIT:g} s", "remedy": probe.remedy}
     if done.returncode == 0:

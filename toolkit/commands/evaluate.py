@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from toolkit.commands import _output as output
 from toolkit.commands._settings import EnvOptionsCommand
@@ -37,7 +38,8 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     kind = directory.read()["kind"]
     others: dict[str, object] = {"--data": data, "--plots": plots}
     if kind == "task":
-        others = {"--env": env, "--seed": seed, "--video": video,
+        chosen = ctx.get_parameter_source("episodes") is ParameterSource.COMMANDLINE
+        others = {"--episodes": episodes if chosen else None, "--env": env, "--seed": seed, "--video": video,
                   **{flag_of(ENV_PREFIX + name): value for name, value in env_options.items()}}
     for flag, value in others.items():
         if value is not None:

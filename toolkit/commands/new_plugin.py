@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.registry import registry
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -115,6 +117,10 @@ def new_plugin_command(directory: str, kind: str, name: str | None, as_json: boo
     if not NAME.fullmatch(chosen):
         raise UsageError(f"new-plugin: the name {chosen!r} is not allowed: small letters, digits and single hyphens, "
                          "beginning with a letter. Give another with --name")
+    if keyword.iskeyword(chosen) or keyword.iskeyword(chosen.capitalize()):
+        raise UsageError(f"new-plugin: the name {chosen!r} is not allowed: it is a word of Python's. Give another with --name")
+    if any(chosen in (entry.name, *entry.aliases) for entry in registry.entries(kind, plugins=False)):
+        raise UsageError(f"new-plugin: the name {chosen!r} is not allowed: it means a built-in {kind}. Give another with --name")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"new-plugin {directory}: it exists and is not an empty folder; nothing is overwritten")
     written = write(path, files_of(kind, chosen))

@@ -109,7 +109,11 @@ def tensor_of(wanted: Any, is_shape: bool, dtype: str) -> Tensor:
     if not isinstance(kind, torch.dtype):
         raise UsageError(f"--dtype {dtype!r}: allowed are torch's types, such as float32, float64, bfloat16, int64")
     if is_shape:
-        return torch.arange(math.prod(wanted)).reshape(wanted).to(kind)
+        try:
+            return torch.arange(math.prod(wanted)).reshape(wanted).to(kind)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"--dtype {dtype!r}: {reason}; allowed are types that hold whole numbers") from error
     try:
         return torch.tensor(wanted, dtype=kind)
     except (ValueError, TypeError, RuntimeError) as error:

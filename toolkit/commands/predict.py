@@ -43,6 +43,8 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
         raise UsageError(f"--output {sink}: it exists, and nothing is overwritten. Name another file")
     from toolkit.training.api import load
 
+    if sink:
+        Path(sink).parent.mkdir(parents=True, exist_ok=True)
     loaded: Any = load(run)
     asked = rows_of(source) if source else parsed(values)
     with progress_bar(len(asked)) as progress:
@@ -77,7 +79,10 @@ def parsed(values: tuple[str, ...]) -> list[Any]:
 def rows_of(source: str) -> list[Any]:
     """The rows of a file, or the lines of a text."""
     if source == "-":
-        return [line.rstrip("\n") for line in sys.stdin if line.strip()]
+        try:
+            return [line.rstrip("\n") for line in sys.stdin if line.strip()]
+        except UnicodeDecodeError as error:
+            raise UsageError("--input -: what comes from stdin is not UTF-8") from error
     from toolkit.registry import registry
 
     path = Path(source)
@@ -88,7 +93,7 @@ def rows_of(source: str) -> list[Any]:
         for ending in entry.accepts:
             readers.setdefault(ending, entry.name)  # plain rows; what a row holds is for the task to say
     if path.suffix.lower() in (".txt", ".md"):
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [row["text"] for row in registry.make("dataset", "text", path=str(path), by="line").splits()["train"]]
     if path.suffix.lower() not in readers:
         raise UsageError(f"--input {source}: allowed are files ending in {', '.join(sorted(readers))}")
     splits = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).splits()

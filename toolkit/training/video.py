@@ -39,6 +39,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
     """
     target = Path(path)
     check_format(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     spec = setup.env_spec(setup.plan_of(run.facts), env, env_options).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
