@@ -435,3 +435,10 @@ def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path: Path) -> 
     process.terminate()
     assert process.wait(60) == 128 + signal.SIGTERM
     assert os.listdir(tmp_path) == ["long.wav"]
+
+
+def test_a_clip_without_a_frame_has_no_features(inside: Inside, tmp_path: Path) -> None:
+    soundfile.write(inside.folder / "short.wav", noise(100).numpy(), 16000)
+    for words in ((), ("--out", "kept"), ("--out", "kept")):  # there is nothing to be found again
+        done = inside("audio", "features", "short.wav", "--frontend", "kaldi-fbank", *words)
+        assert done.returncode == 1 and "short.wav: 100 samples at 16000 Hz are too short for one frame of 400" in done.stderr

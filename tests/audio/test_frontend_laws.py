@@ -207,3 +207,11 @@ def test_short_clips_are_computed_anew_each_time() -> None:
     frontend(second)
     assert torch.equal(kept, before) and torch.equal(frontend(first)[0], before)
     kept.add_(1.0).requires_grad_()  # it belongs to the caller
+
+
+@pytest.mark.parametrize("name", ["log-mel", "mfcc", "pcen", "cqt"])
+def test_features_keep_their_digits_where_a_model_has_fewer(name: str) -> None:
+    clips = noise(32000).view(2, 16000)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made(name)(clips)[0]
+    assert torch.equal(found, made(name)(clips)[0])

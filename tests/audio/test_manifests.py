@@ -120,3 +120,19 @@ def test_buckets_hold_like_totals() -> None:
     assert buckets([1, 1, 1, 1, 2, 2, 4], 3) == [1, 2, 4]
     with pytest.raises(UsageError):
         buckets([], 1)
+
+
+def test_texts_beside_sounds_are_utf8_whatever_they_begin_with(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "data")
+    (folder / "yes" / "0.txt").write_bytes("\ufeffyes please\r\n".encode())
+    (folder / "yes" / "1.txt").write_bytes(b"caf\xe9")
+    clips, problems = manifests.scan(folder)
+    assert [clip.text for clip in clips] == [None, None, "yes please"]
+    assert any("1.wav: its text" in problem and "is not UTF-8" in problem for problem in problems)
+    assert [clip.duration for clip in manifests.scan(folder, damaged=True)[0]] == [0.1, 0.2, 0.1, None, None]
+
+
+def test_a_manifest_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        manifests.write(tmp_path / "a.jsonl", [Clip("a.wav", more={"x": object()})])
+    assert not list(tmp_path.iterdir())

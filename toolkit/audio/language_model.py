@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99.0  # log10, what ARPA files write for the probability of <s>
 UNSEEN = -7.0  # log10 of a word that the model does not know, where it has no <unk>
 LOG10 = math.log(10.0)
+REMEMBERED = 1 << 12  # scores of texts that a fusion keeps: those of the last positions are asked for again
 
 
 class NGrams:
@@ -129,7 +131,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 yield number, line.strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the language model cannot be read: {error}") from error
 
 
@@ -167,6 +169,8 @@ class Fusion:
         """Of the words that ``ids`` complete; of all of them, and of the sentence's end, when the text is ``over``."""
         key = (*ids, -1) if over else ids
         if key not in self._scores:
+            if len(self._scores) >= REMEMBERED:
+                self._scores.clear()
             text = self.decode(list(ids))
             words = text.split()
             if not over and words and not text.endswith(" "):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.decoding import BLANK, align
 from toolkit.audio.models.streaming import Streams
-from toolkit.audio.tasks.base import Featured
+from toolkit.audio.tasks.base import Featured, whole
 from toolkit.core.problem import Batch, device_of, run_model
 from toolkit.errors import UsageError
 
@@ -81,13 +81,13 @@ class Ear:
 
 
 def at_rate(sound: Any, given: int, rate: int) -> Iterator[Array]:
-    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1]) or of an iterable of such pieces."""
+    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1] or int16), or of an iterable of them."""
     import soxr
 
-    whole = isinstance(sound, Tensor) or hasattr(sound, "dtype")
+    alone = isinstance(sound, Tensor) or hasattr(sound, "dtype")
     resampler = None if given == rate else soxr.ResampleStream(given, rate, 1, dtype="float32")
-    for piece in [sound] if whole else sound:
-        samples = np.asarray(piece, np.float32)
+    for piece in [sound] if alone else sound:
+        samples = whole(np.asarray(piece))
         samples = samples.mean(0) if samples.ndim == 2 else samples
         yield samples if resampler is None else resampler.resample_chunk(samples).reshape(-1)
     if resampler is not None:
@@ -263,7 +263,8 @@ def pieces_of(text: str) -> Sequence[str]:
 
 
 def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: float | None = None) -> Iterator[dict[str, Any]]:
-    """An answer for each stretch of ``every`` seconds of mono samples at the front end's rate; the last may be shorter.
+    """An answer for each stretch of ``every`` seconds of mono samples at the front end's rate; the last may be shorter, and is
+    left out where it is too short for a frame.
 
     Without ``every`` one for all of them. Raises UsageError for stretches of no length.
     """
@@ -272,6 +273,8 @@ def classify(problem: Any, model: nn.Module, sound: Iterable[Array], every: floa
     rate, ear = problem.spec.sample_rate, Ear(sound)
     size = None if every is None else max(1, round(every * rate))
     while len(heard := ear.hear(size)):
+        if ear.begin and not problem.spec.frames(len(heard)):
+            return
         batch = problem.collate(problem.encode([problem.as_example(heard)], targets=False), np.array([0]))
         with torch.no_grad():
             answer = problem.predict(model.eval(), batch.to(device_of(model)))[0]

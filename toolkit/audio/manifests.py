@@ -14,7 +14,6 @@ import csv
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,25 +77,20 @@ def write(path: str | os.PathLike[str], clips: Iterable[Clip], overwrite: bool =
     """Write a manifest, JSONL or CSV by its suffix. Raises UsageError when the file exists."""
     target = Path(path)
     form = form_of(target)
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists. Choose another name, or say that it may be overwritten")
-    folder = target.resolve().parent
-    rows = [clip.row(folder) for clip in clips]
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=f".{target.name}.", delete=False, newline="",
-                                     encoding="utf-8") as file:
+    rows = [clip.row(target.resolve().parent) for clip in clips]
+    with io.appearing(target, overwrite) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         if form == ".jsonl":
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         else:
             write_csv(file, rows)
-    os.chmod(file.name, 0o666 & ~io.current_umask())
-    os.replace(file.name, target)
 
 
-def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True) -> tuple[list[Clip], list[str]]:
+def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True,
+         damaged: bool = False) -> tuple[list[Clip], list[str]]:
     """The sound files under ``folder`` in a fixed order, and a message for each that cannot be used.
 
-    ``labels`` takes each file's folder as its label; ``texts`` reads ``NAME.txt`` beside ``NAME.wav``.
-    Raises UsageError when it is no folder.
+    ``labels`` takes each file's folder as its label; ``texts`` reads ``NAME.txt`` beside ``NAME.wav``; ``damaged`` lists also
+    the files that cannot be used, for whoever looks at each. Raises UsageError when it is no folder.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -105,16 +99,23 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() not in io.SUFFIXES or not path.is_file() or path.name.startswith("."):
             continue
+        label = path.parent.name if labels and path.parent != root else None
         try:
-            facts = io.info(path)
+            duration = round(io.info(path).duration, 6)
+            clips.append(Clip(str(path.resolve()), 0.0, duration, text_beside(path) if texts else None, label))
         except io.AudioError as error:
             problems.append(str(error))
-            continue
-        label = path.parent.name if labels and path.parent != root else None
-        beside = path.with_suffix(".txt")
-        text = beside.read_text(encoding="utf-8").strip() if texts and beside.is_file() else None
-        clips.append(Clip(str(path.resolve()), 0.0, round(facts.duration, 6), text, label))
+            clips += [Clip(str(path.resolve()), label=label)] if damaged else []
     return clips, problems
+
+
+def text_beside(path: Path) -> str | None:
+    """What ``NAME.txt`` beside the sound file ``path`` says, if it is there. Raises AudioError when it cannot be read."""
+    beside = path.with_suffix(".txt")
+    try:
+        return beside.read_text(encoding="utf-8-sig").strip() if beside.is_file() else None
+    except UnicodeDecodeError as error:
+        raise io.AudioError(f"{path}: its text {beside} is not UTF-8 ({error.reason} at byte {error.start})") from error
 
 
 # -- rows

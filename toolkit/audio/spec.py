@@ -115,6 +115,10 @@ class FrameSpec:
         """Samples that must follow the clip for its last frame to be full."""
         return max(0, (self.frames(samples) - 1) * self.hop_length + self.frame_length - self.left - samples)
 
+    def too_short(self, samples: int) -> str:
+        """What is wrong with a clip of ``samples`` samples that gives no frame."""
+        return f"{samples} samples at {self.sample_rate} Hz are too short for one frame of {self.frame_length}"
+
     def times(self, frames: int) -> list[float]:
         """Seconds of the centre of each frame, counted from the clip's first sample."""
         offset = self.frame_length / 2 - self.left

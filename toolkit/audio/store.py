@@ -184,10 +184,11 @@ def work(clip: manifests.Clip, watch: Watch = unwatched) -> Done:
     try:
         key = key_of(clip, facts)
         path = folder / ARRAYS / f"{key}.npy"
-        frames = frames_there(path, frontend.spec.bins)
-        if frames is not None:
-            return Done(key, frames, reused=True)
-        return Done(key, write_features(path, frontend, clip, watch))
+        there = frames_there(path, frontend.spec.bins)
+        frames = write_features(path, frontend, clip, watch) if there is None else there
+        if not frames:
+            raise too_short(frontend, clip)
+        return Done(key, frames, reused=there is not None)
     except io.AudioError as error:
         return Done(problem=str(error))
 
@@ -200,6 +201,17 @@ def key_of(clip: manifests.Clip, facts: Mapping[str, Any]) -> str:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(settings.encode())
     return digest.hexdigest()[:40]
+
+
+def too_short(frontend: Any, clip: manifests.Clip) -> io.AudioError:
+    """What to raise for a clip that gives no frame."""
+    samples = round(seconds_of(clip) * frontend.spec.sample_rate)
+    return io.AudioError(f"{clip.path}: {frontend.spec.too_short(samples)}")
+
+
+def seconds_of(clip: manifests.Clip) -> float:
+    """A clip's length. Raises AudioError."""
+    return clip.duration if clip.duration is not None else io.info(clip.path).duration - clip.start
 
 
 def frames_there(path: Path, bins: int) -> int | None:
@@ -250,7 +262,7 @@ def blocks_of(frontend: Any, clip: manifests.Clip, watch: Watch = unwatched) -> 
     import torch
 
     rate: int = frontend.spec.sample_rate
-    duration = clip.duration if clip.duration is not None else io.info(clip.path).duration - clip.start
+    duration = seconds_of(clip)
     whole_clip: str = getattr(frontend, "whole_clip", "")
     if duration <= LONG_SECONDS or whole_clip:
         with torch.inference_mode():

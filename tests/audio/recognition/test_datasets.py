@@ -227,3 +227,28 @@ def test_one_sound_file_is_refused_and_its_folder_named(tmp_path: Path, task: st
     audio.save(tmp_path / "one.wav", np.zeros(800, np.float32), 16000)
     with pytest.raises(UsageError, match=r"\.csv, \.jsonl, or a folder\. The folder that it is in: --data .*/$"):
         with_data_file({"data": str(tmp_path / "one.wav")}, registry.get("task", task))
+
+
+def test_a_column_split_is_read_as_in_other_files(tmp_path: Path) -> None:
+    rows = [("Train", "x"), ("dev", "x"), ("TEST", "x"), ("noise_5db", "x"), ("", "x")]
+    (tmp_path / "a.csv").write_text("path,split,audio\n" + "".join(f"a.wav,{split},{other}\n" for split, other in rows))
+    found = registry.make("dataset", "recordings", path=str(tmp_path / "a.csv")).splits()
+    assert {split: len(clips) for split, clips in found.items()} == {"train": 2, "validation": 1, "test": 1, "noise_5db": 1}
+    assert all(isinstance(clip["audio"], audio.manifests.Clip) for clips in found.values() for clip in clips)
+
+
+def test_a_damaged_file_of_a_folder_is_counted_like_one_of_a_manifest(tmp_path: Path) -> None:
+    for label in ("yes", "no"):
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            audio.save(tmp_path / label / f"{number}.wav", np.zeros(800, np.float32), 16000)
+    (tmp_path / "no" / "9.wav").write_bytes(b"RIFF")
+    problem = registry.make("task", "audio-classification")
+    with pytest.raises(UsageError, match=r"1 of 5 clips \(train\) cannot be used: row 3: .*9.wav: it begins as WAV"):
+        problem.check(registry.make("dataset", "recordings", path=str(tmp_path)).splits())
+
+
+@pytest.mark.parametrize("longest", [1, 2])
+def test_texts_that_run_out_end_the_making(longest: int) -> None:
+    with pytest.raises(UsageError, match="the split test finds no text that is not in another"):
+        spoken.digit_strings(4000, 400, 0, 16000, longest)

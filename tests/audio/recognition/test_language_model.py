@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Toolkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.audio.language_model import estimated, read_arpa, write_arpa
+from toolkit.audio.decoding import prefix_beam
+from toolkit.audio.language_model import REMEMBERED, Fusion, estimated, read_arpa, write_arpa
 from toolkit.errors import UsageError
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(" ".join), min_size=1, max_size=6)
@@ -58,3 +62,23 @@ def test_texts_become_a_model(toolkit: Toolkit, tmp_path: Path) -> None:
     assert none.returncode == 2 and "holds no texts" in none.stderr
     wrong = toolkit("audio", "language-model", "nothing", "--out", "none.arpa")
     assert wrong.returncode == 2 and "nothing" in wrong.stderr
+
+
+def test_what_cannot_be_read_or_written_is_explained(toolkit: Toolkit, tmp_path: Path) -> None:
+    write_arpa(tmp_path / "a.arpa", estimated(["a b"], 2))
+    (tmp_path / "a.arpa.gz").write_bytes(gzip.compress((tmp_path / "a.arpa").read_bytes())[:40])
+    with pytest.raises(UsageError, match="the language model cannot be read"):
+        read_arpa(tmp_path / "a.arpa.gz")
+    (tmp_path / "texts.txt").write_text("\ufeffred door\n", encoding="utf-8")
+    refused = toolkit("audio", "language-model", "texts.txt", "--out", "nowhere/a.arpa")
+    assert refused.returncode == 2 and "nowhere is not a folder: make it, or name another --out" in refused.stderr
+    toolkit.json("audio", "language-model", "texts.txt", "--out", "b.arpa")
+    assert ("red",) in read_arpa(tmp_path / "b.arpa").probabilities
+
+
+def test_a_fusion_does_not_grow_with_what_it_hears() -> None:
+    fusion = Fusion(estimated(["a b"], 2), lambda ids: "".join("ab "[place] for place in ids), 0.5, 1.0)
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(3), 40))
+    once = [fusion.score(text) for text in itertools.product(range(3), repeat=8)]  # 6,561 texts
+    assert once[5] == fusion.score((0, 0, 0, 0, 0, 0, 1, 2)) and len(fusion._scores) <= REMEMBERED
+    assert prefix_beam(logs, 4, lambda ids, over: fusion.score(tuple(place - 1 for place in ids), over))

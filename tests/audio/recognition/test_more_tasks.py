@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ import torch
 from conftest import Toolkit
 
 from toolkit import audio
+from toolkit.audio import io
+from toolkit.audio.listening import at_rate, classify
+from toolkit.audio.manifests import Clip, ManifestError
+from toolkit.audio.tasks.base import whole
 from toolkit.audio.tasks.voice_activity import stretches, well_formed
+from toolkit.config import Part
 from toolkit.core.problem import Batch
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -65,6 +71,53 @@ def test_a_number_of_each_clip_is_learned(toolkit: Toolkit, tmp_path: Path) -> N
     assert wrong.returncode == 2 and "20 of 20 clips (train)" in wrong.stderr and "not a number" in wrong.stderr
 
 
-def test_transforms_that_move_speech_are_refused() -> None:
-    with pytest.raises(UsageError, match="speed changes how long clips are"):
-        registry.make("task", "voice-activity", transforms="noise(10) | speed(0.9, 1.1)")
+@pytest.mark.parametrize("moving", ["speed(0.9, 1.1)", "shift(-0.5..0.5)", "crop(1)", "trim", "time-warp", "spec-augment"])
+def test_transforms_that_move_speech_are_refused(moving: str) -> None:
+    with pytest.raises(UsageError, match=f"{moving.partition('(')[0]} changes how long clips are or where in them something is"):
+        registry.make("task", "voice-activity", transforms=f"noise(10) | {moving}")
+
+
+def test_transforms_that_leave_speech_where_it_is_are_allowed() -> None:
+    registry.make("task", "voice-activity", transforms="noise(10) | pitch | codec(mu-law) | spec-augment(warp=0)")
+
+
+# -- what all tasks on sound do with clips
+
+
+def heard(**options: Any) -> Any:
+    problem = registry.make("task", "audio-classification", **options)
+    problem.target_name = "label"
+    return problem
+
+
+def test_a_row_of_a_manifest_is_asked_about_as_the_stretch_that_it_is() -> None:
+    assert heard().as_example({"path": "a.wav", "start": "1.5", "duration": 0.5})["audio"] == Clip("a.wav", 1.5, 0.5)
+    with pytest.raises(ManifestError, match="predict: path: got None, allowed: a file's name"):
+        heard().as_example({"file": "a.wav"})
+
+
+def test_whole_numbers_are_sound_of_full_scale() -> None:
+    samples = np.array([16384, -32768], np.int16)
+    assert whole(heard().samples(heard().as_example(samples))).tolist() == [0.5, -1.0]
+    assert np.concatenate([*at_rate(samples, 16000, 16000)]).tolist() == [0.5, -1.0]
+
+
+def test_clips_without_a_frame_are_told_of() -> None:
+    problem = heard(frontend=Part("kaldi-fbank", {}))
+    rows = [{"audio": np.ones(400, np.float32), "label": "a"}, {"audio": np.ones(399, np.float32), "label": "b"}]
+    said = "399 samples at 16000 Hz are too short for one frame of 400"
+    with pytest.raises(UsageError, match=f"1 of 2 clips .train. cannot be used: row 2: {said}"):
+        problem.check({"train": rows})
+    with pytest.raises(io.AudioError, match=f"a clip: {said}"):
+        problem.encode(rows, targets=False)
+    with pytest.raises(UsageError, match="the data's split 'train' holds text, label and no sound. Allowed: a folder of sound"):
+        problem.check({"train": [{"text": "a", "label": "b"}]})
+
+
+def test_the_last_stretch_may_be_too_short_for_an_answer() -> None:
+    problem = heard(frontend=Part("kaldi-fbank", {}))
+    problem.fit([{"audio": np.random.default_rng(number).uniform(-1, 1, 2000).astype(np.float32), "label": label}
+                 for number, label in enumerate("ab")])
+    model = problem.build()
+    assert [answer["end"] for answer in classify(problem, model, [np.ones(3300, np.float32)], 0.1)] == [0.1, 0.2]
+    assert list(classify(problem, model, [], 0.1)) == []

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from toolkit.audio.decoding import distance, error_rate, greedy, prefix_beam
 from toolkit.audio.tasks.recognition import repeats
+from toolkit.config import Part
+from toolkit.core.problem import Batch
+from toolkit.registry import registry
 
 
 def logs_of(rows: list[list[float]]) -> np.ndarray:
@@ -69,3 +72,15 @@ def test_speech_is_trained_judged_and_asked(toolkit: Toolkit) -> None:
     assert toolkit.json("evaluate", "said")["wer"] == done["evaluation"]["wer"]
     short = toolkit("run", "speech-recognition", "--data", "spoken-digit-strings", *small, "--model.time-strides", "4,4")
     assert short.returncode == 2 and "positions and its sound gives" in short.stderr and "--model.subsampling 2" in short.stderr
+
+
+def test_what_the_tokenizer_does_not_know_is_an_error() -> None:
+    """A word that is unknown in the reference is not found by answering "unknown": 1 of 2 words is wrong."""
+    problem = registry.make("task", "speech-recognition", tokenizer=Part("word", {}))
+    problem.tokenizer.train(["red door"])
+    red, unknown = problem.tokenizer.encode("red zebra")
+    batch = Batch(torch.zeros(1, 3, 40), torch.tensor([3]), torch.tensor([[red, unknown]]), torch.tensor([2]), [0])
+    outputs = torch.nn.functional.one_hot(torch.tensor([[red, 0, unknown]]), problem.tokenizer.size) * 20.0
+    tally = problem.tally()
+    tally.add(outputs, torch.tensor([3]), batch)
+    assert tally.result().metrics["wer"] == 0.5 and tally.result().metrics["exact"] == 0.0

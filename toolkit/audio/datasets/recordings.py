@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolkit.audio import manifests
+from toolkit.audio import io, manifests
 from toolkit.audio.recognition_configs import RecordingsConfig
 from toolkit.core.base import Example
+from toolkit.core.data.files import ALSO, SPLITS
 from toolkit.errors import UsageError
 
 
@@ -24,12 +25,14 @@ class Recordings:
 
     def splits(self) -> Mapping[str, Sequence[Example]]:
         """The clips by split. Raises ManifestError naming the row; UsageError when there are none."""
-        clips = manifests.scan(self.path)[0] if self.path.is_dir() else manifests.read(self.path)
+        clips = manifests.scan(self.path, damaged=True)[0] if self.path.is_dir() else manifests.read(self.path)
         if not clips:
-            raise UsageError(f"{self.path} holds no sound files that can be used")
+            raise UsageError(f"{self.path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
         splits: dict[str, list[Example]] = {}
         for clip in clips[:self.limit]:
-            splits.setdefault(str(clip.more.get("split") or "train"), []).append(example_of(clip))
+            name = str(clip.more.get("split") or "train").strip()
+            small = ALSO.get(name.lower(), name.lower())
+            splits.setdefault(small if small in SPLITS else name, []).append(example_of(clip))
         if "train" not in splits:
             raise UsageError(f"{self.path}: no row has the split 'train'; found: {', '.join(splits)}")
         return splits
@@ -38,4 +41,4 @@ class Recordings:
 def example_of(clip: manifests.Clip) -> dict[str, Any]:
     """A manifest's row as an example: its sound is read when it is needed."""
     known = {"text": clip.text, "label": clip.label, "speaker": clip.speaker}
-    return {"audio": clip, **{name: value for name, value in known.items() if value is not None}, **clip.more}
+    return {**{name: value for name, value in known.items() if value is not None}, **clip.more, "audio": clip}

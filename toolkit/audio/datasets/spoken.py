@@ -23,7 +23,7 @@ from toolkit.audio.datasets.espeak import INSTALL, Voice, shared
 from toolkit.audio.datasets.stored import Clips, as_int16, stored
 from toolkit.audio.io import resampled
 from toolkit.audio.recognition_configs import MadeSoundConfig
-from toolkit.errors import MissingExtra
+from toolkit.errors import MissingExtra, UsageError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # The words of Speech Commands (Warden, 2018).
@@ -46,6 +46,7 @@ SILENCE = 0.004  # of full scale: what is quieter at a clip's ends is cut, but f
 MARGIN = 0.03  # seconds
 NOISE_DB = 5.0
 ROWS = 2  # changes with what a row holds
+MISSES = 20_000  # texts in a row that another split has already, after which there is none left
 
 Say = Callable[[random.Random], str]
 
@@ -135,10 +136,17 @@ def texts_recipe(say: Say, language: str, count: int, held_out: int, seed: int, 
     for split, number in reversed(sizes(count, held_out, language)):  # the small ones first, so that they find new ones
         chosen = random.Random(f"texts {seed} {split}")
         part: list[Line] = []
+        misses = 0
         while len(part) < number:
             text = say(chosen)
             if seen.setdefault(text, split) == split:
                 part.append(Line(split, text, voice_of(split, language, chosen)))
+                misses = 0
+                continue
+            misses += 1
+            if misses > MISSES:
+                raise UsageError(f"the split {split} finds no text that is not in another: there are about {len(seen)} in all. "
+                                 "Ask for fewer held-out clips with --data.held-out, or for longer texts")
         lines += part
     return made(lines, "text", seed, sample_rate)
 

@@ -70,6 +70,9 @@ class Framewise(nn.Module):
         past its frames are 0. Raises UsageError for wrong shapes, types and lengths.
         """
         clips = checked_waveform(waveform)
+        if torch.is_autocast_enabled(clips.device.type):  # a model may be content with fewer digits; its features keep theirs
+            with torch.autocast(clips.device.type, enabled=False):
+                return self.forward(waveform, lengths)
         short = short_frames(self.spec, clips) if lengths is None else 0
         if short:
             features, counts = self._short_clip(clips, short)

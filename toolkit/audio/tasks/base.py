@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -92,6 +93,10 @@ class HeardProblem(Problem[Any]):
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
+        for split, rows in splits.items():
+            if len(rows) and "audio" not in rows[0]:
+                raise UsageError(f"the data's split {split!r} holds {', '.join(rows[0])} and no sound. Allowed: a folder of "
+                                 "sound files, a manifest, or a data set of sound; see them: toolkit list dataset")
         self._leave_out(splits, self.fault)
 
     def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], fault: Callable[[Example], str | None],
@@ -112,22 +117,22 @@ class HeardProblem(Problem[Any]):
         if row.get(self.target) in (None, ""):
             return f"no {self.target!r}"
         audio = row["audio"]
-        if isinstance(audio, manifests.Clip):
-            try:
-                facts = io.info(audio.path)
-            except ToolkitError as error:
-                return str(error)
-            return f"{audio.path} holds no sound" if facts.duration <= audio.start else None
-        return None if len(audio) else "its sound has length zero"
+        try:
+            samples = self.length(row)
+        except ToolkitError as error:
+            return str(error)
+        name = f"{audio.path}: " if isinstance(audio, manifests.Clip) else ""
+        if samples <= 0:
+            return f"{name}its sound has length zero"
+        return None if self.spec.frames(samples) else name + self.spec.too_short(samples)
 
     def fit(self, examples: Sequence[Example]) -> None:
         self.fit_targets(examples)
         if self.inherited:
             return
         chosen = np.random.default_rng(self.config.split_seed).permutation(len(examples))[:MEASURED]
-        sound = Sound([self.samples(examples[int(place)]) for place in np.sort(chosen)])
-        features, counts = self.ears(*sound.pad(np.arange(len(sound))))
-        own = features[torch.arange(features.shape[1]) < counts[:, None]].double()  # [frames, bins]
+        clips = (torch.from_numpy(whole(self.samples(examples[int(place)]))) for place in np.sort(chosen))
+        own = torch.cat([self.ears(clip)[0] for clip in clips]).double()  # [frames, bins]
         self.mean, self.deviation = own.mean(0).float(), own.std(0).clamp(min=1e-5).float()
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
@@ -185,8 +190,12 @@ class HeardProblem(Problem[Any]):
         return round(len(audio) * rate / int(example.get("sample_rate", rate)))
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
-        wanted = self.encode_targets(examples) if targets else None
-        return Sound([self.samples(example) for example in examples], wanted)
+        """The sound of examples. Raises AudioError for a clip without a target that is too short for a frame."""
+        clips = [self.samples(example) for example in examples]
+        for example, clip in zip(examples, clips, strict=True):
+            if not targets and not self.spec.frames(len(clip)):
+                raise io.AudioError(f"{getattr(example['audio'], 'path', 'a clip')}: {self.spec.too_short(len(clip))}")
+        return Sound(clips, self.encode_targets(examples) if targets else None)
 
     def encode_targets(self, examples: Sequence[Example]) -> Any:
         raise NotImplementedError
@@ -219,11 +228,11 @@ class HeardProblem(Problem[Any]):
     # -- what people ask about
 
     def as_example(self, value: Any) -> Example:
-        """A path, a `toolkit.audio.manifests.Clip`, a row with one, or samples [T] at the front end's rate."""
+        """A path, a `toolkit.audio.manifests.Clip`, a row with one or of a manifest, or samples [T] at the front end's rate."""
         if isinstance(value, str):
             return {"audio": manifests.Clip(value)}
         if isinstance(value, manifests.Clip):
             return {"audio": value}
         if isinstance(value, Mapping):
-            return value if "audio" in value else {"audio": manifests.Clip(str(value["path"])), **value}
-        return {"audio": np.asarray(value, np.float32)}
+            return value if "audio" in value else {**value, "audio": manifests.clip_of(value, "predict", Path())}
+        return {"audio": np.asarray(value)}

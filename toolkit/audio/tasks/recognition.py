@@ -28,6 +28,7 @@ from toolkit.registry import registry
 MEASURED_FRAMES = 840  # a multiple of every step up to 8
 SHOWN_TEXT = 40  # letters of a text in a message
 KEPT = 2000  # texts in the details of an evaluation
+UNSAYABLE = "\N{REPLACEMENT CHARACTER}"  # stands in a wanted text for what the tokenizer does not know
 
 
 class SpeechRecognition(HeardProblem):
@@ -69,7 +70,7 @@ class SpeechRecognition(HeardProblem):
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Besides what every task on sound looks at: unknown letters, and texts with more letters than the clip has positions."""
         super().check(splits)
-        tokenizer = self.tokenizer if self.inherited else self._learned(splits["train"])
+        tokenizer = self.tokenizer if self.inherited or self.restored else self._learned(splits["train"])
         # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
         strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in splits["train"])
         with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
@@ -170,15 +171,16 @@ def repeats(targets: Tensor) -> Tensor:
 
 
 class TextTally:
-    """Word and character error rates over the corpus."""
+    """Word and character error rates over the corpus; what the tokenizer does not know is an error, whatever is found there."""
 
     def __init__(self, problem: SpeechRecognition) -> None:
         self.problem = problem
+        self._unknown: str = problem.tokenizer.decode([problem.tokenizer.unknown_id])
         self._rows: list[tuple[int, str, str]] = []
 
     def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
         assert batch.targets is not None and batch.target_lengths is not None
-        wanted = [self.problem.tokenizer.decode(row[:count].tolist())
+        wanted = [self.problem.tokenizer.decode(row[:count].tolist()).replace(self._unknown, UNSAYABLE)
                   for row, count in zip(batch.targets, batch.target_lengths, strict=True)]
         found = self.problem.decode(outputs, lengths)
         self._rows += [(int(place), *pair) for place, pair in zip(batch.indices, zip(found, wanted, strict=True), strict=True)]

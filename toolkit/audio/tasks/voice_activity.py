@@ -46,12 +46,12 @@ class VoiceActivity(HeardProblem):
 
     def __init__(self, config: VoiceActivityConfig) -> None:
         super().__init__(config)
-        moving = [] if self.transforms is None else [item for item in self.transforms.on_waveforms
-                                                     if not getattr(item, "keeps_length", True)]
+        made = [] if self.transforms is None else zip(self.transforms.steps, self.transforms.transforms, strict=True)
+        moving = [step.name for step, item in made if not getattr(item, "keeps_time", getattr(item, "keeps_length", True))]
         if moving:
-            raise UsageError(f"--transforms: {type(moving[0]).__name__.lower()} changes how long clips are, so that speech is no "
-                             "longer where the data says. Allowed for voice-activity: transforms that keep the length, such as "
-                             "noise, gain and reverb")
+            raise UsageError(f"--transforms: {moving[0]} changes how long clips are or where in them something is heard, so that "
+                             "speech is no longer where the data says. Allowed for voice-activity: transforms that keep both, "
+                             "such as noise, gain, reverb and spec-augment(warp=0)")
 
     @property
     def target(self) -> str:

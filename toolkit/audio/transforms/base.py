@@ -40,6 +40,11 @@ class Transform:
         self.random = hasattr(config, "seed")
         self.generator = torch.Generator().manual_seed(config.seed) if self.random else None
 
+    @property
+    def keeps_time(self) -> bool:
+        """Whether what is heard stays where it was, so that times of it still hold."""
+        return self.keeps_length
+
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """What becomes of one clip [T], T >= 1."""
         raise NotImplementedError

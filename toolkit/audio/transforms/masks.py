@@ -27,12 +27,20 @@ class FrequencyMask(Features):
 class TimeWarp(Features):
     """A drawn moment moved by up to ``frames`` frames, the rest stretched to fit."""
 
+    @property
+    def keeps_time(self) -> bool:
+        return self.config.frames == 0
+
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         return warped(clip, self.config.frames, generator)
 
 
 class SpecAugment(Features):
     """Time warp, then frequency masks, then time masks."""
+
+    @property
+    def keeps_time(self) -> bool:
+        return self.config.warp == 0
 
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         config: configs.SpecAugmentConfig = self.config

@@ -102,6 +102,10 @@ class Shift(Transform):
         check_bounds(seconds=config.seconds)
         super().__init__(config)
 
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
     def apply(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         samples = self.move(len(clip), generator)
         return F.pad(clip, (samples, -samples))

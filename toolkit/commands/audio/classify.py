@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from toolkit.audio import io
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, finished, through
 from toolkit.commands.audio._runs import heard_run, pieces, sample_rate_option, sources_or_stdin
@@ -26,6 +27,8 @@ def classify_command(run: str, files: tuple[str, ...], every: float | None, samp
 
     def work(source: Source) -> dict[str, Any]:
         answers = loaded.classify(*pieces(source, loaded.learner.problem.spec.sample_rate, sample_rate, batch), every)
+        if not answers:
+            raise io.AudioError(f"{source.clip.path}: no sound came")
         if every is None:
             return {"path": source.clip.path, **answers[0]}
         return {"path": source.clip.path, "stretches": answers}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from toolkit.audio import io, store
+from toolkit.audio import store
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, bar, files_argument, finished, sources_of, through
 from toolkit.commands.audio._parts import Chosen, Part, chosen_part, parts
@@ -89,9 +89,7 @@ def values_of(frontend: Any, source: Source, batch: Batch) -> Any:
 
     values = np.concatenate(list(store.blocks_of(frontend, source.clip, batch.heard)))
     if not len(values):
-        rate: int = frontend.spec.sample_rate
-        raise io.AudioError(f"{source.clip.path}: {round(source.seconds * rate)} samples at {rate} Hz are too short for one "
-                            f"frame of {frontend.spec.frame_length}")
+        raise store.too_short(frontend, source.clip)
     return values
 
 

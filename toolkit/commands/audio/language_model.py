@@ -29,6 +29,8 @@ def language_model_command(texts: str, out: str, order: int, as_json: bool) -> i
 
     if Path(out).exists():
         raise UsageError(f"{out} exists. Choose another name")
+    if not Path(out).resolve().parent.is_dir():
+        raise UsageError(f"{Path(out).parent} is not a folder: make it, or name another --out")
     lines = [" ".join(text.lower().split()) for text in texts_of(texts)]
     model = estimated([line for line in lines if line], order)
     write_arpa(out, model)
@@ -48,7 +50,7 @@ def texts_of(source: str) -> list[str]:
         return [clip.text for clip in manifests.read(path) if clip.text]
     if path.exists():
         try:
-            return path.read_text(encoding="utf-8").splitlines()
+            return path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{source}: it is no text file ({getattr(error, 'strerror', None) or error})") from error
     rows = registry.make("dataset", source).splits()["train"]
