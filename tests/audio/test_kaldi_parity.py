@@ -80,3 +80,11 @@ def test_dither_is_reproducible_and_small() -> None:
     one, other = (registry.make("frontend", "kaldi-fbank", dither=1.0)(torch.zeros(4000))[0] for _ in range(2))
     assert torch.equal(one, other)
     assert not torch.equal(one, registry.make("frontend", "kaldi-fbank", dither=1.0, dither_seed=1)(torch.zeros(4000))[0])
+
+
+def test_dithered_features_depend_on_nothing_that_went_before() -> None:
+    frontend = registry.make("frontend", "kaldi-fbank", dither=1.0)
+    clips = noise(8000).view(2, 4000) * 1e-4
+    both = frontend(clips)[0]
+    assert torch.equal(frontend(clips[1])[0], both[1]) and torch.equal(frontend(clips)[0], both)
+    torch.testing.assert_close(frontend(clips.clone().requires_grad_())[0], both)

@@ -73,6 +73,7 @@ def test_metrics_by_hand() -> None:
     wave = torch.sin(torch.arange(1000) * 2 * math.pi / 100)
     other = torch.cos(torch.arange(1000) * 2 * math.pi / 100)
     assert metrics.si_sdr(wave + 0.1 * other, wave) == pytest.approx(20, abs=1e-3)
+    assert metrics.si_sdr(wave + 0.1 * other + 3, wave - 1) == pytest.approx(20, abs=1e-3)  # a constant is no distortion
 
 
 def test_what_is_the_same_is_understood() -> None:

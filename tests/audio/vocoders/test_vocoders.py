@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import toolkit
-from tests.audio.signals import speech_like
+from tests.audio.signals import noise, speech_like
 from toolkit.audio.spec import SpecMismatch
 from toolkit.audio.vocoders import channels_last
 from toolkit.audio.vocoders.hifigan import G, V, folded_parameters, is_folded
 from toolkit.audio.vocoders.wavenet import from_levels, to_levels
-from toolkit.config import ConfigError
+from toolkit.config import ConfigError, Part
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -106,6 +106,19 @@ def test_streaming_equals_offline(name: str, sizes: tuple[int, ...]) -> None:
     assert sum(len(piece) > 0 for piece in pieces) > 1
     whole = vocoder(mel)
     torch.testing.assert_close(torch.cat(pieces), whole, atol=2e-5 * float(whole.abs().max()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@torch.no_grad()
+def test_centred_frames_give_a_hop_less_than_there_are_frames(folded: bool) -> None:
+    """As many samples as the clip had that the frames are of; the form for synthesis and the stream alike."""
+    vocoder = make("hifigan-v3", frontend=Part("tacotron2-mel", {}))
+    vocoder = vocoder.for_synthesis() if folded else vocoder
+    mel = vocoder.frontend(noise(30 * 256))[0]
+    whole, stream = vocoder(mel), vocoder.stream()
+    assert len(mel) == 31 and len(whole) == vocoder.samples(31) == 30 * 256
+    joined = torch.cat([*(stream.push(mel[first:first + 4]) for first in range(0, 31, 4)), stream.finish()])
+    torch.testing.assert_close(joined, whole, atol=1e-6, rtol=0)
 
 
 def test_what_cannot_stream_says_so() -> None:

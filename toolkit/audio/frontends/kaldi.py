@@ -43,14 +43,19 @@ class Kaldi(Framewise):
 
         self.bank = filters.check_filters(bank, config.n_mels, config.empty_filters)
         self.product = BandedProduct(self.bank.repeat(2, axis=0) if power == 2.0 else self.bank)
-        self.ordered = config.dither > 0
+        self.ordered = self.prepares = config.dither > 0
         self.noise = torch.Generator().manual_seed(config.dither_seed)
+
+    def prepare(self, clips: Tensor, lengths: Tensor, before: Tensor | None = None) -> Tensor:
+        if before is None:  # the same noise for every clip, so that features depend on nothing that went before
+            self.noise.manual_seed(self.config.dither_seed)
+        return clips
 
     def mels(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
         """Mel energies [..., F, n_mels] and, where it is used, the log energy [..., F, 1]."""
         config = self.config
         if config.dither:
-            noise = torch.randn(frames.shape, generator=self.noise, dtype=frames.dtype).to(frames.device)
+            noise = torch.randn(frames.shape[-2:], generator=self.noise, dtype=frames.dtype).to(frames.device)
             frames = frames + noise * (config.dither / FULL_SCALE)
         if config.remove_dc:
             frames = frames - frames.mean(dim=-1, keepdim=True)

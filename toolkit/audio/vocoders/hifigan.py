@@ -102,8 +102,11 @@ class Hifigan(Neural):
             load_published(self, config.weights)
 
     def synthesise(self, mel: Tensor) -> Tensor:
-        if self._quick(mel):
-            return self._quickly(mel)
+        sound = self._quickly(mel) if self._quick(mel) else self._plainly(mel)
+        return sound[:, :self.samples(mel.shape[1])]  # the last of centred frames only ends the clip
+
+    def _plainly(self, mel: Tensor) -> Tensor:
+        """Waveforms [B, F hop] of [B, F, mels]."""
         x = self.conv_pre(mel.transpose(1, 2))  # [B, C, F]
         for stage, up in enumerate(self.ups):
             x = up(functional.leaky_relu(x, SLOPE))
@@ -119,7 +122,7 @@ class Hifigan(Neural):
         return total / self.side_by_side
 
     def _quickly(self, mel: Tensor) -> Tensor:
-        """`synthesise` without gradients on [B, C, 1, T], each result written over what is not needed again."""
+        """`_plainly` without gradients on [B, C, 1, T], each result written over what is not needed again."""
         x = convolve(self.conv_pre, columns(mel))
         for stage, up in enumerate(self.ups):
             x = convolve(up, functional.leaky_relu(x, SLOPE, inplace=True))

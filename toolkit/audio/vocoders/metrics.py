@@ -125,14 +125,14 @@ def judged_by_ear(predictions: Tensor, targets: Tensor, rate: int) -> dict[str, 
 
 
 def si_sdr(predictions: Tensor, targets: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB of [T] and [T]; infinite where they are proportional.
+    """Scale-invariant signal-to-distortion ratio in dB of [T] and [T], both without their mean; infinite where proportional.
 
     Source: Le Roux et al. (2019), equation 5.
 
-    >>> round(si_sdr(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])), 6)
+    >>> round(si_sdr(torch.tensor([2.0, 1.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 1.0, 0.0])), 6)
     0.0
     """
-    one, two = predictions.double(), targets.double()
+    one, two = (sound.double() - sound.double().mean() for sound in (predictions, targets))
     wanted = (one @ two) / (two @ two).clamp(min=1e-20) * two
     rest = float(((one - wanted) ** 2).sum())
     return 10 * math.log10(float((wanted ** 2).sum()) / rest) if rest else math.inf
