@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -176,3 +177,19 @@ def test_the_factorys_vectors_give_whole_cartpole_transitions(vectorization: str
 class Always:
     def act(self, observations: Any, state: Any = None, mask: Any = None, deterministic: bool = False) -> Acted:
         return Acted(np.ones(len(observations), np.int64))
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_masks_are_those_of_every_copy_when_some_are_reset(mode: AutoresetMode) -> None:
+    makers = [partial(gymnasium.make, "Taxi-v4", max_episode_steps=limit) for limit in (5, 6, 7)]
+    queue, seeds = [maker() for maker in makers], [1, 2, 3]
+    plain, vector = InProcess(lambda: queue.pop(0), seeds), GymnasiumVector(SyncVectorEnv(makers, autoreset_mode=mode), seeds)
+    plain.reset()
+    vector.reset()
+    for _ in range(20):
+        assert plain.masks is not None
+        np.testing.assert_array_equal(vector.masks, plain.masks)
+        actions = plain.masks.argmax(-1)
+        np.testing.assert_array_equal(vector.step(actions).observations, plain.step(actions).observations)
+    plain.close()
+    vector.close()

@@ -50,7 +50,7 @@ class GymnasiumVector:
         observations = self._array(found)
         truncated = truncated & ~terminated
         ended = terminated | truncated
-        valid, final = None, None
+        valid, final, masks = None, None, masks_of(infos)
         if self.mode is AutoresetMode.NEXT_STEP:
             valid = ~self._ended if self._ended.any() else None
         elif ended.any():
@@ -60,10 +60,11 @@ class GymnasiumVector:
             else:
                 finals = observations[indices].copy()
                 found, infos = self.envs.reset(options={"reset_mask": ended})
-                observations = self._array(found)
+                observations, fresh = self._array(found), masks_of(infos)
+                if masks is not None and fresh is not None:
+                    masks[ended] = fresh[ended]
             final = Final(indices, finals)
-        self._ended = ended
-        self.masks = masks_of(infos)
+        self._ended, self.masks = ended, masks
         return Stepped(observations, rewards, terminated, truncated, valid, final)
 
     def get_state(self) -> dict[str, Any]:
