@@ -442,3 +442,12 @@ def test_a_clip_without_a_frame_has_no_features(inside: Inside, tmp_path: Path) 
     for words in ((), ("--out", "kept"), ("--out", "kept")):  # there is nothing to be found again
         done = inside("audio", "features", "short.wav", "--frontend", "kaldi-fbank", *words)
         assert done.returncode == 1 and "short.wav: 100 samples at 16000 Hz are too short for one frame of 400" in done.stderr
+
+
+def test_copies_never_keep_times_that_no_longer_hold(inside: Inside) -> None:
+    soundfile.write(inside.folder / "a.wav", noise(8000).numpy(), 16000)
+    (inside.folder / "clips.jsonl").write_text('{"path": "a.wav", "segments": [[0.1, 0.2]]}\n')
+    refused = inside("audio", "augment", "clips.jsonl", "--transforms", "gain | shift(0.1)", "--out", "moved")
+    assert refused.returncode == 2 and "after shift sound is elsewhere in time, and the column 'segments'" in refused.stderr
+    assert inside("audio", "augment", "clips.jsonl", "--transforms", "gain", "--out", "louder").returncode == 0
+    assert manifests.read(inside.folder / "louder" / "manifest.jsonl")[0].more == {"segments": [[0.1, 0.2]]}

@@ -97,3 +97,9 @@ def test_what_has_no_such_form_is_refused(name: str) -> None:
 def test_dither_is_refused() -> None:
     with pytest.raises(UsageError, match="dither: got 1, allowed in a file: 0"):
         export.exportable(made("kaldi-fbank", {"dither": 1.0}))
+
+
+def test_one_frame_alone_is_normalised_to_zero() -> None:
+    frontend = made("nemo-mel", {})
+    clip = noise(300)[None]
+    assert export.exportable(frontend)(clip).tolist() == frontend(clip)[0].tolist() == [[[0.0] * 80]]

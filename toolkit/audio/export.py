@@ -96,7 +96,7 @@ class RealFrontend(nn.Module):
         values = (values + self.shift) * self.factor
         if self.normalizes:
             centred = values - values.mean(dim=1, keepdim=True)
-            deviation = (centred.square().sum(dim=1, keepdim=True) / (values.shape[1] - 1)).clamp(min=1e-20).sqrt()
+            deviation = (centred.square().sum(dim=1, keepdim=True) / max(1, values.shape[1] - 1)).clamp(min=1e-20).sqrt()
             values = centred / (deviation + 1e-5)
         return values @ self.cepstra if self.has_cepstra else values  # type: ignore[operator]
 

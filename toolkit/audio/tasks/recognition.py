@@ -175,7 +175,7 @@ class TextTally:
 
     def __init__(self, problem: SpeechRecognition) -> None:
         self.problem = problem
-        self._unknown: str = problem.tokenizer.decode([problem.tokenizer.unknown_id])
+        self._unknown: str = problem.tokenizer.decode([problem.tokenizer.unknown_id]) or UNSAYABLE
         self._rows: list[tuple[int, str, str]] = []
 
     def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:

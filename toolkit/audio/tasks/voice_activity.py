@@ -46,8 +46,7 @@ class VoiceActivity(HeardProblem):
 
     def __init__(self, config: VoiceActivityConfig) -> None:
         super().__init__(config)
-        made = [] if self.transforms is None else zip(self.transforms.steps, self.transforms.transforms, strict=True)
-        moving = [step.name for step, item in made if not getattr(item, "keeps_time", getattr(item, "keeps_length", True))]
+        moving = self.transforms.moving if self.transforms else []
         if moving:
             raise UsageError(f"--transforms: {moving[0]} changes how long clips are or where in them something is heard, so that "
                              "speech is no longer where the data says. Allowed for voice-activity: transforms that keep both, "

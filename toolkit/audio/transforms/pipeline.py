@@ -234,6 +234,12 @@ class Pipeline:
             values, lengths = transform(values, lengths, generator or self.generator)
         return values, lengths
 
+    @property
+    def moving(self) -> list[str]:
+        """The names of transforms after which what is heard is elsewhere in time."""
+        return [step.name for step, item in zip(self.steps, self.transforms, strict=True)
+                if not getattr(item, "keeps_time", getattr(item, "keeps_length", True))]
+
     def spelled(self) -> str:
         """The pipeline as text."""
         return " | ".join(step.spelled() for step in self.steps)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.audio.transforms.blocks import Sound
 
 MANIFEST = "manifest.jsonl"
+TIMES = "segments"  # the column of a manifest that says when somebody speaks
 
 
 @click.command("augment")
@@ -57,6 +58,9 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
         rate = sample_rate or source.facts.sample_rate
         if rate not in made:
             made[rate] = on_waveforms(steps, rate)
+        if made[rate].moving and TIMES in source.clip.more:
+            raise UsageError(f"--transforms: after {made[rate].moving[0]} sound is elsewhere in time, and the column {TIMES!r} "
+                             f"of {source.clip.path} says when something is heard. Leave out that transform, or that column")
         sound = long_sound(source, rate, batch, copies, made[rate]) if source.seconds > LONG_SECONDS else None
         names = []
         for copy in range(copies):
