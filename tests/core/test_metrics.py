@@ -27,6 +27,11 @@ def test_class_metrics_equal_scikit_learns(pairs: list[tuple[int, int]]) -> None
     assert (metrics.confusion(predicted, wanted, 4) == sklearn.confusion_matrix(wanted, predicted, labels=range(4))).all()
 
 
+def test_a_class_beyond_those_that_were_told_of_has_a_row_too() -> None:
+    assert metrics.confusion([3], [0], classes=2).tolist() == [[0, 0, 0, 1], *[[0] * 4] * 3]
+    assert metrics.confusion([0], [0], classes=2).tolist() == [[1, 0], [0, 0]]
+
+
 def test_auc_equals_scikit_learns_with_ties_and_many_classes() -> None:
     generator = np.random.default_rng(0)
     scores, wanted = generator.integers(0, 5, 80) / 5, generator.integers(0, 2, 80)

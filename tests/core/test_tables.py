@@ -67,6 +67,23 @@ def test_splits_without_examples_are_as_if_they_were_not_there() -> None:
         task_of(train=[], test=rows)
 
 
+def test_targets_that_are_all_the_same_have_no_r2(recwarn: pytest.WarningsRecorder) -> None:
+    rows = [{"x": index, "y": index} for index in range(12)]
+    task = task_of("tabular-regression", train=rows, validation=[{"x": index, "y": 7} for index in range(4)])
+    assert sorted(task.evaluate(final=True).summary) == ["mae", "mse", "rmse"] and not list(recwarn)
+
+
+def test_patience_counts_from_the_best_score_that_is_a_number() -> None:
+    rows = [{"x": index, "y": "ab"[index % 2]} for index in range(12)]
+    problem = registry.make("task", "tabular-classification", patience=2)
+    task = assemble(problem, divide(Rows(train=rows), problem), Clock(10), Streams(0), torch.device("cpu"))
+    for score in (float("nan"), 1.0, 2.0, 3.0, float("nan")):
+        task._consider_stopping(score)
+    assert task.clock.remaining == 10
+    task._consider_stopping(2.0)
+    assert not task.clock.remaining
+
+
 def test_cells_longer_than_pythons_limit_are_read(tmp_path: Path) -> None:
     path, text = tmp_path / "long.csv", "word " * 50_000
     path.write_text(f"text,label\n{text},a\n")

@@ -48,7 +48,9 @@ def test_plain_values_survive(state: dict[str, object]) -> None:
     assert join(tensors, json.loads(json.dumps(skeleton))) == state
 
 
-@pytest.mark.parametrize(("value", "message"), [({1: 2}, "not text"), (object(), "a checkpoint cannot keep")])
+@pytest.mark.parametrize(("value", "message"), [
+    ({1: 2}, "not text"), ({"a.b": torch.zeros(1), "a": {"b": torch.ones(1)}}, "state 'part.a.b' is there twice"),
+    (object(), "a checkpoint cannot keep")])
 def test_what_cannot_be_kept_is_named(value: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         split({"part": value})

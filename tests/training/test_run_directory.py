@@ -134,6 +134,12 @@ def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Pa
         RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0)
 
 
+def test_an_out_that_is_empty_is_this_folder_and_not_as_if_it_were_not_there(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    with inside(tmp_path), pytest.raises(UsageError, match="--out : it exists and is not an empty folder"):
+        RunDirectory.create("", "dqn", "x", 0)
+
+
 def test_evaluations_are_never_overwritten(tmp_path: Path) -> None:
     directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0)
     paths = [directory.write_evaluation("40", {"mean": mean}) for mean in (1, 1, 2, 3)]

@@ -131,6 +131,13 @@ def test_the_end_counts_as_the_best_when_it_is(tmp_path: Path) -> None:
     assert os.readlink(tmp_path / "run" / "checkpoints" / "best") == "40"
 
 
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    fit(tmp_path / "run", Adding(60, 5, {20: float("nan"), 40: 3.0, 60: float("nan")}), evaluate=20)
+    assert os.readlink(tmp_path / "run" / "checkpoints" / "best") == "40"
+    for path in [tmp_path / "run" / "run.json", *(tmp_path / "run" / "evaluations").iterdir()]:
+        assert "NaN" not in path.read_text(), "JSON has no word for it"
+
+
 def test_of_equal_evaluations_the_later_is_the_best(tmp_path: Path) -> None:
     fit(tmp_path / "run", Adding(60, 5, {20: 3.0, 40: 3.0, 60: 2.0}), evaluate=20)
     assert os.readlink(tmp_path / "run" / "checkpoints" / "best") == "40"

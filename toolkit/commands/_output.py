@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from toolkit.core.summaries import interval_of, numbers_of
+from toolkit.core.summaries import finite, interval_of, numbers_of
 from toolkit.errors import MissingExtra
 from toolkit.registry import installed
 
@@ -25,18 +25,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def emit(value: Any) -> None:
     """Print ``value`` as JSON; infinities and NaN become null, which JSON can hold, and complex numbers text."""
     print(json.dumps(finite(value)))
-
-
-def finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if abs(value) != float("inf") and value == value else None
-    if isinstance(value, complex):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
 
 
 def talk(text: str) -> None:

@@ -31,7 +31,7 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
     toolkit run dqn --env CartPole-v1 --seed 3 --learning-rate 1e-3 --network.hidden-sizes 64,64
     """
     entry = ctx.meta["entry"]
-    resolved = plan(entry, ctx.meta["flags"], read_file(config_file) if config_file else None, preset)
+    resolved = plan(entry, ctx.meta["flags"], read_file(config_file) if config_file is not None else None, preset)
     if print_config:
         show_config(resolved, as_json)
         return

@@ -30,7 +30,7 @@ def accuracy(predictions: Array, targets: Array) -> float:
 
 
 def confusion(predictions: Array, targets: Array, classes: int = 0) -> np.ndarray[Any, Any]:
-    """Counts [C, C]: row = target, column = prediction; ``classes`` 0 takes the largest seen.
+    """Counts [C, C]: row = target, column = prediction; ``classes`` is how many there are, or more where larger ones are seen.
 
     Raises UsageError for unequal shapes or none at all. Source: the definition.
 
@@ -38,7 +38,7 @@ def confusion(predictions: Array, targets: Array, classes: int = 0) -> np.ndarra
     [[1, 1], [0, 1]]
     """
     predicted, wanted = pair(predictions, targets)
-    size = classes or int(max(predicted.max(), wanted.max())) + 1
+    size = max(classes, int(max(predicted.max(), wanted.max())) + 1)
     counts = np.bincount(wanted.astype(np.int64) * size + predicted.astype(np.int64), minlength=size * size)
     return np.asarray(counts.reshape(size, size))
 

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PLACEHOLDERS = ("__tensor__", "__array__", "__bytes__")
-
 
 class Saveable(Protocol):
     """A named part of a checkpoint."""
@@ -37,6 +35,8 @@ def split(state: Any, name: str = "") -> tuple[dict[str, Tensor], Any]:
 
 
 def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, (Tensor, np.ndarray)) and name in tensors:
+        raise TypeError(f"state {name!r} is there twice, once under a name with a dot; rename one of the two")
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"__tensor__": name}

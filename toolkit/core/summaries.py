@@ -5,6 +5,7 @@ A metric of another split is ``name/split``; the interval of one stands under ``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,23 @@ def numbers_of(summary: Mapping[str, Any]) -> dict[str, float]:
     ends = {end for name in summary for pair in bounds_of(name) if pair[0] in summary and pair[1] in summary for end in pair}
     return {name: value for name, value in summary.items()
             if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in ends}
+
+
+def finite(value: Any) -> Any:
+    """``value`` as JSON can hold it: infinities and NaN become None, and complex numbers text.
+
+    >>> finite({"r2": float("nan"), "returns": (1.0, float("inf"))})
+    {'r2': None, 'returns': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, complex):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
 
 
 def bounds_of(name: str) -> list[tuple[str, str]]:

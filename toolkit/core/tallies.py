@@ -68,9 +68,10 @@ class NumberTally:
     def result(self) -> Judged:
         predicted, wanted = (torch.cat(column).numpy() * self.scale + self.mean for column in zip(*self._pairs, strict=True))
         error = metrics.mse(predicted, wanted)
-        values = {"mse": error, "rmse": math.sqrt(error), "mae": metrics.mae(predicted, wanted),
-                  "r2": metrics.r2(predicted, wanted)}
-        values["r2_low"], values["r2_high"] = metrics.bootstrap(metrics.r2, predicted, wanted, resamples=200)
+        values = {"mse": error, "rmse": math.sqrt(error), "mae": metrics.mae(predicted, wanted)}
+        if len(np.unique(wanted)) > 1:
+            values["r2"] = metrics.r2(predicted, wanted)
+            values["r2_low"], values["r2_high"] = metrics.bootstrap(metrics.r2, predicted, wanted, resamples=200)
         order = np.argsort(self._indices, kind="stable")
         details = {"count": len(wanted), "predictions": predicted[order].tolist(), "targets": wanted[order].tolist()}
         return Judged(-error, values, details)

@@ -112,7 +112,7 @@ def train(name: str, *, config: str | None = None, preset: str | None = None, ou
     Settings of parts are given as a dictionary: ``network={"name": "mlp", "hidden_sizes": (64, 64)}``.
     """
     entry = registry.get(("agent", "task"), name)
-    resolved = plan(entry, flatten(settings), read_file(config) if config else None, preset)
+    resolved = plan(entry, flatten(settings), read_file(config) if config is not None else None, preset)
     return opened(setup.start(resolved, out, init_from).directory)
 
 

@@ -77,7 +77,7 @@ def scored(evaluation: Mapping[str, Any]) -> tuple[str, float | None, float | No
     """The main number of an evaluation by name, and its interval: of mean returns by bootstrap, else as it was written."""
     if "returns" in evaluation:
         low, high = interval(evaluation["returns"])
-        return "mean_return", float(evaluation["mean_return"]), low, high
+        return "mean_return", float(np.mean(np.asarray(evaluation["returns"], np.float64))), low, high
     for name, value in numbers_of(evaluation).items():
         return name, float(value), *(interval_of(name, evaluation) or (None, None))
     return "", None, None, None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
+
+from toolkit.core.summaries import finite
 
 
 class Tracker(Protocol):
@@ -37,10 +38,8 @@ class JsonLines:
         self._file = self._path.open("ab")
 
     def write(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
-        # JSON has no word for NaN and infinity: null.
-        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        row = {"step": step, "time": round(seconds, 3), **finite}
-        self._file.write(json.dumps(row).encode() + b"\n")
+        row = {"step": step, "time": round(seconds, 3), **metrics}
+        self._file.write(json.dumps(finite(row)).encode() + b"\n")
         self._file.flush()
 
     def offset(self) -> int:

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from toolkit.core.summaries import finite
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.training.checkpoints import MANIFEST, Checkpoints, unused, write_atomically
 
@@ -47,8 +48,8 @@ class RunDirectory:
         Raises UsageError when ``out`` holds something already, ToolkitError when it cannot be written.
         """
         try:
-            path = named(out) if out else fresh(
-                RUNS / f"{plain(name)}-{plain(subject)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+            usual = RUNS / f"{plain(name)}-{plain(subject)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+            path = fresh(usual) if out is None else named(out)
             (path / "checkpoints").mkdir()
             (path / "evaluations").mkdir()
             directory = cls(path)
@@ -81,7 +82,7 @@ class RunDirectory:
         return facts
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "run.json", json.dumps(facts, indent=1).encode())
+        write_atomically(self.path / "run.json", json.dumps(finite(facts), indent=1).encode())
 
     def update(self, **facts: Any) -> None:
         self.write({**self.read(), **facts})
@@ -96,7 +97,7 @@ class RunDirectory:
     def write_evaluation(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write ``evaluations/<name>.json``; an equal one is kept, another is never overwritten."""
         path = self.path / "evaluations" / f"{name}.json"
-        data = json.dumps(content, indent=1)
+        data = json.dumps(finite(content), indent=1)
         if path.exists() and path.read_text() == data:
             return path
         path = unused(path)

@@ -54,7 +54,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
         # Before the folder: wrong environments, spaces and data leave nothing behind.
         task = make_task(plan, inherited=inherited_facts(plan, init_from))
         try:
-            if init_from:
+            if init_from is not None:
                 initialise_from(task, init_from)
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})

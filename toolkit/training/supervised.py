@@ -7,6 +7,7 @@ Learner   problem and model of a finished run: answers, and judges other data
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -141,7 +142,7 @@ class SupervisedTask:
 
     def _consider_stopping(self, score: float) -> None:
         self.scores.append(score)
-        best = self.scores.index(max(self.scores))
+        best = max(range(len(self.scores)), key=lambda place: (not math.isnan(self.scores[place]), self.scores[place]))
         if self.config.patience is not None and len(self.scores) - 1 - best >= self.config.patience:
             self.clock.budget = self.clock.step
 

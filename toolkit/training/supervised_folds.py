@@ -109,9 +109,9 @@ def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], num
         mean = float(values.mean())
         low, high = (0.0, 1.0) if name in SHARES else (-math.inf, math.inf)
         result |= {f"{name}/cv": mean, f"{name}/cv_low": max(low, mean - half), f"{name}/cv_high": min(high, mean + half)}
-    headline = next(name for name in HEADLINES if name in names)
-    result["baseline/cv"] = float(np.mean(baseline))
-    result["p_value/cv"] = corrected_t_test([fold[headline] for fold in found], baseline)
+    for headline in [name for name in HEADLINES if name in names][:1]:
+        result["baseline/cv"] = float(np.mean(baseline))
+        result["p_value/cv"] = corrected_t_test([fold[headline] for fold in found], baseline)
     result["folds"] = number
     return result
 

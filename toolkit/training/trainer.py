@@ -13,6 +13,7 @@ Clocks fire at the top of the loop from saved positions, so a run that was stopp
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 import time
 from collections import deque
@@ -193,7 +194,7 @@ class Trainer:
         self.directory.write_evaluation(str(step), {"step": step, **evaluation.summary, **evaluation.details})
         self.directory.write_sounds(str(step), evaluation.sounds)
         self.recorder.write_sounds(step, evaluation.sounds)
-        improved = self.best is None or evaluation.score >= self.best
+        improved = not math.isnan(evaluation.score) and (self.best is None or evaluation.score >= self.best)
         if improved:
             self.best, self.best_step = evaluation.score, step
         return improved
