@@ -198,8 +198,8 @@ def clip_of(row: Mapping[str, Any], where: str, folder: Path) -> Clip:
 
 
 def number_of(row: Mapping[str, Any], name: str, where: str, default: float | None) -> float | None:
-    value = row.get(name, default)
-    if value is None or value is default:
+    value = row.get(name)
+    if value is None or value == "":  # an empty cell
         return default
     try:
         number = float(value) if not isinstance(value, bool) else math.nan

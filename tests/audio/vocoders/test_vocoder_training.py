@@ -20,6 +20,7 @@ from toolkit.audio import io
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.critics import Critics, Opinion
 from toolkit.audio.vocoders.hifigan import is_folded
+from toolkit.audio.vocoders.task import waveform_of
 
 TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
         "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
@@ -174,3 +175,10 @@ def test_vocode_by_name(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     assert again.returncode == 2 and "--overwrite" in again.stderr
     untrained = toolkit("audio", "vocode", "hifigan-v3", str(folder / "1.wav"), str(tmp_path / "b.wav"))
     assert untrained.returncode == 2 and "has not learned anything" in untrained.stderr
+
+
+def test_a_row_of_a_csv_file_is_a_stretch_of_sound(tmp_path: Path) -> None:
+    io.save(tmp_path / "a.wav", noise(22050), 22050)
+    row = {"path": str(tmp_path / "a.wav"), "start": "0.25", "duration": "0.5"}
+    assert len(waveform_of(row, 22050)) == 11025
+    assert len(waveform_of({**row, "start": "", "duration": None}, 22050)) == 22050

@@ -287,11 +287,12 @@ def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
 def waveform_of(example: Example, rate: int) -> Tensor:
     """The sound of an example, [T] float at ``rate`` (Hz).
 
-    ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file.
+    ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file, of which ``start`` and
+    ``duration`` may name a stretch.
     """
     sound = example.get("audio", example.get("path"))
     if isinstance(sound, (str, Path)):
-        sound = manifests.Clip(str(sound), float(example.get("start") or 0.0), example.get("duration"))
+        sound = manifests.clip_of({**example, "path": str(sound)}, "the data", Path())
     if isinstance(sound, manifests.Clip):
         return torch.as_tensor(sound.load(rate)[0])[0]
     samples = whole(np.asarray(sound))
