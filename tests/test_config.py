@@ -103,6 +103,11 @@ def test_a_type_that_cannot_be_a_flag_is_refused(hint: object) -> None:
         settings_of(odd)
 
 
+def test_a_setting_without_a_default_is_refused() -> None:
+    with pytest.raises(TypeError, match="setting 'size' has no default"):
+        settings_of(make_dataclass("Bare", [("size", int)], frozen=True))
+
+
 def test_a_limit_that_does_not_exist_is_refused() -> None:
     with pytest.raises(TypeError, match="'how many' has the limit 'min'; allowed: minimum, maximum, above, below, choices"):
         setting(3, "how many", min=0)

@@ -194,9 +194,9 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
             f"setting {item.name!r} has type {declared!r}; allowed: int, float, bool, str, tuples of one of them, "
             "a Literal of texts, each optionally with None, or a part"
         )
-    default = item.default if item.default is not dataclasses.MISSING else None
-    if item.default_factory is not dataclasses.MISSING:
-        default = item.default_factory()
+    default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+    if default is dataclasses.MISSING:
+        raise TypeError(f"setting {item.name!r} has no default; allowed: one for each setting, or None and a type with None")
     limits = {key: facts[key] for key in BOUNDS if key in facts}
     return Setting(
         item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),

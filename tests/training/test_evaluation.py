@@ -15,6 +15,8 @@ import toolkit
 from toolkit.agents.base import Acted
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
+from toolkit.errors import MissingExtra, UsageError
+from toolkit.training import video
 from toolkit.training.evaluation import EvaluationStopped, evaluate_agent, play
 from toolkit.training.tasks import evaluation_seed
 
@@ -161,3 +163,12 @@ def test_flags_reach_the_evaluations(tmp_path: Path) -> None:
     assert command(*words, "--out", "run", cwd=tmp_path).code == 0
     counts = [json.loads(path.read_text())["episodes"] for path in sorted((tmp_path / "run" / "evaluations").iterdir())]
     assert sorted(counts) == [2, 4]
+
+
+@pytest.mark.parametrize(("path", "error", "message"), [
+    ("film.avi", UsageError, "--video film.avi: allowed suffixes are .gif, .mp4"), ("film.gif", MissingExtra, "pip install")])
+def test_a_film_that_cannot_be_is_refused_before_the_work(
+        path: str, error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "installed", lambda module: False)
+    with pytest.raises(error, match=message):
+        video.check_format(path)

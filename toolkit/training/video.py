@@ -15,6 +15,7 @@ import numpy as np
 
 from toolkit.envs import factory
 from toolkit.errors import MissingExtra, UsageError
+from toolkit.registry import installed
 from toolkit.training import setup
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".gif", ".mp4")
 DEFAULT_FPS = 30
+NEEDED = '--video needs imageio with its ffmpeg: pip install "imageio[ffmpeg]"'
 
 
 class Film(NamedTuple):
@@ -52,9 +54,11 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
 
 
 def check_format(path: str) -> None:
-    """Raise UsageError for a file that is no film."""
+    """Raise UsageError for a file that is no film, MissingExtra where nothing can write one."""
     if Path(path).suffix not in FORMATS:
         raise UsageError(f"--video {path}: allowed suffixes are {', '.join(FORMATS)}")
+    if not installed("imageio"):
+        raise MissingExtra(NEEDED)
 
 
 def shoot(run: Run, environment: Any, seed: int | None) -> Film:
@@ -86,7 +90,7 @@ def write(path: Path, shot: Film, fps: int, rate: int = 0) -> None:
         else:
             write_with_sound(path, shot, fps, rate)
     except ImportError as error:
-        raise MissingExtra(f'--video needs imageio with its ffmpeg: pip install "imageio[ffmpeg]" ({error})') from error
+        raise MissingExtra(f"{NEEDED} ({error})") from error
 
 
 def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
