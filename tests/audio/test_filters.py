@@ -46,6 +46,8 @@ def test_torchaudios_own_defaults_have_four_empty_filters() -> None:
 
 
 def test_more_cepstra_than_bands_are_refused() -> None:
+    with pytest.raises(ConfigError, match="hop_length: got 480, allowed: at most win_length = 400 where ends are mirrored"):
+        registry.make("frontend", "kaldi-fbank", snip_edges=False, frame_shift=30.0)
     with pytest.raises(ConfigError, match="n_mfcc: got 81, allowed: at most n_mels = 80"):
         registry.make("frontend", "mfcc", n_mfcc=81)
 

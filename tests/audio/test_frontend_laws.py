@@ -30,6 +30,7 @@ VARIANTS = [(name, {}) for name in NAMES] + [
     ("waveform", {"frame_length": 400, "hop_length": 160, "normalize": True}), ("spectrogram", {"power": 1.0}),
     ("spectrogram", {"padding": "none", "n_fft": 401}), ("mel", {"padding": "same", "power": 1.5}),
     ("log-mel", {"pre_emphasis": 0.97, "log": "db", "top_db": 40.0}), ("log-mel", {"padding": "constant", "hop_length": 500}),
+    ("spectrogram", {"hop_length": 900}),
     ("log-mel", {"drop_last": True, "hop_length": 399, "padding": "none"}), ("mfcc", {"lifter": 22.0}),
     ("kaldi-fbank", {"snip_edges": False, "use_energy": True}), ("kaldi-mfcc", {"snip_edges": False, "use_energy": False}),
     ("kaldi-fbank", {"raw_energy": False, "use_energy": True, "power": 1.0}), ("pcen", {"bias": 0.0}), ("chroma", {"norm": "l1"})]

@@ -75,6 +75,8 @@ class FrameSpec:
             ("sample_rate", self.sample_rate >= 1, "at least 1 Hz"),
             ("n_fft", self.n_fft >= 1, "at least 1"),
             ("hop_length", self.hop_length >= 1, "at least 1"),
+            ("hop_length", self.padding != "mirror" or self.hop_length <= self.win_length,
+             f"at most win_length = {self.win_length} where ends are mirrored"),
             ("win_length", 1 <= self.win_length <= self.n_fft, f"1 to n_fft = {self.n_fft}"),
             ("padding", self.padding in PADDINGS, "one of " + ", ".join(PADDINGS)),
             ("f_max", 0 <= self.f_max <= self.sample_rate / 2, f"at most half the sample rate, {self.sample_rate / 2:g} Hz"),

@@ -92,7 +92,7 @@ class FrameStream:
             features, self._state = self._frontend.finish(values, counts, self._state)
         self._yielded = until
         # The end is mirrored from up to one frame of samples before the next frame.
-        drop = until * spec.hop_length - spec.frame_length - self._position
+        drop = min(until * spec.hop_length - spec.frame_length - self._position, len(self._kept))  # a hop may be longer
         if drop > 0:
             self._kept = self._kept[drop:].clone()
             self._position += drop
