@@ -47,6 +47,8 @@ def test_an_evaluation_can_be_deaf_noisy_and_filmed(trained: Any) -> None:
     deaf = toolkit("evaluate", "first", "--episodes", "40", "--env.deaf", "true", "--video", "deaf.mp4")
     assert deaf.returncode == 0 and "success" in deaf.stdout, deaf.stderr
     assert (toolkit.folder / "deaf.mp4").stat().st_size > 1000
+    again = toolkit("evaluate", "first", "--video", "deaf.mp4")
+    assert again.returncode == 2 and "--video deaf.mp4: it exists, and nothing is overwritten" in again.stderr
     kept = [json.loads(path.read_text()) for path in (toolkit.folder / "first" / "evaluations").glob("*.json")]
     assert any(row["env_options"].get("deaf") for row in kept)
     wrong = toolkit("evaluate", "first", "--env.nose", "1")

@@ -143,6 +143,8 @@ def test_pictures_and_other_data(people: Path, tmp_path: Path) -> None:
     done = command("evaluate", "run", "--data", str(people), "--plots", "pictures", "--json", cwd=tmp_path)
     assert 0.5 < done.json["accuracy"] <= 1
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"confusion-test.png", "roc-test.png"}
+    again = command("evaluate", "run", "--data", str(people), "--plots", "pictures", cwd=tmp_path)
+    assert again.code == 2 and "--plots pictures: it exists, and nothing is overwritten. Name another folder" in again.err
     assert len(list((tmp_path / "run" / "evaluations").iterdir())) > 1
 
 

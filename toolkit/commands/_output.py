@@ -7,12 +7,13 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from toolkit.core.summaries import finite, interval_of, numbers_of
-from toolkit.errors import MissingExtra
+from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import installed
 
 # When Python began: until here it has had nothing to wait for. The kernel's start of the process may be that of a shell, which
@@ -30,6 +31,14 @@ def emit(value: Any) -> None:
 def talk(text: str) -> None:
     """A remark for the person at the terminal."""
     print(text, file=sys.stderr)
+
+
+def require_new(flag: str, path: str | None) -> None:
+    """Raise UsageError where ``flag`` names what is there already, be it a file or a folder that holds something."""
+    place = Path(path) if path else None
+    if place and place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        kind = "folder" if place.is_dir() else "file"
+        raise UsageError(f"{flag} {path}: it exists, and nothing is overwritten. Name another {kind}")
 
 
 def require_matplotlib(flag: str) -> None:

@@ -27,8 +27,7 @@ def compare_command(runs: tuple[str, ...], plot: str | None, no_plot: bool, as_j
         raise UsageError("--plot and --no-plot are both given; allowed: one of them")
     if plot:
         output.require_matplotlib("--plot")
-    if plot and Path(plot).exists():
-        raise UsageError(f"--plot {plot}: it exists, and nothing is overwritten. Name another file")
+    output.require_new("--plot", plot)
     directories = [find_run(run)[0] for run in runs]
     from toolkit.training import comparison
     from toolkit.training.checkpoints import unused

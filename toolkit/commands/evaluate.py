@@ -44,6 +44,8 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     for flag, value in others.items():
         if value is not None:
             raise UsageError(f"{flag} does not go with {run}, the run of {'an' if kind == 'agent' else 'a'} {kind}")
+    output.require_new("--video", video)
+    output.require_new("--plots", plots)
     if plots:
         output.require_matplotlib("--plots")
     from toolkit.training.api import load

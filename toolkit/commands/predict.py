@@ -39,8 +39,7 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if bool(values) == bool(source):
         raise UsageError('predict takes texts (or COLUMN=VALUE pairs) or --input FILE, one of them: '
                          'toolkit predict RUN "some text"')
-    if sink and Path(sink).exists():
-        raise UsageError(f"--output {sink}: it exists, and nothing is overwritten. Name another file")
+    output.require_new("--output", sink)
     from toolkit.training.api import load
 
     if sink:

@@ -27,8 +27,7 @@ def export_command(frontend: str, out: str, as_json: bool) -> int:
     path = Path(out)
     if path.suffix not in FORMS:
         raise UsageError(f"--out {out}: allowed are files ending in {' or '.join(FORMS)}")
-    if path.exists():
-        raise UsageError(f"--out {out}: it exists, and nothing is overwritten. Name another file")
+    output.require_new("--out", out)
     from toolkit.audio import export
 
     made = chosen_part("frontend").make()

@@ -27,8 +27,7 @@ def language_model_command(texts: str, out: str, order: int, as_json: bool) -> i
     """
     from toolkit.audio.language_model import estimated, write_arpa
 
-    if Path(out).exists():
-        raise UsageError(f"{out} exists. Choose another name")
+    output.require_new("--out", out)
     if not Path(out).resolve().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is not a folder: make it, or name another --out")
     lines = [" ".join(text.lower().split()) for text in texts_of(texts)]

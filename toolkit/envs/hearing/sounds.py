@@ -25,7 +25,7 @@ NOISE_SECONDS = 8
 LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
 TONES, SPOKEN = "tones", "spoken-commands"
 PERIOD = 8192  # samples of a tone's period in a table
-TONE_VOICES, HELD_OUT_EVERY = 240, 5  # every fifth voice is kept for evaluations; of 32 the others did not learn what voices share
+TONE_VOICES, HELD_OUT_EVERY = 240, 5  # every fifth voice is kept for evaluations; with 40 one of eight was not understood
 Sound = NDArray[np.float32]
 
 
