@@ -118,12 +118,12 @@ def test_a_masked_model_fills_masks_and_says_how_likely(tmp_path: Path) -> None:
     assert asked("masked", "predict", text, cwd=tmp_path).out == f"{answer['text']}\t{best}\n"
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("What a film", '\'What a film\' hides no token. Write <mask> for each one that is to be guessed: toolkit predict RUN'),
-    ("<mask> " * 400, "a text has 400 tokens; allowed: at most 254")])
-def test_a_masked_model_is_asked_about_masks(text: str, said: str, tmp_path: Path) -> None:
-    done = asked("masked", "predict", text, cwd=tmp_path)
-    assert done.code == 2 and said in done.err and "Traceback" not in done.err
+def test_a_masked_model_is_asked_about_masks(tmp_path: Path) -> None:
+    done = asked("masked", "predict", "What a film", cwd=tmp_path)
+    assert (done.code, done.out) == (0, "What a film\n")
+    assert "toolkit: 'What a film' hides no token, so nothing is guessed. Write <mask> for each one" in done.err
+    done = asked("masked", "predict", "<mask> " * 400, cwd=tmp_path)
+    assert done.code == 2 and "a text has 400 tokens; allowed: at most 254" in done.err
 
 
 def test_a_text_that_leaves_no_room_for_an_answer_is_told_of() -> None:

@@ -7,6 +7,7 @@ replaced by a random one and 10 % left as they are.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,7 @@ class MaskedLanguageModel(TextProblem):
     def question(self, text: str) -> list[int]:
         """The ids of a text in which ``<mask>``, or what a pretrained tokenizer writes, stands for each hidden token.
 
-        Raises UsageError where nothing is hidden, and for a text that is too long.
+        Warns where nothing is hidden. Raises UsageError for a text that is too long.
         """
         hidden, spelling, most = self.tokenizer.mask_id, SPECIALS[MASK], self.config.max_length - 2
         pieces = [text] if hidden in self.tokenizer.encode(spelling) else text.split(spelling)
@@ -54,8 +55,8 @@ class MaskedLanguageModel(TextProblem):
         for piece in pieces[1:]:
             ids += [hidden, *self.tokenizer.encode(piece)]
         if hidden not in ids:
-            raise UsageError(f"{text!r} hides no token. Write {spelling} for each one that is to be guessed: "
-                             f'toolkit predict RUN "the film was {spelling}"')
+            warnings.warn(f"{text!r} hides no token, so nothing is guessed. Write {spelling} for each one that is to be guessed: "
+                          f'toolkit predict RUN "the film was {spelling}"', stacklevel=2)
         if len(ids) > most:
             raise UsageError(f"a text has {len(ids)} tokens; allowed: at most {most}, the run's max_length without the ends. "
                              "Make it shorter")
