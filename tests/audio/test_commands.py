@@ -98,7 +98,7 @@ def test_an_unknown_subcommand_is_answered_with_the_nearest(toolkit: Any) -> Non
 def test_pictures_that_cannot_be_drawn_are_refused_before_the_work(
         inside: Inside, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
     (inside.folder / "run").mkdir()
-    (inside.folder / "run" / "run.json").write_text('{"kind": "task"}')
+    (inside.folder / "run" / "run.json").write_text('{"kind": "task", "component": "task.x", "config": {}}')
     monkeypatch.setattr("toolkit.commands._output.installed", lambda module: False)
     done, flag = inside(*words), next(word for word in words if word.startswith("--plot"))
     assert done.returncode == 2

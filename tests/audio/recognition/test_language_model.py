@@ -57,7 +57,7 @@ def test_texts_become_a_model(toolkit: Toolkit, tmp_path: Path) -> None:
     model = read_arpa(tmp_path / "texts.arpa")
     assert model.order == 2 and model.score(["the"], "door") > model.score(["the"], "open")
     again = toolkit("audio", "language-model", "texts.txt", "--out", "texts.arpa")
-    assert again.returncode == 2 and "texts.arpa exists" in again.stderr
+    assert again.returncode == 2 and "--out texts.arpa: it exists, and nothing is overwritten" in again.stderr
     none = toolkit("audio", "language-model", "iris", "--out", "none.arpa")
     assert none.returncode == 2 and "holds no texts" in none.stderr
     wrong = toolkit("audio", "language-model", "nothing", "--out", "none.arpa")
