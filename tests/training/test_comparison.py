@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from toolkit.training.comparison import interval, scored
+from toolkit.training.comparison import interval, records, scored
+from toolkit.training.run_directory import RunDirectory
 
 SMALL = ("--env", "CartPole-v1", "--preset", "none", "--evaluation-episodes", "2", "--final-episodes", "8")
 
@@ -22,6 +23,11 @@ def test_an_interval_holds_the_mean_and_shrinks_with_more() -> None:
 def test_a_task_shows_its_first_metric_and_its_own_interval() -> None:
     assert scored({"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "loss": 1.0}) == ("accuracy", 0.9, 0.8, 0.95)
     assert scored({"wer": 0.03}) == ("wer", 0.03, None, None) and scored({}) == ("", None, None, None)
+
+
+def test_rows_behind_a_broken_line_are_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"step": 2, "ti\x00\xff\n{"step": 3}\n{"st')
+    assert records(RunDirectory(tmp_path)) == [{"step": 1}, {"step": 3}]
 
 
 def test_agents_of_ours_and_of_others_are_compared_and_drawn(toolkit: Any) -> None:

@@ -6,6 +6,7 @@ Curve     the points of a learning curve
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -96,14 +97,12 @@ def interval(returns: Sequence[float]) -> tuple[float, float]:
 
 
 def records(directory: RunDirectory) -> list[dict[str, Any]]:
-    """The rows of ``metrics.jsonl``; a last line that was cut off by a kill is left out."""
+    """The rows of ``metrics.jsonl``; a line that was cut off by a kill or a power loss is left out."""
     path = directory.path / METRICS
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
-        except ValueError:
-            break
     return rows
 
 
