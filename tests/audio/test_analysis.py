@@ -142,11 +142,10 @@ def test_processes_compile_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def pyin(clip: np.ndarray, **options: Any) -> None:
         asked.append(str(clip.dtype))
 
-    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(analysis, "librosa", lambda: SimpleNamespace(pyin=pyin))
-    (tmp_path / "toolkit").mkdir()
     with ThreadPoolExecutor() as pool:
-        with FileLock(tmp_path / "toolkit" / "compiling.lock"):  # as another process would
+        with FileLock(tmp_path / "compiling.lock"):  # as another process would
             found = pool.submit(analysis.pyin.__wrapped__)
             with pytest.raises(TimeoutError):
                 found.result(0.3)

@@ -13,6 +13,8 @@ librosa does the first four; the last two follow a `FrameSpec`.
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +48,8 @@ def pyin() -> Any:
     Processes take turns: those that compile the same functions at once can leave a cache in which they crash (numba issue
     10128); from a complete one they only read.
     """
-    lock = cache_directory() / "compiling.lock"
+    kept = os.environ.get("NUMBA_CACHE_DIR")  # else beside librosa, which all of this user's processes share
+    lock = (Path(kept) if kept else cache_directory()) / "compiling.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).standard_normal(4096)
     with FileLock(lock):
