@@ -162,6 +162,7 @@ def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -
     (("--data", "iri"), "unknown dataset 'iri'. Did you mean 'iris'"),
     (("--data", "iris", "--steps", "3", "--epochs", "2"), "--steps and --epochs are both given"),
     (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
+    (("--data", "iris", "--ignore", "petal length"), "no column 'petal length' to leave out. Did you mean 'petal length (cm)'"),
     (("--data", "iris", "--batch-sise", "3"), "Did you mean '--batch-size'"),
     (("--data", "iris", "--model", "mpl"), "unknown model 'mpl'. Did you mean 'mlp'"),
     (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or from 2 to 150 for these 150 rows"),

@@ -144,8 +144,12 @@ class TabularProblem(Problem[Any]):
         if self.inherited:
             self.fit_target([row[self.target] for row in examples])
             return
-        left_out = {self.target, *self.config.ignore}
-        names = [name for name in dict.fromkeys(name for row in examples for name in row) if name not in left_out]
+        names = list(dict.fromkeys(name for row in examples for name in row))
+        for name in self.config.ignore:
+            if name not in names:
+                raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
+                                 f"Allowed for --ignore: {', '.join(names)}.")
+        names = [name for name in names if name not in (self.target, *self.config.ignore)]
         found = [fit_column(name, [row.get(name) for row in examples], self.config.max_categories) for name in names]
         self.columns = [column for column in found if column is not None]
         if not self.columns:
