@@ -15,6 +15,7 @@ import click
 from toolkit.core.summaries import finite, interval_of, numbers_of
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.registry import installed
+from toolkit.training.checkpoints import occupied
 
 # When Python began: until here it has had nothing to wait for. The kernel's start of the process may be that of a shell, which
 # became this program after an installation.
@@ -35,9 +36,8 @@ def talk(text: str) -> None:
 
 def require_new(flag: str, path: str | None) -> None:
     """Raise UsageError where ``flag`` names what is there already, be it a file or a folder that holds something."""
-    place = Path(path) if path else None
-    if place and place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        kind = "folder" if place.is_dir() else "file"
+    if path and occupied(Path(path)):
+        kind = "folder" if Path(path).is_dir() else "file"
         raise UsageError(f"{flag} {path}: it exists, and nothing is overwritten. Name another {kind}")
 
 

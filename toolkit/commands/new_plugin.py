@@ -12,6 +12,7 @@ import click
 from toolkit.commands import _output as output
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
+from toolkit.training.checkpoints import occupied
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -121,7 +122,7 @@ def new_plugin_command(directory: str, kind: str, name: str | None, as_json: boo
         raise UsageError(f"new-plugin: the name {chosen!r} is not allowed: it is a word of Python's. Give another with --name")
     if any(chosen in (entry.name, *entry.aliases) for entry in registry.entries(kind, plugins=False)):
         raise UsageError(f"new-plugin: the name {chosen!r} is not allowed: it means a built-in {kind}. Give another with --name")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if occupied(path):
         raise UsageError(f"new-plugin {directory}: it exists and is not an empty folder; nothing is overwritten")
     written = write(path, files_of(kind, chosen))
     if as_json:

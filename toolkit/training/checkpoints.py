@@ -298,6 +298,11 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def occupied(path: Path) -> bool:
+    """Whether something is there that would be written over: a file, or a folder that holds something."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
 def unused(path: Path) -> Path:
     """``path``, or ``path-2``, ``path-3``, ...: the first that does not exist."""
     candidate, number = path, 1

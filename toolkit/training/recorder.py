@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from toolkit.core.summaries import finite
+from toolkit.training.run_directory import METRICS
 
 
 class Tracker(Protocol):
@@ -34,7 +35,7 @@ class JsonLines:
     """``metrics.jsonl``: ``{"step", "time", name: value, ...}`` a line; time is in seconds of the run."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "metrics.jsonl"
+        self._path = directory / METRICS
         self._file = self._path.open("ab")
 
     def write(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:

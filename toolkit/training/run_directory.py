@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from toolkit.core.summaries import finite
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.training.checkpoints import MANIFEST, Checkpoints, unused, write_atomically
+from toolkit.training.checkpoints import MANIFEST, Checkpoints, occupied, unused, write_atomically
 
 RUNS = Path("runs")
 REQUIRED = ("kind", "component", "config")  # without these run.json is not one of ours
@@ -119,7 +119,7 @@ class RunDirectory:
 def named(out: str) -> Path:
     """The folder ``out``, made where it is not there. Raises UsageError when it holds something."""
     path = Path(out)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if occupied(path):
         raise UsageError(f"--out {out}: it exists and is not an empty folder, and no run is overwritten. "
                          f"Name another folder, or continue that run: toolkit resume {shlex.quote(out)}")
     path.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from toolkit.agents.checks import NonFinite
 from toolkit.agents.perception import perceived, perception_of
 from toolkit.config import Part, Resolved, flag_of
 from toolkit.core import devices
+from toolkit.core.base import Dataset
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
 from toolkit.core.threads import use_threads
@@ -242,26 +243,25 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     options = options_of(plan.entry, plan.config)
     part = options["data"]
     clock = Clock(values["steps"] or 0)
-    task = make_supervised(plan.entry.id, options, registry.make("dataset", part.name, **part.options), clock, streams,
-                           device_for(plan), saved, inherited)
+    dataset = registry.make("dataset", part.name, **part.options)
+    task = make_supervised(plan.entry.id, options, dataset, clock, streams, device_for(plan), saved, inherited)
     number = values.get("folds", 0)
     if number:
-        add_folds(task, plan, options, number)
+        add_folds(task, plan, options, dataset, number)
     if values["steps"] is None:
         clock.budget = max(1, round(values["epochs"] * task.loader.units_per_epoch))
         plan.config.set("steps", clock.budget, "epochs")
     return task
 
 
-def add_folds(task: SupervisedTask, plan: Plan, options: Mapping[str, Any], number: int) -> None:
+def add_folds(task: SupervisedTask, plan: Plan, options: Mapping[str, Any], dataset: Dataset, number: int) -> None:
     """Cross-validate at the end of the run as well, each fold for as many epochs as the run."""
     from toolkit.training.supervised_folds import check_folds, cross_validate
 
-    values, part = plan.config.values, options["data"]
-    check_folds(task.problem, registry.make("dataset", part.name, **part.options), number)
+    check_folds(task.problem, dataset, number)
     task.after_training = lambda should_stop: cross_validate(
-        lambda: registry.make("task", plan.entry.id, **options), registry.make("dataset", part.name, **part.options), number,
-        task.clock.budget / task.loader.units_per_epoch, values["seed"], task.device, should_stop)
+        lambda: registry.make("task", plan.entry.id, **options), dataset, number,
+        task.clock.budget / task.loader.units_per_epoch, plan.config.values["seed"], task.device, should_stop)
 
 
 def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:

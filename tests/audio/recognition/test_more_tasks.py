@@ -78,7 +78,8 @@ def test_transforms_that_move_speech_are_refused(moving: str) -> None:
 
 
 def test_transforms_that_leave_speech_where_it_is_are_allowed() -> None:
-    registry.make("task", "voice-activity", transforms="noise(10) | pitch | codec(mu-law) | spec-augment(warp=0)")
+    task = registry.make("task", "voice-activity", transforms="noise(10) | pitch | codec(mu-law) | spec-augment(warp=0)")
+    assert task.transforms.moving == [] and len(task.transforms.steps) == 4
 
 
 # -- what all tasks on sound do with clips

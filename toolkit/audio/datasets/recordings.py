@@ -9,7 +9,7 @@ from typing import Any
 from toolkit.audio import io, manifests
 from toolkit.audio.recognition_configs import RecordingsConfig
 from toolkit.core.base import Example
-from toolkit.core.data.files import ALSO, SPLITS
+from toolkit.core.data.files import split_meant
 from toolkit.errors import UsageError
 
 
@@ -30,9 +30,7 @@ class Recordings:
             raise UsageError(f"{self.path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
         splits: dict[str, list[Example]] = {}
         for clip in clips[:self.limit]:
-            name = str(clip.more.get("split") or "train").strip()
-            small = ALSO.get(name.lower(), name.lower())
-            splits.setdefault(small if small in SPLITS else name, []).append(example_of(clip))
+            splits.setdefault(split_meant(clip.more.get("split") or "train"), []).append(example_of(clip))
         if "train" not in splits:
             raise UsageError(f"{self.path}: no row has the split 'train'; found: {', '.join(splits)}")
         return splits

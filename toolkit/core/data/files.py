@@ -50,14 +50,20 @@ class FileDataset:
         return by_split(rows, self.path)
 
 
+def split_meant(word: object) -> str:
+    """The split that a cell means, such as ``Dev``; the cell's text where it means none."""
+    text = str(word).strip()
+    name = ALSO.get(text.lower(), text.lower())
+    return name if name in SPLITS else text
+
+
 def by_split(rows: Sequence[Example], path: Path) -> dict[str, list[Example]]:
     """Rows by what their column ``split`` says, without it; all are ``train`` where there is none."""
     if not any("split" in row for row in rows):
         return {"train": list(rows)}
     found: dict[str, list[Example]] = {}
     for number, row in enumerate(rows, 1):
-        word = str(row.get("split")).strip().lower()
-        name = ALSO.get(word, word)
+        name = split_meant(row.get("split"))
         if name not in SPLITS:
             raise UsageError(f"{path}: row {number} has split {row.get('split')!r}; allowed: {', '.join(SPLITS)}")
         found.setdefault(name, []).append({key: value for key, value in row.items() if key != "split"})
