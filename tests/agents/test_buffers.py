@@ -126,6 +126,43 @@ def test_more_than_the_capacity_at_once_leaves_the_newest() -> None:
         (o, a, round(r, 4), n, t) for log in world.log for o, a, r, n, t, _, _ in log[-2:]}
 
 
+@pytest.mark.parametrize("name", REPLAY)
+@pytest.mark.parametrize("restored", [False, True])
+def test_an_episode_that_broke_off_is_not_joined_with_the_next(name: str, restored: bool) -> None:
+    """Copy 0 was truncated in the last row and would be reset in the next; copy 1 broke off; copy 2 goes on."""
+    buffer, world = make(name, 30, 3, **({"n_step": 1} if name == "n-step" else {})), World(3, end=0.0)
+    before = world.steps(3)
+    before.truncated[2, 0] = True
+    buffer.add(before)
+    if restored:
+        twin = make(name, 30, 3, seed=9, **({"n_step": 1} if name == "n-step" else {}))
+        twin.load_state_dict(buffer.state_dict())
+        buffer = twin
+    world.now[:2] = 500, 5000
+    after = world.steps(2)
+    after.broken_copies, after.broken_observations = np.array([0, 1]), np.array([[3], [1003]], np.float32)
+    buffer.add(after)
+    found = buffer.gather(np.arange(15).reshape(5, 3))  # rows and copies
+    assert found.observations[..., 0].tolist() == [[0, 1000, 2000], [1, 1001, 2001], [2, 1002, 2002], [500, 5000, 2003],
+                                                   [501, 5001, 2004]]
+    assert found.next_observations[2:, :, 0].tolist() == [[3, 1003, 2003], [501, 5001, 2004], [502, 5002, 2005]]
+    assert not found.terminated.any()
+
+
+def test_n_step_sums_end_where_an_episode_broke_off() -> None:
+    buffer, world = make("n-step", 20, 1, n_step=3, gamma=0.5), World(1, end=0.0)
+    before = world.steps(2)
+    buffer.add(before)
+    world.now[:] = 70
+    after = world.steps(3)
+    after.broken_copies, after.broken_observations = np.array([0]), np.array([[2]], np.float32)
+    buffer.add(after)
+    (first, second), rest = before.rewards[:, 0], after.rewards[:, 0]
+    found = buffer.gather(np.arange(3)[None])
+    np.testing.assert_allclose(found.rewards[0], [first + second / 2, second, rest @ [1, 0.5, 0.25]], rtol=1e-6)
+    assert found.next_observations[0, :, 0].tolist() == [2, 2, 73] and found.discounts[0].tolist() == [0.25, 0.5, 0.125]
+
+
 def test_a_capacity_below_one_row_still_holds_a_row() -> None:
     buffer = make(capacity=2, n_envs=5)
     buffer.add(World(5).steps(3))

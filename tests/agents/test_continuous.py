@@ -22,9 +22,11 @@ from toolkit.agents.sac_sde import Limited, StateDependentSAC
 from toolkit.agents.td3 import TD3
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
+from toolkit.envs.base import Stepped
 from toolkit.envs.packing import pack
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.collector import fresh_where_ended
 
 SIGHT = spaces.Box(-10, 10, (3,), np.float32)
 MOVES = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
@@ -262,17 +264,33 @@ def test_of_whole_numbers_the_nearest_is_taken(name: str, dtype: Any) -> None:
 
 
 def test_ornstein_uhlenbeck_noise_remembers_and_has_its_deviation() -> None:
-    noise, generator = make_noise("ornstein-uhlenbeck", 0.5, (1, 1)), np.random.default_rng(0)
-    drawn = np.array([noise.draw(generator)[0, 0].item() for _ in range(200_000)])
+    noise, generator, last = make_noise("ornstein-uhlenbeck", 0.5), np.random.default_rng(0), np.zeros((1, 1), np.float32)
+    drawn = np.array([(last := noise.draw(last, generator)).item() for _ in range(200_000)])
     # Stationary variance: dt sigma^2 / (1 - (1 - theta dt)^2), about sigma^2 / (2 theta).
     assert drawn.std() == pytest.approx(np.sqrt(0.01 * 0.25 / (1 - (1 - 0.0015) ** 2)), rel=0.15)
     assert np.corrcoef(drawn[:-1], drawn[1:])[0, 1] == pytest.approx(1 - 0.0015, abs=1e-3)
 
 
+def test_ornstein_uhlenbeck_noise_begins_at_zero_with_each_copys_episode() -> None:
+    agent = made("td3", n_envs=2, noise_type="ornstein-uhlenbeck", noise_std=0.5)
+    normals = copy.deepcopy(agent.generator).standard_normal((3, 2, 2), dtype=np.float32)
+    seen, nothing = np.zeros((2, 3), np.float32), np.zeros(2, bool)
+    first = agent.act(seen)
+    # At a begin 0.5 * sqrt(0.01) * normal, later 1 - 0.15 * 0.01 of the last noise and such a step.
+    np.testing.assert_allclose(first.state, 0.05 * normals[0], rtol=1e-5)
+    state = fresh_where_ended(first.state, Stepped(seen, nothing, np.array([False, True]), nothing, None, None))
+    second = agent.act(seen, state)
+    goes_on, begins = 0.9985 * 0.05 * normals[0, 0] + 0.05 * normals[1, 0], 0.05 * normals[1, 1]
+    np.testing.assert_allclose(second.state, [goes_on, begins], rtol=1e-5)
+    policy = agent.act(seen, deterministic=True)
+    wide = np.array([2.0, 0.5])  # half of what the bounds leave
+    np.testing.assert_allclose(second.actions, policy.actions + wide * second.state, atol=1e-5)
+    assert policy.state is None and made("td3").act(seen[:1]).state is None, "normal noise does not last"
+
+
 @pytest.mark.parametrize("name", ["sac", "td3"])
 def test_a_loaded_agent_goes_on_as_the_saved_one(name: str) -> None:
-    options: dict[str, Any] = {"noise_type": "ornstein-uhlenbeck"} if name == "td3" else {}
-    agent, other = made(name, **options), made(name, **options)
+    agent, other = made(name), made(name)
     observations = np.ones((1, 3), np.float32)
     agent.update(phase(3))
     agent.act(observations)

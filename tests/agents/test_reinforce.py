@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from toolkit.agents.base import Steps
+from toolkit.agents.normalization import RewardNormalizer
 from toolkit.agents.reinforce import Reinforce
 from toolkit.registry import registry
 
@@ -50,6 +51,30 @@ def test_an_episode_lost_between_two_rollouts_is_not_joined_with_the_next() -> N
     assert [episode["rewards"].tolist() for episode in agent._finished] == [[1, 2], [3, 4]]
     broken = agent._finished[0]
     assert not broken["terminated"] and broken["last"].tolist() == [2]  # it bootstraps from what it saw when it was lost
+
+
+def test_an_episode_broken_off_before_a_rollout_is_finished_by_what_it_had_seen_last() -> None:
+    agent = made()
+    agent.update(rollout(0, [1, 2], {}))
+    following = rollout(50, [3, 4], {1: "terminated"})
+    following.broken_copies, following.broken_observations = np.array([0]), np.array([[2]], np.float32)
+    agent.update(following)
+    assert [episode["rewards"].tolist() for episode in agent._finished] == [[1, 2], [3, 4]]
+    assert not agent._finished[0]["terminated"] and agent._finished[0]["last"].tolist() == [2]
+    following = rollout(70, [5], {0: "terminated"})
+    following.broken_copies, following.broken_observations = np.array([0]), np.array([[52]], np.float32)
+    agent.update(following)
+    assert len(agent._finished) == 3, "it had ended already, and there is nothing to finish"
+
+
+def test_rewards_are_scaled_by_returns_that_stop_where_an_episode_broke_off() -> None:
+    normalizer = RewardNormalizer(1, 0.5)
+    normalizer(rollout(0, [4.0], {}))
+    following = rollout(9, [2.0], {})
+    following.broken_copies, following.broken_observations = np.array([0]), np.array([[1]], np.float32)
+    normalizer(following)
+    assert normalizer.returns.tolist() == [2.0], "and not 2 + 4 / 2"
+    assert normalizer.moments.mean == 3.0  # of the returns 4 and 2
 
 
 def test_the_row_of_a_reset_leaves_nothing_unfinished() -> None:

@@ -14,6 +14,8 @@ from toolkit.core.clock import Clock
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
+from toolkit.envs.workers import WorkersFailed
+from toolkit.registry import registry
 from toolkit.training.collector import Collector, Episode
 
 
@@ -204,3 +206,59 @@ def test_a_vectorization_without_states_forgets_all_episodes() -> None:
         collector.load_state_dict({**collector.state_dict(), "begun": True, "envs": envs.get_state()})
     assert collector.state_dict()["returns"].tolist() == [0, 0] == collector.state_dict()["lengths"].tolist()
     envs.close()
+
+
+@pytest.mark.parametrize("buffer", ["uniform", "prioritized"])
+def test_after_an_inexact_resume_every_transition_kept_is_one_that_happened(buffer: str) -> None:
+    """A cart's place after 0.02 s is known from its place and its speed, in every transition that did not cross a reset."""
+    def made_again() -> tuple[Any, Collector, Any]:
+        envs, clock = factory.make(EnvSpec("CartPole-v1"), [1, 2], "sync"), Clock(10_000)
+        replay = registry.make("buffer", buffer, capacity=1000, n_envs=2, observation_space=envs.observation_space,
+                               action_space=envs.action_space, generator=np.random.default_rng(0))
+        return envs, Collector(envs, ByPole(), clock), replay  # type: ignore[arg-type]
+
+    envs, collector, replay = made_again()
+    for _ in range(7):
+        replay.add(collector.collect(1)[0])
+    last, states = collector.state_dict()["observations"], (collector.state_dict(), replay.state_dict())
+    envs.close()
+    envs, collector, replay = made_again()
+    replay.load_state_dict(states[1])
+    with pytest.warns(UserWarning, match="keeps no state of unfinished episodes"):
+        collector.load_state_dict(states[0])
+        collector.load_state_dict(collector.state_dict())  # saved again before a step was taken
+    steps = [collector.collect(5)[0] for _ in range(9)]
+    assert [each.broken_copies.tolist() for each in steps] == [[0, 1]] + [[]] * 8
+    for each in steps:
+        replay.add(each)
+    envs.close()
+    kept = replay.gather(np.arange(104)[None])
+    happened = replay._at(replay._valid, np.arange(104))
+    now, then = kept.observations[0, happened], kept.next_observations[0, happened]
+    np.testing.assert_allclose(then[:, 0], now[:, 0] + 0.02 * now[:, 1], atol=1e-6)
+    np.testing.assert_array_equal(kept.next_observations[0, 12:14], last)
+    assert not kept.terminated[0, 12:14].any()
+
+
+def test_the_steps_before_a_failure_are_given_and_all_episodes_break_off_there() -> None:
+    """The third step reached the copies and came to nothing: what they see when they are restored is not what was stored."""
+    collector, _, _, clock = made([9, 9], 100, memory=True)
+    step = collector.envs.step
+
+    def failing(actions: Any) -> Any:
+        stepped = step(actions)
+        if clock.step == 4:
+            raise WorkersFailed("it failed", np.array([1]))
+        return stepped
+
+    collector.envs.step = failing  # type: ignore[method-assign]
+    steps, _ = collector.collect(5)
+    assert steps.rewards.tolist() == [[1, 1], [2, 2]] and steps.observations[-1, :, 0].tolist() == [2, 2]
+    assert collector.failure is not None and len(collector.collect(5)[0].rewards) == 0, "and nothing more"
+    twin, _, agent, _ = made([9, 9], 100, memory=True)
+    twin.load_state_dict(collector.state_dict())
+    steps, _ = twin.collect(2)
+    assert steps.observations[0, :, 0].tolist() == [3, 3] and agent.states[0] == [0, 0]
+    assert steps.broken_copies.tolist() == [0, 1]
+    assert steps.broken_observations is not None and steps.broken_observations[:, 0].tolist() == [2, 2]
+    assert twin.state_dict()["returns"].tolist() == [9, 9]  # 4 and 5, the third and what came before are no whole episode

@@ -38,6 +38,11 @@ def test_every_agent_continues_exactly_after_a_kill(agent: str, tmp_path: Path) 
     assert resumed_after(Die("step", 290), tmp_path, agent, **settings) == outcome(finished(agent, **settings))
 
 
+def test_noise_that_lasts_continues_exactly_after_a_kill(tmp_path: Path) -> None:
+    settings = {**STEPS, "n_envs": 2, "noise_type": "ornstein-uhlenbeck"}
+    assert resumed_after(Die("step", 290), tmp_path, "td3", **settings) == outcome(finished("td3", **settings))
+
+
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("step", [130, 470])
 def test_copies_in_mid_episode_continue_however_they_are_stepped(way: dict[str, Any], step: int, tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class Steps:
 
     The observation after step t is ``observations[t + 1]``, except where an episode ended and the
     environment was reset in the same step: there the true one is in the side table ``final_*``.
-    Rows that are not ``valid`` must not be learned from.
+    Rows that are not ``valid`` must not be learned from. Copies in ``broken_copies`` do not go on from the steps before
+    these: their episodes broke off there, as if truncated, and the first row begins others.
     """
 
     observations: Array  # [T + 1, N, ...]
@@ -61,6 +62,8 @@ class Steps:
     final_copies: NDArray[np.int64]  # [k]
     final_observations: Array  # [k, ...]
     extras: dict[str, Array] = field(default_factory=dict)  # each [T, N, ...]
+    broken_copies: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [j]
+    broken_observations: Array | None = None  # [j, ...] what they had seen last; None where j is 0
 
     @property
     def count(self) -> int:

@@ -89,14 +89,17 @@ class ContinuousAgent:
         if not deterministic and self.clock.step < self.config.learning_starts:
             return Acted(self.to_environment(self.generator.uniform(-1, 1, (count, self.size)).astype(np.float32)))
         outputs = self._outputs(observations)  # [N, width * A]
-        return Acted(self.to_environment(self.mode(outputs) if deterministic else self.explore(outputs)))
+        if deterministic:
+            return Acted(self.to_environment(self.mode(outputs)))
+        actions, after = self.explore(outputs, state)
+        return Acted(self.to_environment(actions), state=after)
 
     def mode(self, outputs: Array) -> Array:
         """The policy's own action in [-1, 1], [N, A]."""
         raise NotImplementedError
 
-    def explore(self, outputs: Array) -> Array:
-        """An exploring action in [-1, 1], [N, A]."""
+    def explore(self, outputs: Array, state: Array | None) -> tuple[Array, Array | None]:
+        """An exploring action in [-1, 1], [N, A], and the recurrent state after it, of exploration that has one."""
         raise NotImplementedError
 
     def to_environment(self, actions: Array) -> Array:

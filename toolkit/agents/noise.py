@@ -12,49 +12,43 @@ OU_THETA, OU_STEP = 0.15, 0.01  # pull to the mean, and seconds a step (Lillicra
 
 
 class ActionNoise(Protocol):
-    """``draw`` gives noise [N, A]; the state is saved with the agent."""
+    """Noise [N, A], of which the next may depend on the last one: then it ``lasts``.
 
-    def draw(self, generator: np.random.Generator) -> Array: ...
+    What lasts is the agent's recurrent state, so that it is saved, and begins again at zero, with each copy's episode.
+    """
 
-    def state_dict(self) -> dict[str, Any]: ...
+    lasts: bool
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def draw(self, last: Array, generator: np.random.Generator) -> Array:
+        """The noise [N, A] that follows on ``last`` [N, A], which is zero at an episode's beginning."""
 
 
 class NormalNoise:
     """Independent normals."""
 
-    def __init__(self, deviation: float, shape: tuple[int, int]) -> None:
-        self.deviation, self.shape = deviation, shape
+    lasts = False
 
-    def draw(self, generator: np.random.Generator) -> Array:
-        return generator.standard_normal(self.shape, dtype=np.float32) * np.float32(self.deviation)
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing is kept between draws."""
+    def draw(self, last: Array, generator: np.random.Generator) -> Array:
+        return generator.standard_normal(last.shape, dtype=np.float32) * np.float32(self.deviation)
 
 
 class OrnsteinUhlenbeckNoise:
     """``x += theta * (0 - x) * dt + deviation * sqrt(dt) * normal`` (Uhlenbeck and Ornstein, 1930): noise that lasts."""
 
-    def __init__(self, deviation: float, shape: tuple[int, int]) -> None:
-        self.deviation, self.value = deviation, np.zeros(shape, np.float32)
+    lasts = True
 
-    def draw(self, generator: np.random.Generator) -> Array:
-        normal = generator.standard_normal(self.value.shape, dtype=np.float32)
-        self.value = (self.value * (1.0 - OU_THETA * OU_STEP) + self.deviation * OU_STEP**0.5 * normal).astype(np.float32)
-        return self.value
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.value = state["value"].copy()
+    def draw(self, last: Array, generator: np.random.Generator) -> Array:
+        normal = generator.standard_normal(last.shape, dtype=np.float32)
+        following: Array = (last * (1.0 - OU_THETA * OU_STEP) + self.deviation * OU_STEP**0.5 * normal).astype(np.float32)
+        return following
 
 
-def make_noise(kind: str, deviation: float, shape: tuple[int, int]) -> ActionNoise:
-    """``normal`` or ``ornstein-uhlenbeck`` noise for ``shape`` [N, A]."""
-    return NormalNoise(deviation, shape) if kind == "normal" else OrnsteinUhlenbeckNoise(deviation, shape)
+def make_noise(kind: str, deviation: float) -> ActionNoise:
+    """``normal`` or ``ornstein-uhlenbeck`` noise."""
+    return NormalNoise(deviation) if kind == "normal" else OrnsteinUhlenbeckNoise(deviation)

@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from toolkit.agents.base import Steps
 from toolkit.agents.networks.encode import is_image
 from toolkit.envs import packing
 from toolkit.errors import UsageError
@@ -114,8 +115,10 @@ class RewardNormalizer:
         self.moments = RunningMoments(())
         self.returns = np.zeros(n_envs)
 
-    def __call__(self, rewards: Array, ended: Array, valid: Array) -> Array:
+    def __call__(self, steps: Steps) -> Array:
         """Scaled rewards [T, N]; the statistics take in this rollout first."""
+        rewards, valid, ended = steps.rewards, steps.valid, steps.terminated | steps.truncated
+        self.returns[steps.broken_copies] = 0.0
         seen = np.empty_like(rewards)
         for t in range(len(rewards)):
             self.returns = self.returns * self.gamma + rewards[t]

@@ -144,10 +144,7 @@ class OnPolicyAgent:
         observations, finals = steps.observations, steps.final_observations
         if self.observation_normalizer is not None:
             observations, finals = self.observation_normalizer(observations), self.observation_normalizer(finals)
-        ended = steps.terminated | steps.truncated
-        rewards = steps.rewards
-        if self.reward_normalizer is not None:
-            rewards = self.reward_normalizer(rewards, ended, steps.valid)
+        rewards = steps.rewards if self.reward_normalizer is None else self.reward_normalizer(steps)
         rows, copies = steps.rewards.shape
         flat = observations.reshape(-1, *observations.shape[2:])  # [(T + 1) * N, ...]
         values = self.policy.values_of(flat).reshape(rows + 1, copies)  # [T + 1, N]

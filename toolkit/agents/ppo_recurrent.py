@@ -139,7 +139,6 @@ class RecurrentPPO(PPO):
         raw, finals = steps.observations, steps.final_observations
         normalize = self.observation_normalizer
         observations = self._tensor(raw if normalize is None else normalize(raw))  # [T + 1, N, ...]
-        ended = steps.terminated | steps.truncated
         begins = np.zeros((len(raw), raw.shape[1]), bool)
         # Where a copy resets in the step after its end, the row after the end still shows that episode's last observation,
         # which is valued with its memory; the side table holds the ends that were reset at once.
@@ -154,9 +153,7 @@ class RecurrentPPO(PPO):
             before = states[steps.final_rows, steps.final_copies]
             at_end = self.policy.heads(self.policy.step(features, before))[1].cpu().numpy()
         following = returns.next_values(values, steps.final_rows, steps.final_copies, at_end)
-        rewards = steps.rewards
-        if self.reward_normalizer is not None:
-            rewards = self.reward_normalizer(rewards, ended, steps.valid)
+        rewards = steps.rewards if self.reward_normalizer is None else self.reward_normalizer(steps)
         advantages = returns.generalized_advantages(rewards.astype(np.float32), values[:-1], following, steps.terminated,
                                                     steps.truncated, self.config.gamma, self.config.gae_lambda)
         self._sequences = Sequences(observations[:-1], state, self._tensor(begins[:-1]), self._tensor(steps.valid))

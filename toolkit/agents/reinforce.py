@@ -52,9 +52,12 @@ class Reinforce(OnPolicyAgent):
         """Cut the rollout into episodes, copy by copy; finished ones go to ``_finished``."""
         finals = {(int(row), int(copy)): observation for row, copy, observation in
                   zip(steps.final_rows, steps.final_copies, steps.final_observations, strict=True)}
-        ended, rewards = steps.terminated | steps.truncated, steps.rewards
-        if self.reward_normalizer is not None:
-            rewards = self.reward_normalizer(rewards, ended, steps.valid)
+        ended = steps.terminated | steps.truncated
+        rewards = steps.rewards if self.reward_normalizer is None else self.reward_normalizer(steps)
+        if steps.broken_observations is not None:
+            for copy, last in zip(steps.broken_copies.tolist(), steps.broken_observations, strict=True):
+                if len(self._unfinished[copy].get("rewards", ())):
+                    self._finish(copy, last, terminated=False)
         columns = {"observations": steps.observations[:-1], "actions": steps.extras.get("drawn", steps.actions),
                    "rewards": rewards}
         if "masks" in steps.extras:

@@ -58,10 +58,10 @@ class SAC(ContinuousAgent):
     def mode(self, outputs: Array) -> Array:
         return np.tanh(outputs[:, :self.size])
 
-    def explore(self, outputs: Array) -> Array:
+    def explore(self, outputs: Array, state: Array | None) -> tuple[Array, Array | None]:
         mean, log_std = outputs[:, :self.size], np.clip(outputs[:, self.size:], LOG_STD_MIN, LOG_STD_MAX)
         noise = self.generator.standard_normal(mean.shape, dtype=np.float32)
-        return np.tanh(mean + np.exp(log_std) * noise)
+        return np.tanh(mean + np.exp(log_std) * noise), None
 
     # -- updating
 

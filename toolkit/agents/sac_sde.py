@@ -74,10 +74,10 @@ class StateDependentSAC(SAC):
     def mode(self, outputs: Array) -> Array:
         return np.tanh(np.clip(outputs[:, :self.size], -MEAN_LIMIT, MEAN_LIMIT))
 
-    def explore(self, outputs: Array) -> Array:
+    def explore(self, outputs: Array, state: Array | None) -> tuple[Array, Array | None]:
         mean, features = np.clip(outputs[:, :self.size], -MEAN_LIMIT, MEAN_LIMIT), outputs[:, self.size:]
         std = self._log_std.exp().cpu().numpy()
-        return np.tanh(mean + self.exploration.draw(features, std, self.generator))
+        return np.tanh(mean + self.exploration.draw(features, std, self.generator)), None
 
     # -- updating
 

@@ -32,17 +32,17 @@ class TD3(ContinuousAgent):
         self.flat_target_actor = FlatParameters(self.target_actor)
         self.flat_actor.blend_into(self.flat_target_actor, 1.0)
         self._target_actor = path_of(self.target_actor, config.batch_size)
-        self.action_noise: ActionNoise = make_noise(config.noise_type, config.noise_std, (self.n_envs, self.size))
+        self.action_noise: ActionNoise = make_noise(config.noise_type, config.noise_std)
 
     # -- acting
 
     def mode(self, outputs: Array) -> Array:
         return np.tanh(outputs)
 
-    def explore(self, outputs: Array) -> Array:
-        drawn = self.action_noise.draw(self.generator)[:len(outputs)]
+    def explore(self, outputs: Array, state: Array | None) -> tuple[Array, Array | None]:
+        drawn = self.action_noise.draw(np.zeros_like(outputs) if state is None else state, self.generator)
         noisy: Array = np.clip(np.tanh(outputs) + drawn, -1.0, 1.0).astype(np.float32)
-        return noisy
+        return noisy, drawn if self.action_noise.lasts else None
 
     # -- updating
 
@@ -88,10 +88,8 @@ class TD3(ContinuousAgent):
         self.flat_actor.blend_into(self.flat_target_actor, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "target_actor": self.target_actor.state_dict(),
-                "action_noise": self.action_noise.state_dict()}
+        return {**super().state_dict(), "target_actor": self.target_actor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.target_actor.load_state_dict(state["target_actor"])
-        self.action_noise.load_state_dict(state["action_noise"])

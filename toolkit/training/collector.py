@@ -36,6 +36,7 @@ class Collector:
         self._lengths = np.zeros(envs.n_envs, np.int64)
         self._observations: Array | None = None
         self._state: Array | None = None  # recurrent state to act with next
+        self._broken: Final | None = None  # copies that did not come back to where they were, and what they had seen last
         self._masked = bool(getattr(agent, "masked", False))
         self.failure: WorkersFailed | None = None  # why collecting stopped before its time
 
@@ -61,14 +62,14 @@ class Collector:
         observations[0] = self._observations
         acting = stepping = 0.0
         taken, clock = 0, self.clock
-        while taken < rows and clock.step < clock.budget:
+        while taken < rows and clock.step < clock.budget and self.failure is None:
             begin = perf_counter()
             acted = self.agent.act(observations[taken], self._state, self.envs.masks if self._masked else None)
             middle = perf_counter()
             try:
                 stepped = self.envs.step(acted.actions)
             except WorkersFailed as failure:
-                self._give_up(failure)
+                self.failure = failure
                 break
             end = perf_counter()
             acting += middle - begin
@@ -106,12 +107,13 @@ class Collector:
             observations[:taken + 1], actions[:taken], rewards[:taken], terminated[:taken], truncated[:taken],
             valid[:taken], *self._side_table(finals), {name: value[:taken] for name, value in extras.items()},
         )
-        return steps, self._episodes(steps, lost[:taken])
-
-    def _give_up(self, failure: WorkersFailed) -> None:
-        """Note that no more can be collected, and forget the broken episodes."""
-        self.failure = failure
-        self._forget(failure.copies)
+        if self._broken is not None and taken:
+            steps.broken_copies, steps.broken_observations = self._broken
+            self._broken = None
+        episodes = self._episodes(steps, lost[:taken])
+        if self.failure is not None:
+            self._forget(self.failure.copies)
+        return steps, episodes
 
     def _forget(self, copies: Any) -> None:
         """Forget the unfinished episodes of ``copies`` [k]."""
@@ -167,18 +169,34 @@ class Collector:
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"returns": self._returns.copy(), "lengths": self._lengths.copy(),
-                                 "begun": self._observations is not None}
+                                 "begun": self._observations is not None, "recurrent": self._state,
+                                 "broken": None if self._broken is None else self._broken._asdict()}
         if self._observations is not None:
-            state["envs"] = self.envs.get_state()
-        state["recurrent"] = self._state
+            # Where a worker failed, the other copies have taken a step that came to nothing.
+            state.update(envs=self.envs.get_state(), observations=self._observations, interrupted=self.failure is not None)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
         self._state = state["recurrent"]
+        broken = state.get("broken")
+        self._broken = None if broken is None else Final(**broken)
         if state["begun"]:
             self._observations = self.envs.set_state(state["envs"]).copy()
-            self._forget(np.array(getattr(self.envs, "dropped", ()), np.int64))
+            dropped = range(self.envs.n_envs) if state.get("interrupted") else getattr(self.envs, "dropped", ())
+            copies = np.array(dropped, np.int64)
+            self._forget(copies)
+            if "observations" in state:  # checkpoints of earlier versions have none
+                self._break_off(copies, state["observations"])
+
+    def _break_off(self, copies: Array, seen: Array) -> None:
+        """Note, for the next steps, that ``copies`` [k] do not go on from what all had ``seen`` [N, ...] last."""
+        noted = [Final(copies, seen[copies])]
+        if self._broken is not None:  # and no step has come since
+            kept = ~np.isin(copies, self._broken.indices)
+            noted = [self._broken, Final(copies[kept], seen[copies[kept]])]
+        if any(len(one.indices) for one in noted):
+            self._broken = Final(*(np.concatenate(parts) for parts in zip(*noted, strict=True)))
 
 
 def break_off(lost: Array, observations: Array, truncated: Array, terminated: Array, valid: Array) -> Final:

@@ -74,7 +74,7 @@ class OnlineTask:
     def advance(self) -> Report:
         before = self.clock.step
         steps, episodes = self.collector.collect(self._rows)
-        if self.collector.failure is not None:
+        if self.collector.failure is not None and not len(steps.rewards):
             raise Broken(str(self.collector.failure)) from self.collector.failure
         begin = perf_counter()
         self.buffer.add(steps)

@@ -56,6 +56,8 @@ class UniformBuffer:
 
     def add(self, steps: Steps) -> None:
         """Append T rows, forgetting the oldest when full."""
+        if steps.broken_observations is not None:
+            self._break_off(steps.broken_copies, steps.broken_observations)
         skip = max(0, len(steps.rewards) - self.capacity)
         rows = len(self._observations)
         count = len(steps.rewards) - skip
@@ -75,6 +77,18 @@ class UniformBuffer:
             slots = self._finals.add(steps.final_observations[late])
             self._final_slot[at[steps.final_rows[late] - skip], steps.final_copies[late]] = slots
         self._size += count
+
+    def _break_off(self, copies: NDArray[np.int64], observations: Array) -> None:
+        """End the episodes of ``copies`` [j] with the newest row, truncated, after the ``observations`` [j, ...] that followed.
+
+        The rows to come overwrite these. That matters to an episode that ended there too, if its copy was to be reset in the
+        step after.
+        """
+        newest = (self._start + self._size - 1) % len(self._observations)
+        if self._size:
+            late = self._valid[newest, copies] & (self._final_slot[newest, copies] < 0)
+            self._final_slot[newest, copies[late]] = self._finals.add(observations[late])
+            self._ended[newest, copies[late]] = True
 
     def _forget(self, count: int) -> None:
         if count == 0:
