@@ -1,5 +1,7 @@
 """``faulty:CartPole-v0``: CartPole that goes wrong in its worker.
 
+``faulty:Paying-v0``: CartPole with unusual rewards, by ``how``.
+
 Options: ``what`` happens (raise, die, hang) at the ``after``-th step of a copy; with ``once``, a path, only
 the first copy to come there does it, and leaves that file behind.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 
 class Faulty(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -40,4 +43,22 @@ class Faulty(gymnasium.Wrapper[Any, Any, Any, Any]):
         return True
 
 
+REWARDS = {"an array of one": np.array([2.5]), "a scalar array": np.array(2.5, np.float32), "nested": [[2.5]], "a bool": np.True_,
+           "an int": 3, "two": np.array([1.0, 2.0]), "none": np.zeros((0,)), "no number": None, "a text": "1.5",
+           "complex": np.array(1j)}
+
+
+class Paying(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """CartPole whose rewards are ``REWARDS[how]``."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(gymnasium.make("CartPole-v1"))
+        self.how = how
+
+    def step(self, action: Any) -> Any:
+        observation, _, *rest = self.env.step(action)
+        return observation, REWARDS[self.how], *rest
+
+
 gymnasium.register("faulty/CartPole-v0", Faulty)
+gymnasium.register("faulty/Paying-v0", Paying)

@@ -114,6 +114,23 @@ def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**info.get("measures", {}), **flat}
 
 
+def one_number(reward: Any, env: gymnasium.Env[Any, Any]) -> float:
+    """``reward`` as a float: a number, or what holds exactly one, as an array of shape () or (1,) does.
+
+    Raises UsageError naming the environment.
+    """
+    try:
+        array = np.asarray(reward)
+    except (ValueError, TypeError):  # nested unevenly, or not in this machine's memory
+        array = np.asarray(None)
+    if array.size == 1 and array.dtype.kind in "biuf":
+        return float(array.reshape(()))
+    name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    given = f"of shape {array.shape}" if array.dtype.kind in "biuf" else f"{reward!r:.60}"
+    raise UsageError(f"environment {name!r} gave a reward {given}; allowed: one number, or an array that holds exactly one. "
+                     "Mend what its step() returns, or sum it in a wrapper")
+
+
 def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:
     """A zeroed array for elements of ``space`` with leading dimensions ``shape``.
 

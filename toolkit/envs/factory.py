@@ -19,7 +19,7 @@ from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
-from toolkit.envs.wrappers import wrap
+from toolkit.envs.wrappers import OneNumber, wrap
 from toolkit.errors import MissingExtra, UsageError, did_you_mean, nearest
 from toolkit.registry import Entry, UnknownComponent, registry
 
@@ -262,12 +262,16 @@ def native(wanted: Wanted) -> VectorEnv:
         return made(wanted.seeds, limit, **{**found.kwargs, **options_of(spec, found)})
 
 
+def make_scalar(spec: EnvSpec) -> gymnasium.Env[Any, Any]:
+    return OneNumber(make_one(spec))
+
+
 def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:
     """A maker of gymnasium's sync or async vector class."""
 
     def make_vector(wanted: Wanted) -> VectorEnv:
         make_one(wanted.spec).close()  # a wrong id or a missing package is named here, not inside a worker
-        makers = [partial(make_one, wanted.spec)] * len(wanted.seeds)
+        makers = [partial(make_scalar, wanted.spec)] * len(wanted.seeds)
         if kind == "sync":
             return GymnasiumVector(gymnasium.vector.SyncVectorEnv(makers), wanted.seeds)
         return GymnasiumVector(gymnasium.vector.AsyncVectorEnv(makers), wanted.seeds)

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from toolkit.envs import packing
-from toolkit.envs.base import Array, Final, Stepped, measures_of, zeros
+from toolkit.envs.base import Array, Final, Stepped, measures_of, one_number, zeros
 
 
 class InProcess:
@@ -70,7 +70,7 @@ class InProcess:
             observation, reward, terminated, truncated, info = env.step(action)
             if self._packed:
                 observation = packing.pack(self.observation_space, observation)
-            rewards[index] = reward
+            rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
             self._terminated[index] = terminated
             self._truncated[index] = truncated and not terminated
             if terminated or truncated:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.envs.base import Array, EnvSpec
+from toolkit.errors import ToolkitError
 
 PARENT_POLL_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -77,10 +78,11 @@ def serve(connection: Connection, spec: EnvSpec, seeds: list[int], block: Block,
             connection.send(("done", copies.answer(*asked)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
-    except Exception:  # whatever an environment raises is reported, not handled
+    except Exception as error:  # whatever an environment raises is reported, not handled
         copy = int(block.current[begin]) if copies is not None else begin
+        what = f" {error}" if isinstance(error, ToolkitError) else f"\n{traceback.format_exc().rstrip()}"
         connection.send(("failed", f"the environment failed in copy {copy} (seed {seeds[copy - begin]}, last action "
-                                   f"{block.actions[copy]}):\n{traceback.format_exc().rstrip()}"))
+                                   f"{block.actions[copy]}):{what}"))
     finally:
         if copies is not None:
             copies.envs.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from toolkit.envs.base import EnvSpec
+from toolkit.envs.base import EnvSpec, one_number
 from toolkit.errors import MissingExtra
 
 Env = gymnasium.Env[Any, Any]
@@ -20,6 +20,14 @@ def wrap(env: Env, spec: EnvSpec) -> Env:
     if spec.frame_stack > 1:
         env = gymnasium.wrappers.FrameStackObservation(env, spec.frame_stack)
     return env
+
+
+class OneNumber(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """``env`` whose rewards are floats; for vector classes that take what they get. Raises UsageError naming ``env``."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = self.env.step(action)
+        return observation, one_number(reward, self.env), *rest
 
 
 def atari(env: Env, training: bool) -> Env:

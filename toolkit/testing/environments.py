@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from toolkit.envs import factory
-from toolkit.envs.base import EnvSpec
+from toolkit.envs.base import EnvSpec, one_number
 from toolkit.envs.in_process import InProcess
 from toolkit.registry import LOCAL
 from toolkit.testing.suite import NotPromised, Suite, require
@@ -170,7 +170,7 @@ def rollout(env: gymnasium.Env[Any, Any], seed: int, close: bool = True) -> list
 
 def stepped(env: gymnasium.Env[Any, Any]) -> tuple[Any, float, bool, bool]:
     observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-    kept = snapshot(observation), float(reward), bool(terminated), bool(truncated)
+    kept = snapshot(observation), one_number(reward, env), bool(terminated), bool(truncated)
     if terminated or truncated:
         env.reset()
     return kept
