@@ -62,6 +62,21 @@ def test_it_sees_every_kind_of_observation(observations: Any) -> None:
     assert actions.shape == (4,) and set(actions.tolist()) <= {1, 2, 3}
 
 
+@pytest.mark.parametrize("name", ["sb3-ppo", "sb3-a2c", "sb3-sac", "sb3-td3", "sb3-ddpg", "torchrl-ppo"])
+@pytest.mark.parametrize(("whole", "real"), [(np.int8, np.float32), (np.int64, np.float64)])
+def test_of_whole_numbers_the_nearest_is_taken(name: str, whole: Any, real: Any) -> None:
+    """They are the actions of the same agent in the space of real numbers with these bounds, rounded."""
+    options = {} if name in ("sb3-ppo", "sb3-a2c", "torchrl-ppo") else {"learning_starts": 10}
+    one, other = (agent_for(name, BOX, spaces.Box(-128, 127, (2, 1), dtype), **options) for dtype in (whole, real))
+    seen = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    for step, deterministic in [(0, False), (0, True), (50, False), (51, False)]:
+        one.clock.step = other.clock.step = step
+        actions, exact = (agent.act(seen, deterministic=deterministic).actions for agent in (one, other))
+        assert actions.dtype == whole and actions.shape == (2, 2, 1)
+        np.testing.assert_array_equal(actions, np.rint(exact))
+    assert (exact != actions).any()
+
+
 @pytest.mark.parametrize(("name", "env", "wanted"), [
     ("sb3-ppo", "CartPole-v1", {"n_envs": 8, "n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8}),
     ("sb3-a2c", "CartPole-v1", {"n_envs": 8, "n_steps": 5, "gae_lambda": 1.0, "ent_coef": 0.0}),

@@ -45,6 +45,7 @@ def test_anything_else_is_refused_by_the_environments_name(how: str) -> None:
             envs.step(np.zeros(2, int))
 
 
+@pytest.mark.filterwarnings("ignore:.*ERROR")
 @pytest.mark.parametrize("way", ["async", "workers"])
 def test_other_processes_do_the_same(way: str) -> None:
     envs = paying("an array of one", way)

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from toolkit.agents.base import Array
 from toolkit.agents.checks import NonFinite
+from toolkit.agents.distributions import to_dtype
 from toolkit.bridges.base import BridgedAgent
 from toolkit.bridges.sb3.exploration import LastingNoise, require_box
-from toolkit.bridges.sb3.spaces import Sight, row_space
+from toolkit.bridges.sb3.spaces import Sight, acting_space
 from toolkit.core.torch_optimizers import OptimizerState
 from toolkit.registry import registry
 
@@ -41,7 +42,7 @@ class SB3Agent(BridgedAgent):
         self.use_sde: bool = getattr(config, "use_sde", False)
         if self.use_sde:
             require_box(self.action_space)
-        self.sight, self.acted = Sight(observation_space, self.device), row_space(self.action_space)
+        self.sight, self.acted = Sight(observation_space, self.device), acting_space(self.action_space)
         self.algorithm: Any = self._make(observation_space)
         self.policy = self.algorithm.policy
         self.noise: LastingNoise | None = None
@@ -88,23 +89,34 @@ class SB3Agent(BridgedAgent):
 
     def greedy(self, observations: Array) -> Array:
         """Deterministic actions [N, ...] for the environments."""
+        return self.for_environments(self.preferred(observations))
+
+    def preferred(self, observations: Array) -> Tensor:
+        """The policy's deterministic actions [N, ...]."""
         self.policy.set_training_mode(False)
         with torch.no_grad():
-            return self.for_environments(self.policy._predict(self.see(observations), deterministic=True))
+            best: Tensor = self.policy._predict(self.see(observations), deterministic=True)
+        return best
 
     def for_environments(self, actions: Tensor) -> Array:
         """The policy's actions [N, ...] within the environments' bounds."""
+        return self.shaped(self.unscaled(actions))
+
+    def unscaled(self, actions: Tensor) -> Array:
+        """The policy's actions [N, ...] as the library's space has them."""
         array: Array = actions.cpu().numpy()
-        if isinstance(self.acted, spaces.Box):
-            array = self.policy.unscale_action(array) if self.policy.squash_output else array
-        return self.shaped(array)
+        if isinstance(self.acted, spaces.Box) and self.policy.squash_output:
+            array = self.policy.unscale_action(array)
+        return array
 
     def shaped(self, actions: Array) -> Array:
         """Actions [N, ...] of the library's space in the environments' shape, within their bounds."""
-        if isinstance(self.acted, spaces.Box):
-            actions = actions.clip(self.acted.low, self.acted.high)
-        array: Array = actions.reshape(len(actions), *(self.action_space.shape or ())) + self.first_action
-        return array.astype(self.action_space.dtype, copy=False)
+        array: Array = self.within(actions).reshape(len(actions), *(self.action_space.shape or ())) + self.first_action
+        return to_dtype(array, self.action_space.dtype)
+
+    def within(self, actions: Array) -> Array:
+        """Actions [N, ...] within the bounds of the library's space."""
+        return actions.clip(self.acted.low, self.acted.high) if isinstance(self.acted, spaces.Box) else actions
 
     def learned(self) -> dict[str, float]:
         """What the library recorded in the training phase just done; what is undefined (NaN) is left out.

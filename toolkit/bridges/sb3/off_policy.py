@@ -17,6 +17,7 @@ from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
 from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
+from toolkit.agents.distributions import to_dtype
 from toolkit.agents.q_learning import buffer_part
 from toolkit.bridges.sb3.base import SB3Agent
 from toolkit.bridges.sb3.exploration import LastingNoise
@@ -63,8 +64,7 @@ class OffPolicyAgent(SB3Agent):
         if isinstance(space, spaces.Discrete):
             return self.generator.integers(int(space.n), size=count) + self.first_action
         assert isinstance(space, spaces.Box)
-        drawn: Array = self.generator.uniform(space.low, space.high, (count, *space.shape)).astype(space.dtype)
-        return drawn
+        return to_dtype(self.generator.uniform(space.low, space.high, (count, *space.shape)), space.dtype)
 
     def explore(self, observations: Array) -> Array:
         """The policy's actions [N, ...] to learn from."""
@@ -166,7 +166,7 @@ class DDPGAgent(OffPolicyAgent):
     algorithm_class: type[BaseAlgorithm] = stable_baselines3.DDPG
 
     def explore(self, observations: Array) -> Array:
-        scaled = self.policy.scale_action(self.greedy(observations).reshape(len(observations), -1))
+        scaled = self.policy.scale_action(self.within(self.unscaled(self.preferred(observations))))
         noise = self.generator.standard_normal(scaled.shape) * self.config.noise_std
         return self.shaped(self.policy.unscale_action(np.clip(scaled + noise, -1.0, 1.0).astype(np.float32)))
 

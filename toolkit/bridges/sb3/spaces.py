@@ -71,6 +71,14 @@ def seen_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
     return space
 
 
+def acting_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
+    """A space of actions in one row, with choices from 0; whole numbers in a range are continuous to the library."""
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer):
+        dtype: Any = np.result_type(space.dtype, np.float32).type  # in their own, high - low may be beyond the largest
+        return spaces.Box(space.low.reshape(-1).astype(dtype), space.high.reshape(-1).astype(dtype), dtype=dtype)
+    return row_space(space)
+
+
 def row_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
     """An elementary space in one row, with choices from 0."""
     if isinstance(space, spaces.Discrete):

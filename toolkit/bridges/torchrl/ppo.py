@@ -19,6 +19,7 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 from toolkit.agents.base import Acted, Array, Cadence, Steps, Updated
+from toolkit.agents.distributions import to_dtype
 from toolkit.bridges.torchrl.base import TorchRLAgent
 from toolkit.config import Part
 
@@ -55,7 +56,9 @@ class PPOAgent(TorchRLAgent):
                                       distribution_class=torch.distributions.Categorical, return_log_prob=True)
         assert isinstance(space, spaces.Box)
         size = int(np.prod(space.shape))
-        bounds = {"low": self.tensor(space.low.reshape(-1)), "high": self.tensor(space.high.reshape(-1))}
+        # As floats: of whole numbers, high - low may be beyond the largest.
+        bounds = {name: self.tensor(bound.reshape(-1).astype(np.result_type(bound, np.float32)))
+                  for name, bound in (("low", space.low), ("high", space.high))}
         body = nn.Sequential(self.body(observation_space, 2 * size), NormalParamExtractor())
         return ProbabilisticActor(TensorDictModule(body, ["observation"], ["loc", "scale"]), in_keys=["loc", "scale"],
                                   distribution_class=TanhNormal, distribution_kwargs=bounds, return_log_prob=True)
@@ -81,7 +84,7 @@ class PPOAgent(TorchRLAgent):
         space = self.action_space
         if isinstance(space, spaces.Box):
             drawn = drawn.reshape(-1, *space.shape).clip(space.low, space.high)
-        return (drawn + self.first_action if self.first_action else drawn).astype(space.dtype, copy=False)
+        return to_dtype(drawn + self.first_action if self.first_action else drawn, space.dtype)
 
     # -- learning
 
