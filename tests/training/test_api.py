@@ -134,10 +134,13 @@ def test_a_run_can_begin_with_the_parameters_of_another(agent: str, tmp_path: Pa
 
 def test_parameters_that_do_not_fit_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
     source = str(finished(**STEPS))
-    for words in (flags("dqn", network__hidden_sizes="9"), flags("dqn", env="Acrobot-v1"), flags("c51")):
+    for words, message in (
+            (flags("dqn", network__hidden_sizes="9"), "5 differ, the first is online.body.layers.0.weight: [8, 4] there, [9, 4] "
+             "here. The settings of its network must be those of that run: add --network.hidden-sizes 8,8"),
+            (flags("dqn", env="Acrobot-v1"), "[8, 6] here. Use the same agent, network and spaces"),
+            (flags("c51"), "It is a run of dqn. Use the same agent, network and spaces")):
         done = command(*words, "--init-from", source, "--out", "run", cwd=tmp_path)
-        assert done.code == 2, done.err
-        assert "do not fit this agent" in done.err and "Use the same agent, network and spaces" in done.err
+        assert done.code == 2 and "its parameters do not fit this agent: " in done.err and message in done.err, done.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -122,7 +122,9 @@ def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path)
     first = command("evaluate", "first", "--json", cwd=tmp_path).json
     assert done["evaluation"]["accuracy"] == first["accuracy"]
     wrong = command(*run_words(TABLES[0], people, "--init-from", "first", "--model.hidden-sizes", "9"), cwd=tmp_path)
-    assert wrong.code == 2 and "do not fit" in wrong.err
+    assert wrong.code == 2 and wrong.err.endswith(
+        "its parameters do not fit this task: 3 differ, the first is model.layers.0.weight: [128, 6] there, [9, 6] here. The "
+        "settings of its model must be those of that run: add --model.hidden-sizes 128\n")
 
 
 def test_folds_give_intervals_and_a_p_value(people: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from toolkit.envs import factory, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
+from toolkit.training.misfit import learned, misfit
 from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
 from toolkit.training.resolve import Plan, all_settings, options_of, plain_value
@@ -56,7 +56,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
         task = make_task(plan, inherited=inherited_facts(plan, init_from))
         try:
             if init_from is not None:
-                initialise_from(task, init_from)
+                initialise_from(task, plan, init_from)
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)
@@ -431,7 +431,7 @@ def newest(directory: RunDirectory) -> int:
     return steps[-1]
 
 
-def initialise_from(task: Task, run_text: str) -> None:
+def initialise_from(task: Task, plan: Plan, run_text: str) -> None:
     """Start from the parameters of another run's agent (``--init-from``); nothing else is taken over."""
     directory, step = find_run(run_text)
     states = directory.checkpoints.load(newest(directory) if step is None else step)
@@ -443,7 +443,6 @@ def initialise_from(task: Task, run_text: str) -> None:
     try:
         initialise(state)
     except (KeyError, RuntimeError) as error:
-        first = textwrap.shorten(str(error).strip().split("\n")[-1], 200, placeholder=" ...")
-        name, same = ("agent", "agent, network and spaces") if isinstance(task, OnlineTask) else ("task", "model and data")
-        raise UsageError(f"--init-from {run_text}: its parameters do not fit this {name} ({first}). "
-                         f"Use the same {same}") from error
+        saved = {name: part.state_dict() for name, part in task.parts().items()}
+        own = learned(saved["agent"] if isinstance(task, OnlineTask) else saved, task.parameters())
+        raise UsageError(f"--init-from {run_text}: {misfit(plan, own, directory.read(), state)}") from error

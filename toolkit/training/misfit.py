@@ -1,0 +1,70 @@
+"""Why the parameters of another run do not fit (``--init-from``), and what would make them fit."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from toolkit.config import Resolved, flag_of
+from toolkit.training.resolve import Plan
+
+SHAPING = {"task": ("model", "tokenizer", "frontend"), "agent": ("network",)}  # whose settings say what parameters there are
+ALIKE = {"task": "Use data with the same classes and columns", "agent": "Use the same agent, network and spaces"}
+
+
+def misfit(plan: Plan, own: Mapping[str, Tensor], facts: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
+    """What of a run does not fit the agent or the task that was made by ``plan``, and how to make it fit.
+
+    ``own`` are the parameters under the dotted names that a checkpoint gives them, ``facts`` the run's ``run.json`` and
+    ``saved`` the parts in its checkpoint, a tree.
+    """
+    found = dict(tensors(saved))
+    parts = {name.partition(".")[0] for name in own}
+    more = {name: value for name, value in found.items() if name not in own and name.partition(".")[0] in parts}
+    differ = [(name, shape_of(found.get(name)), shape_of(own.get(name))) for name in (*own, *more)
+              if shape_of(found.get(name)) != shape_of(own.get(name))]
+    said = f": {len(differ)} differ, the first is {differ[0][0]}: {differ[0][1]} there, {differ[0][2]} here" if differ else ""
+    return f"its parameters do not fit this {plan.entry.kind}{said}. {advice(plan, facts)}"
+
+
+def learned(state: Mapping[str, Any], names: Iterable[str]) -> dict[str, Tensor]:
+    """Of what an agent or a task saves the parameters ``names``, each under its place in the whole."""
+    wanted = set(names)
+    return {path: value for path, value in tensors(state)
+            if any(path.split(".", skipped)[-1] in wanted for skipped in range(path.count(".") + 1))}
+
+
+def tensors(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a nested mapping under dotted names."""
+    for name, value in tree.items():
+        if isinstance(value, Tensor):
+            yield prefix + name, value
+        elif isinstance(value, Mapping):
+            yield from tensors(value, f"{prefix}{name}.")
+
+
+def shape_of(value: Tensor | None) -> str:
+    return "none" if value is None else str(list(value.shape))
+
+
+def advice(plan: Plan, facts: Mapping[str, Any]) -> str:
+    """The flags that would make the settings of both the same; where they are, what else has to be."""
+    kind, here, there = plan.entry.kind, plan.config.values, Resolved.from_json(facts["config"]).values
+    if kind == "agent" and facts["component"] != plan.entry.id:
+        return f"It is a run of {facts['name']}. {ALIKE[kind]}"
+    differ = {name: value for name, value in there.items()
+              if name.split(".")[0] in SHAPING[kind] and name in here and here[name] != value}
+    if not differ:
+        return ALIKE[kind]
+    flags = " ".join(f"{flag_of(name)} {shlex.quote(text_of(value))}" for name, value in differ.items())
+    return f"The settings of its {SHAPING[kind][0]} must be those of that run: add {flags}"
+
+
+def text_of(value: Any) -> str:
+    """A value as a flag spells it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(text_of, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
