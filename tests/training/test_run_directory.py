@@ -121,7 +121,8 @@ def test_a_run_that_another_process_writes_is_left_alone(tmp_path: Path) -> None
     directory = RunDirectory(tmp_path / "run")
     directory.claim()
     done = command("resume", "run", "--steps", "500", cwd=tmp_path)
-    assert done.code == 2 and "another process is training the run" in done.err, done.err
+    assert done.code == 2 and f"another process, {os.getpid()}, is training the run {directory.path}. Wait until it has " \
+        f"ended, or end it: kill {os.getpid()}. It saves a checkpoint first" in done.err, done.err
     del directory
     assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0
 

@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shlex
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from toolkit.training.checkpoints import MANIFEST, Checkpoints, occupied, unused
 RUNS = Path("runs")
 REQUIRED = ("kind", "component", "config")  # without these run.json is not one of ours
 METRICS = "metrics.jsonl"
+FLOCK = {"linux": ("hhqqi4x", 0, 4), "darwin": ("qqihh", 3, 2)}  # C's struct flock, and where in it are l_type and l_pid
 LIBRARIES = ("torch", "numpy", "gymnasium", "safetensors")
 
 
@@ -66,8 +68,10 @@ class RunDirectory:
             fcntl.lockf(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise UsageError(f"another process is training the run {self.path}. Wait until it has ended, or end it; "
-                                 "run.json has its number as process") from error
+                number = lock_holder(self._claim)
+                whose, end = (f", {number},", f": kill {number}") if number else ("", "; run.json has its number as process")
+                raise UsageError(f"another process{whose} is training the run {self.path}. Wait until it has ended, or end it"
+                                 f"{end}. It saves a checkpoint first") from error
             # Else the file system knows no locks, and whoever uses it has to take care.
 
     def read(self) -> dict[str, Any]:
@@ -114,6 +118,20 @@ class RunDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         for title, (waveform, rate) in sounds.items():
             io.save(folder / f"{plain(title)}.wav", waveform, rate, overwrite=True)
+
+
+def lock_holder(file: BinaryIO) -> int | None:
+    """The number of the process that holds a lock on ``file``; None where the system does not tell, or cannot from here."""
+    if sys.platform not in FLOCK:
+        return None
+    layout, kind, number = FLOCK[sys.platform]
+    fields = [0] * 5
+    fields[kind] = fcntl.F_WRLCK
+    try:
+        found = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *fields)))
+    except OSError:
+        return None
+    return found[number] if found[kind] != fcntl.F_UNLCK and found[number] > 0 else None
 
 
 def named(out: str) -> Path:
