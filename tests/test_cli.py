@@ -48,6 +48,7 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
 @pytest.mark.parametrize(("words", "message"), [
     (("rnu",), "Did you mean 'run'"),
     (("run", "dqm", "--env", "CartPole-v1"), "unknown agent or task 'dqm'. Did you mean 'dqn'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--device", "gpu"), "allowed: one of auto, cpu, cuda. Did you mean 'cuda'?\n"),
     (("run", "dqn", "--lerning-rate", "1"), "Did you mean '--learning-rate'"),
     (("run", "dqn", "--env", "CartPole-v1", "--learning_rate", "-1"), "toolkit: --learning-rate: got -1.0, allowed: a number"),
     (("run", "dqn", "--env", "CartPole-v1", "--network.hiden-sizes", "3"),

@@ -12,6 +12,9 @@ import difflib
 from collections.abc import Callable, Iterable
 
 
+MEANT = {"gpu": "cuda", "nvidia": "cuda", "fp32": "float32", "bf16": "bfloat16", "swish": "silu"}  # words far from their names
+
+
 class ToolkitError(Exception):
     """A failure with a message for the user; ``exit_code`` is what the command line returns."""
 
@@ -29,8 +32,13 @@ class MissingExtra(UsageError, ImportError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.55) -> list[str]:
-    """The names of ``known`` closest to ``name``, best first; ``least`` is how alike (0 to 1) they must be."""
+    """The names of ``known`` closest to ``name``, best first; ``least`` is how alike (0 to 1) they must be.
+
+    One that ``name`` is another word for is alone.
+    """
     folded = {candidate.lower(): candidate for candidate in known}
+    if MEANT.get(name.lower()) in folded:
+        return [folded[MEANT[name.lower()]]]
     found = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=least)
     return [folded[match] for match in found]
 

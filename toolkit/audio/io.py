@@ -367,10 +367,12 @@ def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[
         raise UsageError(f"{name_of(path)}: the suffix {suffix!r} names no format that can be written. "
                          f"Allowed: {', '.join(SUFFIXES)}.{did_you_mean(suffix, SUFFIXES)}")
     if kind not in soundfile.available_formats():
-        raise UsageError(f"format {kind!r} cannot be written. Allowed: {', '.join(soundfile.available_formats())}")
+        raise UsageError(f"format {kind!r} cannot be written. Allowed: {', '.join(soundfile.available_formats())}."
+                         f"{did_you_mean(kind, soundfile.available_formats())}")
     allowed = soundfile.available_subtypes(kind)
     if subtype is not None and subtype.upper() not in allowed:
-        raise UsageError(f"subtype {subtype!r} does not exist in {kind}. Allowed: {', '.join(allowed)}")
+        raise UsageError(f"subtype {subtype!r} does not exist in {kind}. Allowed: {', '.join(allowed)}."
+                         f"{did_you_mean(subtype, allowed)}")
     return kind, subtype.upper() if subtype else None
 
 

@@ -154,6 +154,9 @@ def test_a_noise_that_does_not_exist_is_named() -> None:
             opened(env_id, noise="babble")
     with pytest.raises(UsageError, match=r"--env.keyword maybe: allowed are stop, go"):
         opened("toolkit/KeywordGuard-v0", keyword="maybe")
+    for option, wrong, near in (("noise", "whit", "white"), ("keyword", "sto", "stop"), ("words", "tone", "tones")):
+        with pytest.raises(UsageError, match=rf"--env.{option} {wrong}: allowed are .* Did you mean '{near}'"):
+            opened("toolkit/KeywordGuard-v0", **{option: wrong})
     with pytest.raises(UsageError, match=r"has no option --env.nose. Did you mean --env.noise"):
         opened("toolkit/SoundSeeker-v0", nose=1)
 

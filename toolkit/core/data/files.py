@@ -14,7 +14,7 @@ from typing import Any
 
 from toolkit.core.base import Example
 from toolkit.core.configs import CSVConfig, FileConfig, TextFileConfig
-from toolkit.errors import UsageError
+from toolkit.errors import UsageError, did_you_mean
 
 LONGEST = 2**31 - 1  # characters of a cell; Python's own limit, 2**17, is less than a long text
 SPLITS = ("train", "validation", "test")
@@ -65,7 +65,8 @@ def by_split(rows: Sequence[Example], path: Path) -> dict[str, list[Example]]:
     for number, row in enumerate(rows, 1):
         name = split_meant(row.get("split"))
         if name not in SPLITS:
-            raise UsageError(f"{path}: row {number} has split {row.get('split')!r}; allowed: {', '.join(SPLITS)}")
+            raise UsageError(f"{path}: row {number} has split {row.get('split')!r}; allowed: {', '.join(SPLITS)}."
+                             f"{did_you_mean(name, SPLITS)}")
         found.setdefault(name, []).append({key: value for key, value in row.items() if key != "split"})
     if "train" not in found:
         raise UsageError(f"{path}: its column split puts no row into train")

@@ -24,7 +24,7 @@ from toolkit.config import flag_of
 from toolkit.envs import packing
 from toolkit.envs.base import MEASURED, Array, Final, Stepped
 from toolkit.envs.hearing import sounds
-from toolkit.errors import UsageError
+from toolkit.errors import UsageError, did_you_mean
 
 SAMPLE_RATE = 16_000  # Hz, of all sound here
 SEEN_NOISES = ("white", "pink", "hum")
@@ -55,7 +55,8 @@ class Hearing(NamedTuple):
     def checked(self, noises: Sequence[str]) -> Hearing:
         """The same; raises UsageError for a noise that is none of ``noises``, and for values of another type."""
         if self.noise and self.noise not in noises:
-            raise UsageError(f"--env.noise {self.noise}: allowed are {', '.join(noises)}, or nothing for one that training hears")
+            raise UsageError(f"--env.noise {self.noise}: allowed are {', '.join(noises)}, or nothing for one that training hears."
+                             f"{did_you_mean(str(self.noise), noises)}")
         for name, value in (("deaf", self.deaf), ("held_out", self.held_out)):
             if not isinstance(value, (bool, np.bool_)):
                 raise UsageError(f"{flag_of(f'env.{name}')} {value}: allowed are true and false")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from toolkit.envs.base import Array
 from toolkit.envs.hearing import sounds
 from toolkit.envs.hearing.base import SAMPLE_RATE, HearingEnv, HearingEnvs, Moved, SpokenEnv
-from toolkit.errors import UsageError
+from toolkit.errors import UsageError, did_you_mean
 
 WORDS = ("stop", "go", "yes", "no", "left", "right", "up", "down")
 STEP = SAMPLE_RATE // 5  # samples from one observation to the next
@@ -40,7 +40,7 @@ class KeywordGuardEnvs(HearingEnvs):
     def __init__(self, seeds: Sequence[int], max_episode_steps: int | None, *, keyword: str = "stop", words: str = "",
                  **hearing: Any) -> None:
         if keyword not in WORDS:
-            raise UsageError(f"--env.keyword {keyword}: allowed are {', '.join(WORDS)}")
+            raise UsageError(f"--env.keyword {keyword}: allowed are {', '.join(WORDS)}.{did_you_mean(str(keyword), WORDS)}")
         super().__init__(seeds, max_episode_steps, **hearing)
         self.action_space, self.keyword = spaces.Discrete(2), WORDS.index(keyword)
         source = sounds.source(words)

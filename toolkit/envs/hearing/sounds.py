@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import UsageError
-from toolkit.registry import registry
+from toolkit.errors import UsageError, did_you_mean
+from toolkit.registry import UnknownComponent, registry
 
 RATE = 16_000  # Hz
 NOISES = ("white", "pink", "hum", "brown", "crackle", "babble")
@@ -137,8 +137,15 @@ def source(asked: str) -> str:
 
     Raises UnknownComponent for a data set that does not exist.
     """
+    if asked == TONES:
+        return TONES
     if asked:
-        return asked if asked == TONES else registry.get("dataset", asked).id
+        try:
+            return registry.get("dataset", asked).id
+        except UnknownComponent as error:
+            near = did_you_mean(asked, [TONES, *(entry.name for entry in registry.entries("dataset"))])
+            raise UnknownComponent(f"--env.words {asked}: allowed are {TONES}, and data sets of spoken words such as {SPOKEN}."
+                                   f"{near} Data sets: toolkit list dataset") from error
     found = [entry for entry in registry.entries("dataset", SPOKEN, plugins=False) if entry.name == SPOKEN]
     return found[0].id if found and not found[0].missing else TONES
 
