@@ -196,6 +196,7 @@ def test_splits_of_an_evaluation_have_a_line_each_and_intervals_stand_beside_the
                "accuracy_low/accent": 0.25, "accuracy_high/accent": 0.75, "f1/cv": 0.5, "f1/cv_low": 0.4, "f1/cv_high": 0.6}
     assert evaluation_rows(summary) == [("", "accuracy 0.9 [0.8, 0.95], loss 0.25"), ("accent", "accuracy 0.5 [0.25, 0.75]"),
                                         ("cv", "f1 0.5 [0.4, 0.6]")]
+    assert evaluation_rows({"split": "test", **summary})[0] == ("test", "accuracy 0.9 [0.8, 0.95], loss 0.25")
 
 
 def test_bools_take_values_too(toolkit: Toolkit) -> None:

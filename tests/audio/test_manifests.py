@@ -56,6 +56,7 @@ def test_a_clip_loads_its_stretch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ('{"path": "a.wav"}\n{"path": ""}\n', "row 2: path: got ''"), ('{"pth": "a.wav"}\n', "row 1: path: got None.*mean 'pth'"),
+    ('{"path": "a.wav"}\n{"path": "a.wav", "Duration": 1}\n', "column 'Duration' is not read as 'duration'. Rename it"),
     ('{"path": "a.wav", "start": -1}\n', "row 1: start: got -1"),
     ('{"path": "a.wav", "duration": "long"}\n', "duration: got 'long'"),
     ('{"path": "a.wav", "duration": 0}\n', "duration: got 0"), ('{"path": "a.wav", "start": NaN}\n', "start: got nan"),

@@ -158,6 +158,17 @@ def test_a_split_column_decides_what_is_held_out(people: Path, tmp_path: Path) -
     assert found["steps"] == 1200 and {"accuracy", "accuracy/validation"} <= set(found["evaluation"])
 
 
+def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(people: Path, tmp_path: Path) -> None:
+    head, *rows = people.read_text().splitlines()
+    halves = [f"{row},{'test' if place % 5 else 'train'}" for place, row in enumerate(rows)]
+    people.write_text("\n".join([head + ",Split", *halves]))
+    done = command(*run_words(TABLES[0], people), cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("the data's column 'Split' is not read as 'split', which says what is held out. "
+                                                "Rename it to split, or leave it out: --ignore Split\n")
+    for wanted in (("--ignore", "Split,score"), ("--target", "Split")):
+        assert command(*run_words(TABLES[0], people, *wanted, "--epochs", "1"), cwd=tmp_path).code == 0
+
+
 @pytest.mark.parametrize(("words", "message"), [
     ((), "tabular-classification needs data: toolkit run tabular-classification --data NAME_OR_FILE"),
     (("--data", "none.csv"), "--data none.csv: there is no such file"),

@@ -14,7 +14,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,6 +64,7 @@ def read(path: str | os.PathLike[str], check_files: bool = False) -> list[Clip]:
     """
     source = Path(path)
     rows = rows_of(source)
+    refuse_unread_columns(source, {name for _, row in rows for name in row})
     clips = [clip_of(row, f"{source}, row {number}", source.resolve().parent) for number, row in rows]
     if not clips:
         raise ManifestError(f"{source}: it holds no rows. Write one: toolkit audio manifest FOLDER --out {source}")
@@ -138,6 +139,14 @@ def rows_of(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise ManifestError(f"{path}: {cause}") from error
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def refuse_unread_columns(path: Path, names: Collection[str]) -> None:
+    """Raise ManifestError for a name that is a column of a clip but for its capitals: what it says would not be heard."""
+    for name in sorted(names):
+        if name not in COLUMNS and name.strip().lower() in COLUMNS and name.strip().lower() not in names:
+            raise ManifestError(f"{path}: its column {name!r} is not read as {name.strip().lower()!r}. Rename it to "
+                                f"{name.strip().lower()}")
 
 
 def json_rows(file: TextIO, path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -72,22 +72,24 @@ def session_json(session: Any, wall_seconds: float) -> dict[str, Any]:
 
 def session_text(facts: dict[str, Any]) -> str:
     """The same for a person."""
+    (first, text), *others = evaluation_rows(facts["evaluation"])
     rows = [("run", facts["run"]), ("steps", f"{facts['steps']:,} ({facts['steps_per_second']:,.0f} a second)"),
-            *((f"  {split}" if split else "evaluation", text) for split, text in evaluation_rows(facts["evaluation"])),
+            ("evaluation", f"on {first}: {text}" if first else text), *((f"  {split}", more) for split, more in others),
             ("time", f"{facts['wall_seconds']:.1f} s, of which {facts['train_seconds']:.1f} s training"),
             ("next", f"toolkit evaluate {shlex.quote(facts['run'])}")]
     return table(rows)
 
 
 def evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """What an evaluation found: a row for an agent; for a task one for each split, of which the first goes without a name."""
+    """What an evaluation found: a row without a name for an agent; for a task one for each split under the split's name."""
     if "mean_return" in summary:
         return [("", f"mean return {summary['mean_return']:.1f}, standard deviation {summary['std_return']:.1f}, "
                      f"over {summary['episodes']} episodes{measures_text(summary)}")]
-    splits: dict[str, list[str]] = {"": []}
+    main = str(summary.get("split", ""))
+    splits: dict[str, list[str]] = {main: []}
     for name, value in numbers_of(summary).items():
         metric, _, split = name.partition("/")
-        splits.setdefault(split, []).append(f"{metric} {value:.4g}{interval_text(name, summary)}")
+        splits.setdefault(split or main, []).append(f"{metric} {value:.4g}{interval_text(name, summary)}")
     return [(split, ", ".join(texts)) for split, texts in splits.items()]
 
 

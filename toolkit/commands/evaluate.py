@@ -78,4 +78,4 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         output.emit(summary)
     else:
         rows = output.evaluation_rows(summary)
-        print(output.table(rows) if len(rows) > 1 else rows[0][1])
+        print(output.table(rows) if rows[0][0] else rows[0][1])

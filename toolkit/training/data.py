@@ -33,10 +33,26 @@ def divide(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exampl
     splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
     if TRAIN not in splits:
         raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
+    refuse_unread_split(splits, problem.config)
     problem.check(splits)
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])
     return splits
+
+
+def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskConfig) -> None:
+    """Raise UsageError for a column that is ``split`` but for its spelling, where no column of that name has divided the data.
+
+    It would hold nothing out, and be learned from. It may be the target, or among the columns that are left out.
+    """
+    if list(splits) != [TRAIN]:
+        return
+    wanted = {getattr(config, "target", None), *getattr(config, "ignore", ())}
+    for name in splits[TRAIN][0]:
+        if name != "split" and name.strip().lower() == "split" and name not in wanted:
+            ignore = f", or leave it out: --ignore {name}" if hasattr(config, "ignore") else ""
+            raise UsageError(f"the data's column {name!r} is not read as 'split', which says what is held out. Rename it to "
+                             f"split{ignore}")
 
 
 class Loaded(NamedTuple):

@@ -244,9 +244,9 @@ def judge(problem: Problem[Any], model: nn.Module, encoded: Encoded, device: tor
     return tally.result()
 
 
-def summary_of(judged: Mapping[str, Judged], main: str) -> dict[str, float]:
-    """The metrics of ``main`` by plain names, those of the other splits as ``name/split``."""
-    summary = dict(judged[main].metrics)
+def summary_of(judged: Mapping[str, Judged], main: str) -> dict[str, Any]:
+    """The metrics of ``main``, which ``split`` names, by plain names, those of the other splits as ``name/split``."""
+    summary: dict[str, Any] = {"split": main, **judged[main].metrics}
     for split, item in judged.items():
         if split != main:
             summary.update({f"{name}/{split}": value for name, value in item.metrics.items()})
