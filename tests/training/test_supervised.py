@@ -186,6 +186,9 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "late.jsonl", "--target", "b"), "late.jsonl: row 1 has split None; allowed: train, validation, test"),
     (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
+    (("--data", "late.csv", "--target", "a"), "'a' holds '4', which is not among the classes trained on: 1, 2, 3. To predict a "
+     "number: toolkit run tabular-regression"),
+    (("--data", "late.csv", "--target", "b"), "'b' holds 'z', which is not among the classes trained on: x, y. Take such rows out"),
     (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
     (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
     (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])
@@ -193,6 +196,7 @@ def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
     (tmp_path / "rare.csv").write_text("a,b\n1,x\n2,x\n3,y\n4,y\n5,z\n")
+    (tmp_path / "late.csv").write_text("a,b,split\n1,x,train\n2,y,train\n3,x,train\n4,z,test\n")
     (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
     (tmp_path / "late.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 3, "b": "y", "split": "test"}\n')
     (tmp_path / "x.xls").write_text("")

@@ -67,8 +67,13 @@ class ClassProblem(Problem[Any]):
         unknown = sorted(set(labels) - set(places))
         if unknown:
             raise UsageError(f"{self.target!r} holds {unknown[0]!r}, which is not among the classes trained on: "
-                             f"{', '.join(self.classes[:20])}")
+                             f"{', '.join(self.classes[:20])}{', ...' if len(self.classes) > 20 else ''}. "
+                             f"{self.unknown_advice(unknown)}")
         return torch.tensor([places[label] for label in labels])
+
+    def unknown_advice(self, labels: Sequence[str]) -> str:
+        """What to do about ``labels`` that training has not seen."""
+        return f"Take such {self.things} out, or have some of them in training"
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "target": self.target, "classes": self.classes, "weights": self.weights}

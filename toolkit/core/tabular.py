@@ -25,6 +25,7 @@ from toolkit.core.problem import Array, Batch, Problem, refuse_rows
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
+INSTEAD = "To predict a number: toolkit run tabular-regression"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
@@ -213,8 +214,12 @@ class TabularClassification(ClassProblem, TabularProblem):
         labels = [str(value).strip() for value in values]
         self.fit_classes(labels)
         if len(self.classes) > max(50, len(labels) // 2):
-            raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(labels)} rows. To predict a "
-                             "number: toolkit run tabular-regression")
+            raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(labels)} rows. "
+                             f"{INSTEAD}")
+
+    def unknown_advice(self, labels: Sequence[str]) -> str:
+        numbers = all(number(label) is not None for label in (*self.classes, *labels))
+        return INSTEAD if numbers else super().unknown_advice(labels)
 
     def encode_target(self, values: Sequence[Any]) -> Tensor:
         return self.encode_classes([str(value).strip() for value in values])
