@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from small_runs import Die, Done, command, copy_of, outcome, preload
 from small_text import tiny_folder
 
@@ -95,7 +96,12 @@ def test_answers_are_the_same_alone_in_a_batch_from_files_and_from_python(tmp_pa
         assert [row["label"] for row in rows] == [answer["label"] for answer in answers]
         assert [row["input"]["text"] if ending != "txt" else row["input"] for row in rows] == texts
     import toolkit
+    from toolkit.commands.predict import predict_command
 
+    for words, lines in (("-",), texts), (("--input", "-"), texts), (("-",), []):
+        found = CliRunner().invoke(predict_command, [str(finished("lstm")), *words], input="\n".join(lines) + "\n")
+        assert [line.split("\t")[0] for line in found.stdout.splitlines()] == [answer["label"] for answer in answers[:len(lines)]]
+    assert "stdin holds no lines; allowed: a text, or the name of a file, in each" in str(found.exception)
     loaded = toolkit.load(str(finished("lstm")))
     assert [one["label"] for one in loaded.predict(texts)] == [answer["label"] for answer in answers]
     assert loaded.predict(texts[0])["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)

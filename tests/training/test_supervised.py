@@ -188,7 +188,7 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
     (("--data", "late.csv", "--target", "a"), "'a' holds '4', which is not among the classes trained on: 1, 2, 3. To predict a "
      "number: toolkit run tabular-regression"),
-    (("--data", "late.csv", "--target", "b"), "'b' holds 'z', which is not among the classes trained on: x, y. Take such rows out"),
+    (("--data", "late.csv", "--target", "b"), "'b' holds 'z', which is not among the classes trained on: x, y. Take such"),
     (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
     (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
     (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])

@@ -25,6 +25,7 @@ from toolkit.errors import ToolkitError, UsageError, did_you_mean
 COLUMNS = ("path", "start", "duration", "text", "label", "speaker")
 NUMBERS = ("start", "duration")
 FORMS = (".jsonl", ".csv")
+PADDING = 0.05  # seconds by which a duration may be too long: of one compressed file two libraries tell lengths so far apart
 
 
 class ManifestError(ToolkitError, ValueError):
@@ -228,13 +229,31 @@ def word_of(row: Mapping[str, Any], name: str, where: str) -> str | None:
     raise ManifestError(f"{where}: {name}: got {value!r}, allowed: text")
 
 
+def seconds_of(clip: Clip) -> float:
+    """How long the clip's stretch is, by its file's header. Raises AudioError for a file that is unusable, or ends before it."""
+    whole = io.info(clip.path).duration
+    end = whole if clip.duration is None else clip.start + clip.duration
+    if end > whole + PADDING or clip.start > end or 0 < clip.start >= whole:
+        to = "" if clip.duration is None else f" to {end:g} s"
+        raise io.AudioError(f"{clip.path}: the stretch from {clip.start:g} s{to} reaches past its end at {whole:g} s")
+    return min(end, whole) - clip.start
+
+
 def check_clip(clip: Clip, where: str) -> None:
-    """Open the clip's file; raise ManifestError when it is unusable or the stretch lies outside."""
+    """Open the clip's file; raise ManifestError when it is unusable, holds no sound or the stretch lies outside."""
     try:
-        facts = io.info(clip.path)
+        seconds = seconds_of(clip)
     except io.AudioError as error:
         raise ManifestError(f"{where}: {error}") from error
-    end = clip.start + (clip.duration or 0.0)
-    if clip.start >= facts.duration or end > facts.duration + 1.0 / facts.sample_rate:
-        raise ManifestError(f"{where}: {clip.path}: the stretch from {clip.start:g} s to {end:g} s reaches past its end at "
-                            f"{facts.duration:g} s")
+    if seconds <= 0:
+        raise ManifestError(f"{where}: {clip.path}: its sound has length zero")
+
+
+def asked_clip(row: Mapping[str, Any], where: str, folder: Path) -> Clip:
+    """The clip of a row that is asked about, in a file in ``folder``. Raises ManifestError where it cannot be heard."""
+    clip = clip_of(row, where, folder)
+    if not Path(clip.path).exists() and Path(row["path"]).exists():
+        raise ManifestError(f"{where}: {row['path']}: there is no such file in {folder}, the manifest's folder, from where its "
+                            "paths count; there is one from this folder. Write whole paths, or move the manifest here")
+    check_clip(clip, where)
+    return clip

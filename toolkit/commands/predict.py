@@ -22,20 +22,24 @@ COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal leng
 
 @click.command("predict")
 @click.argument("run")
-@click.argument("values", nargs=-1, metavar="[TEXT | COLUMN=VALUE]...")
+@click.argument("values", nargs=-1, metavar="[TEXT | FILE | COLUMN=VALUE]...")
 @click.option("--input", "source", metavar="FILE", help="Ask about every row of a .csv, .tsv, .jsonl or .parquet file, or every "
-                                                       "line of a .txt file; - reads lines from stdin.")
+                                                       "line of a .txt file; names of sound files in it count from its folder.")
 @click.option("--output", "sink", metavar="FILE", help="Write the answers to this new .jsonl file instead of stdout.")
 @output.json_option
 def predict_command(run: str, values: tuple[str, ...], source: str | None, sink: str | None, as_json: bool) -> None:
-    """Ask the model of RUN, the run of a task on data.
+    """Ask the model of RUN, the run of a task on data: about texts, sound files or one row, each an argument, or about the
+    lines that come from stdin where the only one is -.
 
     \b
     toolkit predict latest "What a wonderful film!"
     toolkit predict latest age=40 town=Ulm
     toolkit predict latest --input reviews.csv --output answers.jsonl
+    ls *.wav | toolkit predict latest -
     """
     require_task(run)
+    if values == ("-",) and not source:
+        values, source = (), "-"
     if bool(values) == bool(source):
         raise UsageError('predict takes texts (or COLUMN=VALUE pairs) or --input FILE, one of them: '
                          'toolkit predict RUN "some text"')
@@ -46,8 +50,9 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
         Path(sink).parent.mkdir(parents=True, exist_ok=True)
     loaded: Any = load(run)
     asked = rows_of(source) if source else parsed(values)
+    wanted = loaded.learner.problem.asked(asked, Path(source)) if source and source != "-" else asked
     with progress_bar(len(asked)) as progress:
-        answers = loaded.predict(asked, progress)
+        answers = loaded.predict(wanted, progress)
     if sink:
         Path(sink).write_text("".join(json.dumps({"input": one, **answer}, ensure_ascii=False) + "\n"
                                       for one, answer in zip(asked, answers, strict=True)), encoding="utf-8")
@@ -79,9 +84,12 @@ def rows_of(source: str) -> list[Any]:
     """The rows of a file, or the lines of a text."""
     if source == "-":
         try:
-            return [line.rstrip("\n") for line in sys.stdin if line.strip()]
+            lines = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
         except UnicodeDecodeError as error:
-            raise UsageError("--input -: what comes from stdin is not UTF-8") from error
+            raise UsageError("what comes from stdin is not UTF-8") from error
+        if not lines:
+            raise UsageError("stdin holds no lines; allowed: a text, or the name of a file, in each")
+        return list(lines)
     from toolkit.registry import registry
 
     path = Path(source)
@@ -92,11 +100,11 @@ def rows_of(source: str) -> list[Any]:
         for ending in entry.accepts:
             readers.setdefault(ending, entry.name)  # plain rows; what a row holds is for the task to say
     if path.suffix.lower() in (".txt", ".md"):
-        return [row["text"] for row in registry.make("dataset", "text", path=str(path), by="line").splits()["train"]]
+        return [row["text"] for row in registry.make("dataset", "text", path=str(path), by="line").read()]
     if path.suffix.lower() not in readers:
         raise UsageError(f"--input {source}: allowed are files ending in {', '.join(sorted(readers))}")
-    splits = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).splits()
-    return [row for rows in splits.values() for row in rows]
+    rows: list[Any] = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).read()
+    return rows
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -204,6 +205,10 @@ class Problem(Generic[Config]):
     def tally(self) -> Tally:
         """Fresh totals for one evaluation."""
         raise NotImplementedError
+
+    def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
+        """The rows of the file ``source``, or the lines of a text, as values that a person asks about; here as they are."""
+        return rows
 
     def as_example(self, value: Any) -> Example:
         """What a person asks about (a text, a row, a path) as an example without target."""

@@ -97,6 +97,31 @@ def test_a_row_of_a_manifest_is_asked_about_as_the_stretch_that_it_is() -> None:
         heard().as_example({"file": "a.wav"})
 
 
+def test_paths_of_a_manifest_that_is_asked_about_count_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    audio.save(tmp_path / "in" / "a.wav", np.zeros(16000, np.float32), 16000)
+    monkeypatch.chdir(tmp_path / "in")
+    rows = [{"path": "a.wav", "start": 0.5, "duration": 0.5}, "a.wav"]
+    there = str(tmp_path / "in" / "a.wav")
+    assert heard().asked(rows, Path("m.jsonl")) == [Clip(there, 0.5, 0.5), Clip(there)]
+    with pytest.raises(ManifestError, match=r"m.jsonl, row 1: a.wav: there is no such file in .*, the manifest's folder, from"):
+        heard().asked(rows, tmp_path / "m.jsonl")
+    with pytest.raises(ManifestError, match=r"m.jsonl, row 1: .*b.wav: (there is )?no such file"):
+        heard().asked(["b.wav"], tmp_path / "m.jsonl")
+
+
+def test_a_stretch_past_the_end_of_its_file_is_found_before_training(tmp_path: Path) -> None:
+    audio.save(tmp_path / "a.wav", np.zeros(16000, np.float32), 16000)
+    asked = [(0.0, 1.0), (0.5, 0.505), (0.0, 3.0), (2.0, None), (0.5, None), (0.0, 1.04)]
+    rows = [{"audio": Clip(str(tmp_path / "a.wav"), *stretch), "label": "ab"[place % 2]} for place, stretch in enumerate(asked)]
+    with pytest.raises(UsageError, match="2 of 6 clips .train. cannot be used: row 3: .*a.wav: the stretch from 0 s to 3 s "
+                                         "reaches past its end at 1 s; row 4: .*the stretch from 2 s reaches past"):
+        heard().check({"train": rows})
+    splits: dict[str, Any] = {"train": rows}
+    heard(skip_bad=True).check(splits)
+    assert splits["train"] == [rows[place] for place in (0, 1, 4, 5)]
+
+
 def test_whole_numbers_are_sound_of_full_scale() -> None:
     samples = np.array([16384, -32768], np.int16)
     assert whole(heard().samples(heard().as_example(samples))).tolist() == [0.5, -1.0]

@@ -182,11 +182,10 @@ class HeardProblem(Problem[Any]):
         return io.resampled(whole(array), given, rate)
 
     def length(self, example: Example) -> int:
-        """Samples [T] of the clip at the front end's rate, without decoding it."""
+        """Samples [T] of the clip at the front end's rate, without decoding it. Raises AudioError for one past its file's end."""
         audio, rate = example["audio"], self.spec.sample_rate
         if isinstance(audio, manifests.Clip):
-            left = io.info(audio.path).duration - audio.start
-            return round(min(left, left if audio.duration is None else audio.duration) * rate)
+            return round(manifests.seconds_of(audio) * rate)
         return round(len(audio) * rate / int(example.get("sample_rate", rate)))
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
@@ -226,6 +225,12 @@ class HeardProblem(Problem[Any]):
         return replace(ready, inputs=scaled)
 
     # -- what people ask about
+
+    def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
+        """Names of files and rows of a manifest as clips; as in training they count from the folder that ``source`` is in."""
+        manifests.refuse_unread_columns(source, {name for row in rows if isinstance(row, Mapping) for name in row})
+        return [manifests.asked_clip(row if isinstance(row, Mapping) else {"path": row}, f"{source}, row {number}",
+                                     source.resolve().parent) for number, row in enumerate(rows, 1)]
 
     def as_example(self, value: Any) -> Example:
         """A path, a `toolkit.audio.manifests.Clip`, a row with one or of a manifest, or samples [T] at the front end's rate."""

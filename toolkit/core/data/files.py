@@ -35,6 +35,10 @@ class FileDataset:
         raise NotImplementedError
 
     def splits(self) -> Mapping[str, Sequence[Example]]:
+        return by_split(self.read(), self.path)
+
+    def read(self) -> list[Example]:
+        """All rows in their order, up to the limit. Raises UsageError for a file that cannot be read, or holds none."""
         rows: list[Example] = []
         try:
             for row in self.rows():
@@ -47,7 +51,7 @@ class FileDataset:
             raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
-        return by_split(rows, self.path)
+        return rows
 
 
 def split_meant(word: object) -> str:
