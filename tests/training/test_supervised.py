@@ -196,7 +196,7 @@ def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
     (tmp_path / "rare.csv").write_text("a,b\n1,x\n2,x\n3,y\n4,y\n5,z\n")
-    (tmp_path / "late.csv").write_text("a,b,split\n1,x,train\n2,y,train\n3,x,train\n4,z,test\n")
+    (tmp_path / "late.csv").write_text("a,b,split\n" + "1,x,train\n2,y,train\n3,x,train\n" * 3 + "4,z,test\n")
     (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
     (tmp_path / "late.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 3, "b": "y", "split": "test"}\n')
     (tmp_path / "x.xls").write_text("")
