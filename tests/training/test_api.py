@@ -17,7 +17,9 @@ from small_runs import RESUMABLE, command, copy_of, environment_of, finished, fl
 import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
+from toolkit.training.api import unchanged
 
+PICTURE = gymnasium.spaces.Box(0, 255, (2, 2, 3), np.uint8)
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 SMALL: dict[str, Any] = {"env": "CartPole-v1", "preset": "none", "steps": 300, "learning_starts": 60, "batch_size": 16,
                          "network": {"name": "mlp", "hidden_sizes": (8, 8)}, "final_episodes": 3, "evaluation_episodes": 2}
@@ -74,6 +76,37 @@ def test_predict_plays_episodes_as_the_evaluation_does(tmp_path: Path) -> None:
         observation, reward, terminated, truncated, _ = env.step(action)
         total, over = total + float(reward), terminated or truncated
     assert [total] == run.evaluate(1).summary["returns"]
+
+
+@pytest.mark.parametrize(("given", "space", "words"), [
+    (np.linspace(0, 1, 12).reshape(2, 2, 3), PICTURE, r"of float64 from 0 to 1, allowed: whole numbers from 0 to 255 \(uint8\)"),
+    (np.full((2, 2, 3), 300), PICTURE, "of int64 from 300 to 300, allowed: whole numbers from 0 to 255"),
+    (np.full((2, 2, 3), -1, np.int8), PICTURE, "of int8 from -1 to -1"),
+    (np.full((2, 2, 3), np.nan), PICTURE, "of float64 from nan to nan"),
+    (2.5, gymnasium.spaces.Discrete(4), "of float64 from 2.5 to 2.5, allowed: whole numbers from -9223372036854775808 to"),
+    ("up", gymnasium.spaces.Discrete(4), "of <U2"), ([[1], [2, 3]], PICTURE, "of object"),
+    ("1.5", gymnasium.spaces.Box(0, 1, (), np.float32), r"of <U3, allowed: numbers \(float32\)")])
+def test_an_observation_that_would_be_another_one_in_the_spaces_type_is_refused(given: Any, space: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=f"predict: got an observation {words}.*as the environment gives them; this policy sees"):
+        unchanged(given, space)
+
+
+def test_an_observation_may_come_in_another_type() -> None:
+    whole = np.arange(12).reshape(2, 2, 3)
+    for given in (whole, whole.astype(float), whole.tolist(), whole.astype(np.uint8)):
+        found = unchanged(given, PICTURE)
+        assert found.dtype == np.uint8 and found.tolist() == whole.tolist()
+    found = unchanged([1, 0.1], gymnasium.spaces.Box(0, 1, (2,), np.float32))
+    assert found.dtype == np.float32 and found[1] == np.float32(0.1)
+
+
+@pytest.mark.parametrize(("env", "right", "wrong", "where"), [
+    ("FrozenLake-v1", 3.0, 3.5, "observation of"), ("Blackjack-v1", (12.0, 3, 0), (12, 3.5, 0), "observation at '1' of")])
+def test_predict_refuses_choices_between_two(env: str, right: Any, wrong: Any, where: str, tmp_path: Path) -> None:
+    run = toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "env": env, "steps": 80})
+    assert run.action_space.contains(run.predict(right)[0])
+    with pytest.raises(UsageError, match=f"{where} float64 from 3.5 to 3.5"):
+        run.predict(wrong)
 
 
 def test_predictions_that_are_not_deterministic_explore() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.agents.base import Acted, Agent
 from toolkit.config import flatten
@@ -45,12 +47,17 @@ class Run(RunFolder):
         return spaces.from_json(self.facts["spaces"]["action"])
 
     def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
-        """The action for one observation, or the actions for a batch of them, and the recurrent state."""
+        """The action for one observation, or the actions for a batch of them, and the recurrent state.
+
+        Raises UsageError for another shape, and for numbers that the space's type cannot hold, as a picture from 0 to 1.
+        """
         space = self.observation_space
         if packing.is_packed(space):
+            for leaf in packing.layout(space).leaves:
+                unchanged(reduce(getitem, leaf.keys, observation), leaf.space, f" at {leaf.path!r}")
             acted = self._act(packing.pack(space, observation)[None], state, deterministic)
             return acted.actions[0], acted.state
-        array = np.asarray(observation, dtype=space.dtype)
+        array = unchanged(observation, space)
         single = array.shape == space.shape
         if not single and array.shape[1:] != space.shape:
             raise UsageError(f"predict: got an observation of shape {array.shape}, allowed: {space.shape}, or a batch "
@@ -91,6 +98,27 @@ class Run(RunFolder):
             if not alike(own, theirs):
                 raise UsageError(f"{spec.id} does not suit this policy: its {what} are {theirs}, and those of "
                                  f"{self.facts['subject']}, which it was trained on, are {own}")
+
+
+def unchanged(given: Any, space: gymnasium.Space[Any], where: str = "") -> NDArray[Any]:
+    """``given`` as an array of ``space``'s type; floats may be rounded to it, whole numbers must be whole and within its range.
+
+    Raises UsageError.
+    """
+    dtype = np.dtype(space.dtype)
+    try:
+        array = np.asarray(given)
+    except ValueError:  # nested unevenly
+        array = np.asarray(None)
+    numbers = array.dtype.kind in "biuf"
+    with np.errstate(invalid="ignore", over="ignore"):
+        converted = array.astype(dtype) if numbers else array
+    if numbers and (dtype.kind == "f" or np.array_equal(array, converted)):
+        return converted
+    found = f"of {array.dtype} from {array.min():g} to {array.max():g}" if numbers and array.size else f"of {array.dtype}"
+    allowed = f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}" if dtype.kind in "iu" else "numbers"
+    raise UsageError(f"predict: got an observation{where} {found}, allowed: {allowed} ({dtype}), as the environment gives them; "
+                     f"this policy sees {space}")
 
 
 def alike(one: gymnasium.Space[Any], other: gymnasium.Space[Any]) -> bool:
