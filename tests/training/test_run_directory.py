@@ -20,7 +20,8 @@ from small_runs import command, copy_of, finished, flags, inside, steps_of
 
 from toolkit import __version__
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.training import run_directory
+from toolkit.training import run_directory, setup
+from toolkit.training.comparison import records
 from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
 
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
@@ -29,7 +30,7 @@ STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_e
 def test_everything_that_was_promised_is_there() -> None:
     run = finished(**STEPS)
     names = sorted(re.sub(r"tfevents\..*", "tfevents", path.name) for path in run.iterdir())
-    assert names == ["checkpoints", "evaluations", "events.out.tfevents", "metrics.jsonl", "run.json"]
+    assert names == ["checkpoints", "evaluations", "events.out.tfevents", "lock", "metrics.jsonl", "run.json"]
     links = {name: os.readlink(run / "checkpoints" / name) for name in ("best", "final")}
     assert links["final"] == "480" and int(links["best"]) in steps_of(run), "relative, so that a run can be moved"
 
@@ -127,6 +128,38 @@ def test_a_run_that_another_process_writes_is_left_alone(tmp_path: Path) -> None
     assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0
 
 
+def test_a_run_stays_claimed_whatever_reads_its_records_and_old_runs_have_no_lock_yet(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    (run / "lock").unlink()
+    directory = RunDirectory(run)
+    directory.claim()
+    records(RunDirectory(run))  # which opens and closes metrics.jsonl in this process
+    (run / "metrics.jsonl").open("ab").close()
+    with pytest.raises(UsageError, match="this process is training the run .* already. Wait until it has ended"):
+        RunDirectory(run).claim()
+    done = command("resume", "run", "--steps", "500", cwd=tmp_path)
+    assert done.code == 2 and "is training the run" in done.err, done.err
+    directory.release()
+    assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0, "also while the object is still there"
+
+
+def test_a_copy_of_a_claimed_run_is_free(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    directory = RunDirectory(run)
+    directory.claim()
+    shutil.copytree(run, tmp_path / "copy", symlinks=True)
+    assert command("resume", "copy", "--steps", "500", cwd=tmp_path).code == 0
+
+
+def test_a_run_that_ended_or_could_not_be_resumed_is_free(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    directory = RunDirectory(run)
+    with pytest.raises(UsageError, match="has no checkpoint 7"):
+        setup.resume(directory, step=7)
+    assert setup.resume(directory, steps=490).outcome.steps == 490
+    assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0
+
+
 def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0).path == tmp_path / "empty"
@@ -158,7 +191,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
         (directory.path / name).write_text("the user's")
     directory.sweep()
     assert sorted(str(path.relative_to(directory.path)) for path in directory.path.rglob("*") if path.is_file()) == [
-        ".notes", "checkpoints/.notes", "evaluations/40.json", "metrics.jsonl", "run.json"]
+        ".notes", "checkpoints/.notes", "evaluations/40.json", "lock", "run.json"]
 
 
 # -- finding a run

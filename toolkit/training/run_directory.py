@@ -4,6 +4,7 @@
 ``metrics.jsonl``   and TensorBoard events: see `toolkit.training.recorder`
 ``checkpoints/``    see `toolkit.training.checkpoints`
 ``evaluations/``    one JSON file an evaluation, never overwritten
+``lock``            empty; locked by the process that trains the run
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
 
 from toolkit.core.summaries import finite
 from toolkit.errors import ToolkitError, UsageError
@@ -30,9 +32,11 @@ from toolkit.training.checkpoints import MANIFEST, Checkpoints, occupied, unused
 
 RUNS = Path("runs")
 REQUIRED = ("kind", "component", "config")  # without these run.json is not one of ours
-METRICS = "metrics.jsonl"
+METRICS, LOCK = "metrics.jsonl", "lock"
 FLOCK = {"linux": ("hhqqi4x", 0, 4), "darwin": ("qqihh", 3, 2)}  # C's struct flock, and where in it are l_type and l_pid
 LIBRARIES = ("torch", "numpy", "gymnasium", "safetensors")
+
+CLAIMED: WeakValueDictionary[Path, RunDirectory] = WeakValueDictionary()  # the runs that this process writes to
 
 
 class RunDirectory:
@@ -62,8 +66,14 @@ class RunDirectory:
         return directory
 
     def claim(self) -> None:
-        """Be the one process that writes to this run, until its records are closed. Raises UsageError where another one is."""
-        self._claim = (self.path / METRICS).open("ab")
+        """Be the one that writes to this run, until `release`. Raises UsageError where another process is, or this one already.
+
+        A process loses its locks on a file when it closes the file, however often it has it open. So the file is one that
+        nothing else opens, and it is opened once.
+        """
+        if self.path in CLAIMED:
+            raise UsageError(f"this process is training the run {self.path} already. Wait until it has ended")
+        self._claim = (self.path / LOCK).open("ab")
         try:
             fcntl.lockf(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -73,6 +83,15 @@ class RunDirectory:
                 raise UsageError(f"another process{whose} is training the run {self.path}. Wait until it has ended, or end it"
                                  f"{end}. It saves a checkpoint first") from error
             # Else the file system knows no locks, and whoever uses it has to take care.
+        CLAIMED[self.path] = self
+
+    def release(self) -> None:
+        """Let others write to this run."""
+        if CLAIMED.get(self.path) is self:
+            del CLAIMED[self.path]
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def read(self) -> dict[str, Any]:
         """The content of ``run.json``."""

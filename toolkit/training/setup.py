@@ -104,8 +104,17 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
     plan = plan_of(facts)
     if steps is not None or epochs is not None:
         lengthen(plan, directory, steps, epochs)
-    checkpoints = directory.checkpoints
     directory.claim()
+    try:
+        return resumed(directory, plan, facts, step, steps, epochs)
+    finally:
+        directory.release()
+
+
+def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step: int | None, steps: int | None,
+            epochs: float | None) -> Session:
+    """`resume` of a run that is claimed, whose ``plan`` has the new budget."""
+    checkpoints = directory.checkpoints
     directory.sweep()
     present = checkpoints.steps()
     if not present:
@@ -191,6 +200,7 @@ def run(trainer: Trainer, task: Task) -> Outcome:
         raise
     finally:
         trainer.recorder.close()
+        trainer.directory.release()
 
 
 def mark(directory: RunDirectory, status: str, reason: str) -> None:
