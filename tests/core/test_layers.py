@@ -145,7 +145,7 @@ def test_every_layer_passes_gradients_and_survives_a_save(name: str) -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(UsageError, match="heads 3 does not divide width 8"):
+    with pytest.raises(UsageError, match="heads 3 does not divide width 8. Allowed, for example: heads 2, or width 9"):
         registry.make("layer", "multi-head-attention", width=8, heads=3)
     with pytest.raises(UsageError, match="9 positions, and there are positions for 8"):
         registry.make("layer", "learned-positions", width=4, longest=8)(torch.zeros(1, 9, 4))

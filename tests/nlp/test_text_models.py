@@ -143,3 +143,13 @@ def test_a_pretrained_model_tells_how_many_positions_it_has(kind: str, level: An
     assert model.longest == longest and torch.isfinite(model(torch.full((1, longest), 5))[0]).all()
     with pytest.raises(UsageError, match=f"has {longest + 1} positions, and there are positions for {longest}"):
         model(torch.full((1, longest + 1), 5))
+
+
+@pytest.mark.parametrize(("positions", "width", "said"), [
+    ("learned", 32, "heads 12 does not divide width 32. Allowed, for example: --model.heads 8, or --model.width 36"),
+    ("rotary", 36, "heads 12 does not divide width 36 into even numbers. Allowed, for example: --model.heads 9, or --model.wid"),
+    ("rotary", 33, "heads 12 does not divide width 33 into even numbers. Allowed, for example: --model.width 48")])
+def test_heads_that_do_not_divide_the_width_are_refused_with_flags_that_would(positions: str, width: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        registry.make("model", "transformer-classifier", inputs=9, outputs=2, spec=TextSpec(0), width=width, heads=12,
+                      positions=positions)

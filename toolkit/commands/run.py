@@ -16,7 +16,7 @@ from toolkit.training.resolve import Plan, plan, read_file
 @click.command("run", cls=ComponentCommand, options_metavar="[OPTIONS]")
 @click.argument("name")
 @click.option("--preset", metavar="NAME", help="A preset of NAME, or none; without it the tuned one where it exists.")
-@click.option("--config", "config_file", metavar="FILE", help="A TOML file of settings; flags go before it.")
+@click.option("--config", "config_file", metavar="FILE", help="A TOML file of settings; flags override it.")
 @click.option("--out", metavar="DIR", help="Exactly this folder; it must not hold anything yet.")
 @click.option("--init-from", metavar="RUN", help="Start from the parameters of another run.")
 @click.option("--print-config", is_flag=True, help="Print every setting with its origin, as a file for --config, and stop.")

@@ -27,7 +27,7 @@ class TaskConfig:
     """What every task on a data set has."""
 
     data: Part | None = part("dataset", None, "a data set by name, or a file")
-    epochs: float = setting(20.0, "passes over the training examples; --steps goes before it", unit="epochs", above=0)
+    epochs: float = setting(20.0, "passes over the training examples; --steps overrides it", unit="epochs", above=0)
     batch_size: int = setting(32, "examples in a batch", unit="examples", minimum=1)
     batch_length: int | None = setting(None, "padded length of a batch, all its examples together, at most; "
                                              "none limits the examples alone", minimum=1)

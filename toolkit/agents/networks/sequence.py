@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from toolkit.agents.configs import CNNRNNConfig, TransformerConfig
 from toolkit.agents.networks.cnn import SMALLEST, Convolutions
 from toolkit.agents.networks.encode import Encoder, is_image
+from toolkit.core.layers.attention import require_share
 from toolkit.errors import UsageError
 
 
@@ -29,8 +30,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig, *, observation_space: gymnasium.Space[Any]) -> None:
         super().__init__()
-        if config.width % config.heads:
-            raise UsageError(f"transformer: width {config.width} must be a multiple of heads {config.heads}")
+        require_share(config.width, config.heads, "network")
         self.encoder = Encoder(observation_space)
         shape = observation_space.shape or ()
         self.rows = shape[0] if len(shape) >= 2 else 0

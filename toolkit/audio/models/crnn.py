@@ -18,7 +18,7 @@ class CRNN(Heard):
     def __init__(self, config: CRNNConfig, inputs: int, outputs: int, spec: Any = None) -> None:
         if len(config.channels) != len(config.time_strides):
             raise UsageError(f"crnn has {len(config.channels)} channels and {len(config.time_strides)} time_strides; allowed: as "
-                             "many of one as of the other")
+                             "many of one as of the other (--model.channels, --model.time-strides)")
         super().__init__(2 * config.hidden_size, outputs, config.dropout, spec)
         self.convolutions = Subsampling(inputs, config.channels, config.time_strides)
         self.recurrent = CELLS[config.cell](self.convolutions.width, config.hidden_size, config.layers, batch_first=True,

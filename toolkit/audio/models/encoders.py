@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from toolkit.audio.models.base import Heard, Subsampling, mask_of, strides_of
 from toolkit.audio.recognition_configs import EncoderConfig
 from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig
-from toolkit.core.layers.attention import EncoderLayer, FeedForward, MultiHeadAttention
+from toolkit.core.layers.attention import EncoderLayer, FeedForward, MultiHeadAttention, require_share
 from toolkit.core.layers.dropout import Dropout
 
 KERNEL = 15  # positions that the convolution of a conformer layer sees
@@ -77,6 +77,7 @@ class Transformer(Encoder):
     """Features [B, F, bins] to outputs [B, C] or [B, T, C]; T = F / ``subsampling``, rounded up at each convolution."""
 
     def layer(self, config: EncoderConfig) -> nn.Module:
+        require_share(config.width, config.heads, "model", even=True)
         return EncoderLayer(EncoderLayerConfig(config.width, config.heads, config.hidden, "silu", config.dropout, norm_first=True,
                                                rotary=True))
 
@@ -85,4 +86,5 @@ class Conformer(Encoder):
     """As `Transformer`, with a convolution in every layer."""
 
     def layer(self, config: EncoderConfig) -> nn.Module:
+        require_share(config.width, config.heads, "model", even=True)
         return ConformerLayer(config)

@@ -27,7 +27,7 @@ from toolkit.audio.models.base import Heard, mask_of, strides_of, whole_lengths
 from toolkit.audio.models.encoders import CHANNELS, KERNEL
 from toolkit.audio.recognition_configs import StreamingEncoderConfig
 from toolkit.core.configs import FeedForwardConfig, RotaryConfig
-from toolkit.core.layers.attention import FeedForward, attend
+from toolkit.core.layers.attention import FeedForward, attend, require_share
 from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import Rotary
 from toolkit.errors import UsageError
@@ -98,8 +98,7 @@ class ChunkedAttention(nn.Module):
 
     def __init__(self, config: StreamingEncoderConfig) -> None:
         super().__init__()
-        if config.width % config.heads:
-            raise UsageError(f"heads {config.heads} does not divide width {config.width}")
+        require_share(config.width, config.heads, "model", even=True)
         self.heads, self.dropout = config.heads, config.dropout
         self.chunk, self.left = config.chunk, config.left * config.chunk
         self.inward = nn.Linear(config.width, 3 * config.width)

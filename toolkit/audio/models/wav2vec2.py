@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from toolkit.audio.models.base import Heard, mask_of
 from toolkit.audio.recognition_configs import Wav2Vec2Config
+from toolkit.core.layers.attention import require_share
 from toolkit.core.layers.dropout import Dropout
 from toolkit.core.weights import read_weights, require_fit
 from toolkit.errors import UsageError
@@ -249,10 +250,9 @@ def check(config: Wav2Vec2Config, spec: Any) -> None:
                          "--frontend waveform --frontend.normalize true")
     if not len(config.channels) == len(config.kernels) == len(config.strides):
         raise UsageError(f"wav2vec2 has {len(config.channels)} channels, {len(config.kernels)} kernels and {len(config.strides)} "
-                         "strides; allowed: as many of each")
+                         "strides; allowed: as many of each (--model.channels, --model.kernels, --model.strides)")
     for name, parts in (("heads", config.heads), ("position_groups", config.position_groups)):
-        if config.width % parts:
-            raise UsageError(f"width {config.width} cannot be shared out between {name} {parts}; allowed: a divisor of it")
+        require_share(config.width, parts, "model", name)
 
 
 def begin(module: nn.Module) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.config import flag_of
 from toolkit.core.configs import AttentionConfig, EncoderLayerConfig, FeedForwardConfig, RotaryConfig
 from toolkit.core.layers.dropout import Dropout, dropped
 from toolkit.core.layers.positions import Rotary, turned
@@ -82,6 +83,26 @@ def averaged(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, 
     return dropped(scores.softmax(-1), dropout) @ value
 
 
+def require_share(width: int, parts: int, place: str = "", name: str = "heads", even: bool = False) -> None:
+    """Raise UsageError unless ``width`` numbers can be shared out between ``parts``, ``even`` many for each where they are turned
+    in pairs. ``place`` is the part of a run whose settings ``width`` and ``name`` are: the message has flags that would do.
+
+    >>> require_share(32, 12, "model")
+    Traceback (most recent call last):
+    toolkit.errors.UsageError: heads 12 does not divide width 32. Allowed, for example: --model.heads 8, or --model.width 36
+    """
+    unit = 2 if even else 1
+    if width % (parts * unit) == 0:
+        return
+    def said(setting: str, value: int) -> str:
+        return f"{flag_of(f'{place}.{setting}')} {value}" if place else f"{setting} {value}"
+
+    fewer = [said(name, max(count for count in range(1, parts + 1) if width % (count * unit) == 0))] if width % unit == 0 else []
+    wider = said("width", -(-width // (parts * unit)) * parts * unit)
+    raise UsageError(f"{name} {parts} does not divide width {width}{' into even numbers' if even else ''}. Allowed, for example: "
+                     f"{', or '.join([*fewer, wider])}")
+
+
 class MultiHeadAttention(nn.Module):
     """Self-attention over x [B, T, D], giving [B, T, D]; ``heads`` attentions of width D / heads side by side.
 
@@ -97,8 +118,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
-        if config.width % config.heads:
-            raise UsageError(f"heads {config.heads} does not divide width {config.width}")
+        require_share(config.width, config.heads, even=config.rotary)
         self.heads, self.dropout = config.heads, config.dropout
         self.inward = nn.Linear(config.width, 3 * config.width)
         self.outward = nn.Linear(config.width, config.width)

@@ -26,7 +26,8 @@ class Sinusoidal(nn.Module):
     def __init__(self, config: PositionsConfig) -> None:
         super().__init__()
         if config.width % 2:
-            raise UsageError(f"width {config.width} is odd; sines and cosines come in pairs")
+            raise UsageError(f"width {config.width} is odd; sines and cosines come in pairs. Allowed: even numbers, such as "
+                             f"{config.width + 1}")
         rates = torch.exp(torch.arange(0, config.width, 2) * (-math.log(10_000.0) / config.width))  # [D / 2]
         angles = torch.arange(config.longest)[:, None] * rates  # [T, D / 2]
         table = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)  # [T, D]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.core.configs import EncoderLayerConfig
-from toolkit.core.layers.attention import EncoderLayer, key_mask
+from toolkit.core.layers.attention import EncoderLayer, key_mask, require_share
 from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import check_room
 from toolkit.nlp.base import TextSpec
@@ -26,6 +26,7 @@ class BertEncoder(nn.Module):
 
     def __init__(self, config: BertConfig, inputs: int, pad_id: int = 0) -> None:
         super().__init__()
+        require_share(config.width, config.heads, "model")
         self.tokens = nn.Embedding(inputs, config.width, pad_id)
         self.positions = nn.Embedding(config.longest, config.width)
         self.segments = nn.Embedding(config.segments, config.width)

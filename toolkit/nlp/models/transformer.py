@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from toolkit.core.configs import EncoderLayerConfig, PositionsConfig
-from toolkit.core.layers.attention import Cache, EncoderLayer, key_mask
+from toolkit.core.layers.attention import Cache, EncoderLayer, key_mask, require_share
 from toolkit.core.layers.dropout import Dropout
 from toolkit.core.layers.positions import Learned, Sinusoidal
 from toolkit.nlp.base import TextSpec
@@ -25,6 +25,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: TransformerTextConfig, inputs: int, pad_id: int) -> None:
         super().__init__()
+        require_share(config.width, config.heads, "model", even=config.positions == "rotary")
         self.embedding = nn.Embedding(inputs, config.width, pad_id)
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.scale = math.sqrt(config.width) if config.positions == "sinusoidal" else 1.0
