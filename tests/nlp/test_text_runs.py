@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import json
 import random
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from toolkit.config import Part
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.resolve import with_data_file
+from toolkit.training.setup import size_text
 
 if importlib.util.find_spec("transformers"):
     preload("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
@@ -315,6 +317,18 @@ def test_a_model_that_looks_ahead_never_learns_what_comes_next(task: str, kind: 
     done = command("run", task, "--data", "mine.txt", "--model", model, *own, "--max-length", "32", "--epochs", "1", "--preset",
                    "none", *context, "--out", "run", "--json", cwd=tmp_path)
     assert done.code == (2 if said else 0) and said in done.err and "Traceback" not in done.err, done.err
+
+
+def test_how_large_a_model_is_is_said_before_it_is_trained(tmp_path: Path) -> None:
+    done = command(*words_of("masked"), "--epochs", "0.1", "--out", "run", cwd=tmp_path)
+    assert done.code == 0 and re.search(r"^bert: [\d,]+ parameters\n", done.err), done.err
+    assert size_text("bert", 109_514_298) == (
+        "bert: 109,514,298 parameters, about 1.3 GB in each checkpoint. Its sizes are settings: toolkit info model bert")
+
+
+def test_a_masked_model_of_the_built_in_data_is_small(tmp_path: Path) -> None:
+    shown = command("run", "masked-language-model", "--data", "template-reviews", "--print-config", cwd=tmp_path).out
+    assert re.search(r"width *= 96 *# preset", shown) and re.search(r"layers *= 2 *# preset", shown)
 
 
 def test_settings_that_name_no_folder_are_explained(tmp_path: Path) -> None:

@@ -147,6 +147,19 @@ def test_a_budget_already_spent_is_refused(tmp_path: Path) -> None:
     assert done.code == 2 and "has no checkpoint 7. Allowed: 0," in done.err
 
 
+def test_the_evaluation_at_the_end_may_have_other_episodes_and_nothing_else_changes(tmp_path: Path) -> None:
+    for name, more in (("same", ()), ("other", ("--final-episodes", "3"))):
+        (tmp_path / name).mkdir()
+        copy_of(finished(**STEPS), tmp_path / name)
+        command("resume", "run", "--steps", "720", *more, "--json", cwd=tmp_path / name)
+    same, other = (outcome(tmp_path / name / "run") for name in ("same", "other"))
+    assert other["sha256"] == same["sha256"] and other["evaluation"]["episodes"] == 3 != same["evaluation"]["episodes"]
+    config = json.loads((tmp_path / "other" / "run" / "run.json").read_text())["config"]
+    assert config["final_episodes"] == {"value": 3, "origin": "flag"}
+    done = command("resume", "run", "--final-episodes", "5", cwd=tmp_path / "other")
+    assert done.code == 2 and "--final-episodes 5: run is finished. Judge it again: toolkit evaluate run --episodes 5, or" in done.err
+
+
 def test_an_extended_run_keeps_its_past_and_continues_exactly_too(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()

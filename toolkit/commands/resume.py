@@ -8,6 +8,7 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.commands.run import report
+from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
 
 
@@ -15,9 +16,12 @@ from toolkit.training.run_directory import find_run
 @click.argument("run")
 @click.option("--steps", type=click.IntRange(min=1), help="A new budget, in all; schedules follow the new curve.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="The same in epochs, for the run of a task on data.")
+@click.option("--final-episodes", type=click.IntRange(min=1), help="Episodes of the evaluation at the end, for the run of an "
+                                                                   "agent; without it as many as the run was begun with.")
 @click.option("--from", "step", type=click.IntRange(min=0), help="Continue from this checkpoint instead of the last.")
 @output.json_option
-def resume_command(run: str, steps: int | None, epochs: float | None, step: int | None, as_json: bool) -> None:
+def resume_command(run: str, steps: int | None, epochs: float | None, final_episodes: int | None, step: int | None,
+                   as_json: bool) -> None:
     """Continue RUN (a run folder, one of its checkpoints, or latest) to the end of its budget.
 
     The result equals that of a run that was never stopped. A finished run is left as it is unless
@@ -28,6 +32,10 @@ def resume_command(run: str, steps: int | None, epochs: float | None, step: int 
     facts = directory.read()
     if facts.get("status") == "finished" and begin is None and epochs is None and steps in (None, facts["steps"]):
         flag = "--epochs" if facts["kind"] == "task" else "--steps"
+        if final_episodes is not None:
+            episodes = f" --episodes {final_episodes}" if facts["kind"] == "agent" else ""
+            raise UsageError(f"--final-episodes {final_episodes}: {run} is finished. Judge it again: toolkit evaluate "
+                             f"{shlex.quote(run)}{episodes}, or extend it: toolkit resume {shlex.quote(run)} {flag} N")
         output.talk(f"{directory.path} is finished ({facts['steps']:,} {facts['unit']}). "
                     f"Extend it: toolkit resume {shlex.quote(run)} {flag} N")
         already = {"run": str(directory.path), "steps": facts["steps"], "resumed_from": facts["steps"],
@@ -38,4 +46,4 @@ def resume_command(run: str, steps: int | None, epochs: float | None, step: int 
         return
     from toolkit.training import setup
 
-    report(setup.resume(directory, begin, steps, epochs), as_json)
+    report(setup.resume(directory, begin, steps, epochs, final_episodes), as_json)

@@ -41,7 +41,7 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
     say_what_never_begins(resolved)
     from toolkit.training import setup
 
-    report(setup.start(resolved, out, init_from), as_json)
+    report(setup.start(resolved, out, init_from, output.talk), as_json)
 
 
 def say_what_never_begins(resolved: Plan) -> None:

@@ -62,7 +62,8 @@ def declare_tasks(registry: Declarer) -> None:
                  presets="toolkit.nlp:presets/generation.toml",
                  summary="What comes next: a language model, or an answer to a text.")
     registry.add("task", "masked-language-model", f"{tasks}.masked:MaskedLanguageModel",
-                 config=f"{CONFIGS}:MaskedLanguageModelConfig", summary="Hidden tokens from those around them, as BERT learns.")
+                 config=f"{CONFIGS}:MaskedLanguageModelConfig", presets="toolkit.nlp:presets/masked.toml",
+                 summary="Hidden tokens from those around them, as BERT learns.")
 
 
 def declare_datasets(registry: Declarer) -> None:

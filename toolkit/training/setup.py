@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,7 @@ from toolkit.training.supervised import Facts, Learner, SupervisedTask, make_sup
 from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
 from toolkit.training.trainer import Intervals, Outcome, Trainer
 
+BYTES_A_PARAMETER = 12  # float32: itself, and two moments of its gradients
 RECORDS, EVALUATIONS, CHECKPOINTS = 100, 10, 10  # how often in a run, where nothing else is said
 
 
@@ -47,8 +48,8 @@ class Session:
     resumed_from: int | None
 
 
-def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> Session:
-    """Start a new run and train it to its end."""
+def start(plan: Plan, out: str | None = None, init_from: str | None = None, say: Callable[[str], None] | None = None) -> Session:
+    """Start a new run and train it to its end; ``say`` is told what a task on data is about to train."""
     values = plan.config.values
     settle(plan)
     with denormals_flushed():
@@ -57,12 +58,21 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None) -> S
         try:
             if init_from is not None:
                 initialise_from(task, plan, init_from)
+            if say and "model" in values:
+                say(size_text(values["model"], sum(value.numel() for value in task.parameters().values())))
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()
+
+
+def size_text(model: str, count: int) -> str:
+    """How many parameters are trained, and what that costs where it is much."""
+    gigabytes = count * BYTES_A_PARAMETER / 1e9
+    much = f", about {gigabytes:.1f} GB in each checkpoint. Its sizes are settings: toolkit info model {model}"
+    return f"{model}: {count:,} parameters{much if gigabytes >= 0.5 else ''}"
 
 
 def settle(plan: Plan) -> None:
@@ -95,8 +105,11 @@ def refuse_replaced(plan: Plan, recogniser: str) -> None:
                          "do nothing. Leave it out, or leave out --network.init-from")
 
 
-def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None, epochs: float | None = None) -> Session:
+def resume(directory: RunDirectory, step: int | None = None, steps: int | None = None, epochs: float | None = None,
+           final_episodes: int | None = None) -> Session:
     """Continue a run exactly, from its last checkpoint or from ``step``; ``steps`` or ``epochs`` is a new budget, in all.
+
+    ``final_episodes`` are those of the evaluation at an agent's end, from which nothing is learned.
 
     Raises CheckpointError when the checkpoint is damaged, UsageError when there is none or the budget is spent already.
     """
@@ -104,6 +117,11 @@ def resume(directory: RunDirectory, step: int | None = None, steps: int | None =
     plan = plan_of(facts)
     if steps is not None or epochs is not None:
         lengthen(plan, directory, steps, epochs)
+    if final_episodes is not None:
+        if "final_episodes" not in plan.config.values:
+            raise UsageError(f"--final-episodes {final_episodes}: {plan.entry.name} is a task, which plays none; it is judged on "
+                             "what its data holds out")
+        plan.config.set("final_episodes", final_episodes, "flag")
     directory.claim()
     try:
         return resumed(directory, plan, facts, step, steps, epochs)
