@@ -157,7 +157,7 @@ def test_the_evaluation_at_the_end_may_have_other_episodes_and_nothing_else_chan
     config = json.loads((tmp_path / "other" / "run" / "run.json").read_text())["config"]
     assert config["final_episodes"] == {"value": 3, "origin": "flag"}
     done = command("resume", "run", "--final-episodes", "5", cwd=tmp_path / "other")
-    assert done.code == 2 and "--final-episodes 5: run is finished. Judge it again: toolkit evaluate run --episodes 5, or" in done.err
+    assert done.code == 2 and "run is finished. Judge it again: toolkit evaluate run --episodes 5" in done.err
 
 
 def test_an_extended_run_keeps_its_past_and_continues_exactly_too(tmp_path: Path) -> None:
