@@ -43,6 +43,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own))
 
 
+# What numba compiles for these takes up to a minute in a new clone.
+COMPILED = ("pyin", "wavenet", "cached_generation", "a_slow_front_end", "draws_samples", "prioritized", "rainbow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the same compiled code come first and together: xdist deals out tests in a row, so one process compiles."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in COMPILED))
+
+
 class Server:
     """The process that commands are forked from: see `command_server`."""
 

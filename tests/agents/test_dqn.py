@@ -225,6 +225,30 @@ def test_actions_are_random_before_learning_starts_and_then_as_epsilon_says() ->
     assert share_of_greedy(agent) == pytest.approx(0.85, abs=0.03)
 
 
+def test_random_actions_last_as_long_as_the_zeta_distribution_says() -> None:
+    """Exponent 2: one step in 1 / zeta(2) = 0.608 of all, two in a quarter of that; the action stays until they are over."""
+    agent, observations = made(exploration_zeta=2.0), np.ones((8000, 3), np.float32)
+    first = agent.act(observations)
+    assert first.state is not None
+    left = first.state[:, 0]
+    assert (left == 0).mean() == pytest.approx(0.608, abs=0.02) and (left == 1).mean() == pytest.approx(0.152, abs=0.02)
+    second = agent.act(observations, first.state)
+    assert second.state is not None
+    np.testing.assert_array_equal(second.actions[left > 0], first.actions[left > 0])
+    np.testing.assert_array_equal(second.state[left > 0, 0], left[left > 0] - 1)
+    np.testing.assert_allclose(np.bincount(second.actions[left == 0], minlength=4) / (left == 0).sum(), 0.25, atol=0.03)
+
+
+def test_a_lasting_action_ends_where_it_is_not_allowed_any_more() -> None:
+    agent = made(Clock(1000, 500), learning_starts=100, exploration_fraction=0.0, exploration_final_eps=0.0, exploration_zeta=2.0)
+    state = np.array([[5, 2], [5, 2], [0, 2]])
+    acted = agent.act(np.ones((3, 3), np.float32), state, np.array([[True] * 4, [True, True, False, True], [True] * 4]))
+    assert acted.state is not None and acted.state[:, 0].tolist() == [4, 0, 0]
+    assert acted.actions[0] == 2 and acted.actions[1] != 2
+    greedy = agent.act(np.ones((3, 3), np.float32), deterministic=True).actions
+    assert acted.actions[2] == greedy[2]
+
+
 def test_every_action_is_explored_evenly() -> None:
     clock = Clock(1000)
     counts = np.bincount(made(clock).act(np.ones((8000, 3), np.float32)).actions, minlength=4)

@@ -43,6 +43,11 @@ def test_noise_that_lasts_continues_exactly_after_a_kill(tmp_path: Path) -> None
     assert resumed_after(Die("step", 290), tmp_path, "td3", **settings) == outcome(finished("td3", **settings))
 
 
+def test_random_actions_that_last_continue_exactly_after_a_kill(tmp_path: Path) -> None:
+    settings = {**STEPS, "n_envs": 2, "exploration_zeta": 1.2, "exploration_final_eps": 0.5}
+    assert resumed_after(Die("step", 290), tmp_path, **settings) == outcome(finished(**settings))
+
+
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("step", [130, 470])
 def test_copies_in_mid_episode_continue_however_they_are_stepped(way: dict[str, Any], step: int, tmp_path: Path) -> None:

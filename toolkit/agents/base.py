@@ -27,7 +27,8 @@ ActingFunction = Callable[[Array], Array]
 class Acted(NamedTuple):
     """``actions`` [N, ...] for the environments; ``extras`` [N, ...] are stored beside the step.
 
-    ``state`` [N, ...] is the recurrent state, zero at an episode's beginning; None without memory.
+    ``state`` [N, ...] is what the agent remembers of each copy, such as a recurrent state: zero at an episode's beginning; None
+    without memory.
     """
 
     actions: Array

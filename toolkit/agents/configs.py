@@ -114,6 +114,8 @@ class QLearningConfig:
     exploration_fraction: float = setting(0.1, "share of the run over which epsilon falls", minimum=0, maximum=1)
     exploration_initial_eps: float = setting(1.0, "epsilon at the start", minimum=0, maximum=1)
     exploration_final_eps: float = setting(0.05, "epsilon after exploration_fraction", minimum=0, maximum=1)
+    exploration_zeta: float | None = setting(None, "a random action lasts n steps with a chance that falls as n to the power of "
+                                                   "minus this (Dabney et al., 2021); none lasts one", above=1)
     max_grad_norm: float = setting(10.0, "gradients are scaled to at most this norm", above=0)
     double: bool = setting(True, "choose the next action with the online network, value it with the target")
     dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")

@@ -32,6 +32,9 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 
+LONGEST = 10_000  # steps of one random action; an episode's end ends it too
+
+
 class Phase(NamedTuple):
     """All minibatches of a training phase, as tensors."""
 
@@ -120,6 +123,8 @@ class QLearner:
             return Acted(self._greedy(observations, mask, noisy=False))
         count = len(observations)
         epsilon = 1.0 if self.clock.step < self.config.learning_starts else self.epsilon
+        if self.config.exploration_zeta is not None:
+            return self._lasting(observations, state, mask, epsilon)
         explore = self.generator.random(count) < epsilon
         if not explore.any():
             return Acted(self._greedy(observations, mask, noisy=True))
@@ -127,6 +132,25 @@ class QLearner:
         if explore.all():
             return Acted(random)
         return Acted(np.where(explore, random, self._greedy(observations, mask, noisy=True)))
+
+    def _lasting(self, observations: Array, state: Array | None, mask: Array | None, epsilon: float) -> Acted:
+        """Epsilon-greedy whose random actions last (Dabney et al., 2021): where single ones cancel out, as on a hill that must
+        be climbed with a swing, they never leave the start. The state [N, 2] is the steps left and the action, from zero."""
+        count = len(observations)
+        left, kept = np.zeros((2, count), np.int64) if state is None else state.T
+        goes_on = left > 0
+        if mask is not None:
+            goes_on &= mask[np.arange(count), kept]  # an action that is no longer allowed is over
+        begins = (self.generator.random(count) < epsilon) & ~goes_on
+        drawn = self._random(count, mask) - self.first_action
+        lengths = np.minimum(self.generator.zipf(self.config.exploration_zeta, count), LONGEST)
+        kept = np.where(begins, drawn, kept)
+        left = np.where(begins, lengths, np.where(goes_on, left, 0))
+        explore = begins | goes_on
+        actions = kept + self.first_action
+        if not explore.all():
+            actions = np.where(explore, actions, self._greedy(observations, mask, noisy=True))
+        return Acted(actions, state=np.stack([np.maximum(left - 1, 0), kept], 1))
 
     def _greedy(self, observations: Array, mask: Array | None, noisy: bool) -> Array:
         network, outputs = self._acting(noisy)
