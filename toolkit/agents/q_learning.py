@@ -31,7 +31,6 @@ from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
-
 LONGEST = 10_000  # steps of one random action; an episode's end ends it too
 
 
