@@ -168,6 +168,14 @@ def test_what_cannot_be_trained(words: tuple[str, ...], said: str, toolkit: Any,
     assert done.returncode == 2 and said in done.stderr
 
 
+def test_stretches_past_the_end_of_their_file_are_found_before_training(toolkit: Any, folder: Path, tmp_path: Path) -> None:
+    rows = [{"path": str(folder / "0.wav"), "duration": seconds} for seconds in (0.1, 9, 0.2)] + [{"path": "none.wav"}]
+    (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = toolkit("run", "vocoder", "--data", str(tmp_path / "clips.jsonl"))
+    assert done.returncode == 2 and "2 of 4 rows (train) hold no sound that can be used (" in done.stderr, done.stderr
+    assert "0.wav: the stretch from 0 s to 9 s reaches past its end" in done.stderr and ": rows 2, 4. Mend them" in done.stderr
+
+
 def test_vocode_by_name(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     assert toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(out)).returncode == 0

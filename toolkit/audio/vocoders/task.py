@@ -26,7 +26,7 @@ from toolkit.audio.vocoders.wavenet import to_levels
 from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Batch, Judged, Tally, device_of
+from toolkit.core.problem import Array, Batch, Judged, Tally, device_of, refuse_rows
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -82,6 +82,10 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
             if len(examples) and not {"audio", "path"} & set(examples[0]):
                 raise UsageError(f"the data's split {name!r} holds {', '.join(examples[0])} and no sound: an example needs "
                                  "'audio' or 'path'. Allowed: a folder of sound files, a manifest, or a data set of sound")
+            why = next(filter(None, map(fault, examples)), None)
+            if why:
+                refuse_rows({name: examples}, lambda row: fault(row) is not None, f"hold no sound that can be used ({why})",
+                            "mend them, or take them out")
 
     def build(self) -> nn.Module:
         return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
@@ -284,18 +288,33 @@ def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
             **metrics.judged_by_ear(made, real, frontend.spec.sample_rate)}
 
 
+def clip_in(example: Example) -> manifests.Clip | None:
+    """The stretch of a file that an example names; None where it holds samples."""
+    sound = example.get("audio", example.get("path"))
+    if isinstance(sound, (str, Path)):
+        return manifests.clip_of({**example, "path": str(sound)}, "the data", Path())
+    return sound if isinstance(sound, manifests.Clip) else None
+
+
+def fault(example: Example) -> str | None:
+    """Why the sound that an example names cannot be used, or None."""
+    clip = clip_in(example)
+    try:
+        return f"{clip.path}: its sound has length zero" if clip and manifests.seconds_of(clip) <= 0 else None
+    except io.AudioError as error:
+        return str(error)
+
+
 def waveform_of(example: Example, rate: int) -> Tensor:
     """The sound of an example, [T] float at ``rate`` (Hz).
 
     ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file, of which ``start`` and
     ``duration`` may name a stretch.
     """
-    sound = example.get("audio", example.get("path"))
-    if isinstance(sound, (str, Path)):
-        sound = manifests.clip_of({**example, "path": str(sound)}, "the data", Path())
-    if isinstance(sound, manifests.Clip):
-        return torch.as_tensor(sound.load(rate)[0])[0]
-    samples = whole(np.asarray(sound))
+    clip = clip_in(example)
+    if clip is not None:
+        return torch.as_tensor(clip.load(rate)[0])[0]
+    samples = whole(np.asarray(example["audio"]))
     own = int(example.get("sample_rate", rate))
     if own != rate:
         samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]
