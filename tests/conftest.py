@@ -44,7 +44,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads
 
 
 # What numba compiles for these takes up to a minute in a new clone.
-COMPILED = ("pyin", "wavenet", "cached_generation", "a_slow_front_end", "draws_samples", "prioritized", "rainbow")
+COMPILED = ("pyin", "wavenet", "cached_generation", "a_slow_front_end", "moods_differ", "draws_samples", "prioritized", "rainbow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
