@@ -205,7 +205,8 @@ def declare_vocoders(registry: Declarer) -> None:
     configs, vocoders = "toolkit.audio.vocoder_configs", "toolkit.audio.vocoders"
     registry.add("vocoder", "griffin-lim", f"{vocoders}.griffin_lim:GriffinLim", config=f"{configs}:GriffinLimConfig",
                  summary="Phases that fit the magnitudes, without learning; fast with momentum.",
-                 cannot={"stream": "each sample depends on the whole clip"})
+                 cannot={"stream": "each sample depends on the whole clip",
+                         "bfloat16": "phases are fitted by transforms, which torch does not have in it"})
     for size, config in (("v1", "HifiganConfig"), ("v2", "HifiganV2Config"), ("v3", "HifiganV3Config")):
         registry.add("vocoder", f"hifigan-{size}", f"{vocoders}.hifigan:Hifigan", config=f"{configs}:{config}",
                      aliases=("hifigan",) if size == "v1" else (), summary=f"HiFi-GAN's generator {size.upper()}.")
@@ -214,7 +215,8 @@ def declare_vocoders(registry: Declarer) -> None:
     registry.add("vocoder", "lstm", f"{vocoders}.lstm:LSTM", config=f"{configs}:LSTMVocoderConfig",
                  summary="Recurrent layers over frames and an inverse Fourier transform; streams.")
     registry.add("vocoder", "wavenet", f"{vocoders}.wavenet:WaveNet", config=f"{configs}:WaveNetConfig",
-                 summary="Samples drawn one after another by dilated causal convolutions, on mu-law levels.")
+                 summary="Samples drawn one after another by dilated causal convolutions, on mu-law levels.",
+                 cannot={"bfloat16": "samples are drawn one after another by a compiled loop in float32"})
     registry.add("task", "vocoder", f"{vocoders}.task:make", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),
                  presets="toolkit.audio:presets/vocoder.toml",
                  summary="From mel frames to sound, against critics, as HiFi-GAN is trained.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from toolkit.config import Part, part, setting
 from toolkit.core.configs import TaskConfig, again
 
+PRECISIONS = ("float32", "bfloat16")  # of a vocoder's form for synthesis
+
 
 @dataclass(frozen=True)
 class VocoderConfig:

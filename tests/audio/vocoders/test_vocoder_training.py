@@ -142,6 +142,10 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     done = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "out.wav"), "--plot")
     assert done["duration"] == pytest.approx(0.3, abs=0.02) and (tmp_path / "out.png").stat().st_size > 1000
     assert io.info(tmp_path / "out.wav").sample_rate == 22050
+    low = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "low.wav"),
+                       "--precision", "bfloat16")
+    assert low["duration"] == done["duration"] and low["log_mel_l1"] == pytest.approx(done["log_mel_l1"], abs=0.05)
+    assert low["log_mel_l1"] != done["log_mel_l1"]
     vocoder = load(tmp_path / "whole").learner.model.vocoder  # type: ignore[union-attr]
     assert is_folded(vocoder) and not any(value.requires_grad for value in vocoder.parameters())
 
@@ -181,6 +185,10 @@ def test_vocode_by_name(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     assert toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(out)).returncode == 0
     again = toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(out))
     assert again.returncode == 2 and "--overwrite" in again.stderr
+    low = toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(tmp_path / "c.wav"), "--precision", "bfloat16")
+    assert low.returncode == 2 and "griffin-lim has no form in bfloat16: phases are fitted by transforms" in low.stderr
+    other = toolkit("audio", "vocode", "griffin-lim", str(folder / "1.wav"), str(tmp_path / "c.wav"), "--precision", "half")
+    assert other.returncode == 2 and "'half' is not one of 'float32', 'bfloat16'" in other.stderr
     untrained = toolkit("audio", "vocode", "hifigan-v3", str(folder / "1.wav"), str(tmp_path / "b.wav"))
     assert untrained.returncode == 2 and "has not learned anything" in untrained.stderr
 

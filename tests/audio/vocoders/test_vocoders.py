@@ -1,4 +1,4 @@
-"""Vocoders: published sizes, frames they refuse, streaming, folding, the form for synthesis, published weights, Griffin-Lim."""
+"""Vocoders: published sizes, frames they refuse, streaming, folding, the forms for synthesis, published weights, Griffin-Lim."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import torch
 import toolkit
 from tests.audio.signals import noise, speech_like
 from toolkit.audio.spec import SpecMismatch
+from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders import channels_last
+from toolkit.audio.vocoders.base import Neural, turn
 from toolkit.audio.vocoders.hifigan import G, V, folded_parameters, is_folded
+from toolkit.audio.vocoders.spectra import Spectra
 from toolkit.audio.vocoders.wavenet import from_levels, to_levels
 from toolkit.config import ConfigError, Part
 from toolkit.errors import UsageError
@@ -167,7 +170,7 @@ def test_the_form_for_synthesis_sounds_the_same(name: str, shape: tuple[int, ...
     mel = torch.randn(*shape, plain.spec.bins) - 3
     kept, wanted = mel.clone(), plain(mel)
     torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
-    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 12)
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
     monkeypatch.setattr(channels_last, "LEAST", 1)
     torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
     assert torch.equal(mel, kept)
@@ -230,7 +233,7 @@ def test_the_form_for_synthesis_is_made_in_inference_mode_too(name: str) -> None
 
 
 def test_the_form_for_synthesis_in_low_precision_on_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 12)
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
     monkeypatch.setattr(channels_last, "LEAST", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     plain, quick = both_forms("hifigan-v3")
@@ -241,7 +244,7 @@ def test_the_form_for_synthesis_in_low_precision_on_two_threads(monkeypatch: pyt
 
 @pytest.mark.parametrize(("clips", "threads", "lengths"), [(1, 1, [36, 38, 35]), (2, 1, [36, 38, 35]), (1, 2, [28, 30, 30, 25])])
 def test_blocks_of_time_are_the_whole(clips: int, threads: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels_last, "BLOCK", 40 * 4 * clips)
+    monkeypatch.setattr(channels_last, "BLOCK", 40 * 4 * 4 * clips)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(channels_last, "LEAST", 2)
     seen: list[int] = []
@@ -257,6 +260,160 @@ def test_blocks_of_time_are_the_whole(clips: int, threads: int, lengths: list[in
     assert sorted(seen) == sorted(lengths)
     torch.testing.assert_close(blocked, summed(x))
     assert blocked.is_contiguous(memory_format=torch.channels_last)
+
+
+# -- the form for synthesis in bfloat16
+
+LOWERED = [entry.name for entry in registry.entries("vocoder", plugins=False) if "bfloat16" not in entry.cannot]
+EXACT = [(entry.name, entry.cannot["bfloat16"]) for entry in registry.entries("vocoder", plugins=False)
+         if "bfloat16" in entry.cannot]
+
+
+def lively(vocoder: Any) -> Any:
+    """With folded weights, of which each layer's keep the size of what it is given: at the start HiFi-GAN is nearly constant."""
+    torch.manual_seed(1)
+    getattr(vocoder, "remove_weight_norm", int)()
+    for layer in vocoder.modules():
+        if isinstance(layer, torch.nn.ConvTranspose1d):
+            torch.nn.init.normal_(layer.weight, std=1.5 * (layer.in_channels * layer.kernel_size[0] / layer.stride[0]) ** -0.5)
+        elif isinstance(layer, (torch.nn.Conv1d, torch.nn.Linear)):
+            torch.nn.init.normal_(layer.weight, std=0.5 * layer.weight[0].numel() ** -0.5)
+    return vocoder
+
+
+def lowered(name: str, **options: Any) -> tuple[Any, Any]:
+    """The network as it is trained, and its form for synthesis in bfloat16."""
+    plain = lively(make(name, **options))
+    return plain, copy.deepcopy(plain).for_synthesis(precision="bfloat16")
+
+
+def require_near(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """A rounding of 2 ** -9 in each of a few layers: the difference has a thousandth of the energy, -30 dB."""
+    assert found.shape == wanted.shape and found.dtype == torch.float32 and bool(found.isfinite().all())
+    assert float((found - wanted).square().sum()) < 1e-3 * float(wanted.square().sum())
+
+
+@pytest.mark.parametrize("shape", [(30,), (2,), (1, 9), (3, 12), (2, 1)], ids=str)
+@pytest.mark.parametrize("name", LOWERED)
+@torch.no_grad()
+def test_bfloat16_sounds_nearly_the_same(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, quick = lowered(name)
+    if plain.samples(shape[-1]) == 0:
+        return
+    mel = torch.randn(*shape, plain.spec.bins) - 3
+    kept, wanted = mel.clone(), plain(mel)
+    assert quick.precision == "bfloat16" and any(value.dtype == torch.bfloat16 for value in quick.parameters())
+    require_near(quick(mel), wanted)
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
+    monkeypatch.setattr(channels_last, "LEAST", 1)
+    require_near(quick(mel), wanted)
+    assert torch.equal(mel, kept) and plain.precision == "float32"
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # which setting the flag reads
+@pytest.mark.parametrize("name", LOWERED)
+@torch.no_grad()
+def test_bfloat16_where_a_processor_has_no_products_of_it(name: str) -> None:
+    plain, quick = lowered(name)
+    mel = torch.randn(2, 5, plain.spec.bins) - 3
+    with torch.backends.mkldnn.flags(enabled=False):
+        require_near(quick(mel), plain(mel))
+    with torch.autocast("cpu", torch.bfloat16):  # the caller's own, which rounds the head too
+        torch.testing.assert_close(quick(mel).float(), plain(mel).float(), atol=0.02, rtol=0.1)
+
+
+@pytest.mark.parametrize("name", LOWERED)
+@torch.no_grad()
+def test_bfloat16_streams_and_a_clip_of_a_batch_is_the_clip_alone(name: str) -> None:
+    quick = lowered(name)[1]
+    mel = torch.randn(2, 40, quick.spec.bins) - 3
+    together, stream = quick(mel), quick.stream()
+    for clip, sound in zip(mel, together, strict=True):
+        require_near(quick(clip), sound)
+    joined = torch.cat([*(stream.push(mel[0, place:place + 11]) for place in range(0, 40, 11)), stream.finish()])
+    require_near(joined, together[0])
+
+
+@pytest.mark.parametrize("name", LOWERED)
+def test_bfloat16_is_made_in_inference_mode_and_takes_float32_weights(name: str) -> None:
+    plain = lively(make(name))
+    mel = torch.randn(2, 7, plain.spec.bins) - 3
+    wanted = plain(mel).detach()
+    with torch.inference_mode():
+        quick = make(name).for_synthesis().for_synthesis("bfloat16").for_synthesis("bfloat16")
+        copied = copy.deepcopy(quick)
+    rounded = [value for value in quick.parameters() if value.dtype == torch.bfloat16]
+    assert rounded and not any(value.requires_grad or value.is_inference() for value in rounded)
+    with torch.inference_mode():
+        copied.load_state_dict(plain.state_dict())
+        require_near(copied(mel), wanted)
+
+
+@pytest.mark.parametrize("name", LOWERED)
+def test_gradients_of_frames_pass_through_bfloat16(name: str) -> None:
+    # From 16 to 8 channels torch 2.13's gradient of a transposed convolution in bfloat16 may be wrong on processors with AMX.
+    wider, gradients = {"channels": 128} if name.startswith("hifigan") else {}, []
+    for vocoder in lowered(name, **wider):
+        mel = torch.linspace(-4, 0, 10 * vocoder.spec.bins).reshape(10, -1).requires_grad_()
+        sound = vocoder(mel)
+        sound.square().sum().backward()
+        assert sound.dtype == torch.float32 and mel.grad is not None
+        gradients.append(mel.grad)
+    assert float((gradients[1] - gradients[0]).norm()) < 0.1 * float(gradients[0].norm())
+
+
+@pytest.mark.parametrize(("name", "reason"), EXACT)
+def test_what_has_no_form_in_bfloat16_says_why_and_stays_as_it_was(name: str, reason: str) -> None:
+    vocoder = make(name)
+    with pytest.raises(UsageError, match=f"{name} has no form in bfloat16: .*float32") as caught:
+        vocoder.for_synthesis("bfloat16")
+    assert reason in str(caught.value)
+    assert vocoder.for_synthesis("float32") is vocoder and vocoder.precision == "float32"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_precisions_are_refused(name: str) -> None:
+    vocoder = make(name)
+    before = {key: value.clone() for key, value in vocoder.state_dict().items()}
+    with pytest.raises(UsageError, match="precision: got 'float16', allowed: float32, bfloat16"):
+        vocoder.for_synthesis("float16")
+    assert all(torch.equal(value, before[key]) for key, value in vocoder.state_dict().items())
+
+
+def test_rounded_weights_do_not_come_back() -> None:
+    with pytest.raises(UsageError, match="rounded its weights: make or load it again"):
+        make("vocos").for_synthesis("bfloat16").for_synthesis()
+
+
+def test_vocoders_of_plugins_need_no_form_for_synthesis() -> None:
+    class Bare:
+        """Without the form."""
+
+    class Single:
+        """With a form that takes no precision."""
+
+        turned = 0
+
+        def for_synthesis(self) -> None:
+            self.turned += 1
+
+    single = Single()
+    turn(Bare(), "float32", "bare")
+    turn(single, "float32", "single")
+    for vocoder, name in ((Bare(), "bare"), (single, "single")):
+        with pytest.raises(UsageError, match=f"{name} has no form in bfloat16: .* takes no precision. Leave the precision out"):
+            turn(vocoder, "bfloat16", name)
+    assert single.turned == 1
+
+
+def test_a_plugin_of_ours_that_names_no_parts_has_float32_alone() -> None:
+    class Unnamed(Neural):
+        """Says nothing of bfloat16."""
+
+    vocoder = Unnamed(VocosConfig(), "unnamed")
+    with pytest.raises(UsageError, match=r"unnamed has no form in bfloat16: it names no parts \(in_bfloat16\)"):
+        turn(vocoder, "bfloat16", "unnamed")
+    turn(vocoder, "float32", "unnamed")
 
 
 # -- published weights
@@ -315,6 +472,23 @@ def test_wrong_weight_files(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make("hifigan-v1", **options)
+
+
+# -- transforms
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(1024, 256), (1024, 300), (400, 160), (512, 512)])
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_frames_are_added_where_they_overlap(n_fft: int, hop: int, frames: int) -> None:
+    """As torch's own folding does, and gradients pass."""
+    spectra = Spectra(toolkit.make("frontend", "hifigan-mel", n_fft=n_fft, win_length=n_fft, hop_length=hop).spec)
+    given = torch.randn(2, frames, n_fft, requires_grad=True)
+    length = (frames - 1) * hop + n_fft
+    wanted = torch.nn.functional.fold(given.transpose(1, 2), (1, length), (1, n_fft), stride=(1, hop))[:, 0, 0]
+    found = spectra._overlapped(given)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn(2, length)
+    torch.testing.assert_close(*(torch.autograd.grad((sound * weights).sum(), given)[0] for sound in (found, wanted)))
 
 
 # -- Griffin-Lim

@@ -3,13 +3,16 @@
 Base     a vocoder with the front end whose frames it takes
 Neural   a convolutional vocoder: each sample depends on a bounded number of frames; it has a faster form for a CPU
 Stream   synthesis in blocks: the samples, joined, are the offline result's
+turn     any vocoder, a plugin's too, into its form for synthesis
 
 F frames, T samples.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +20,21 @@ from torch.nn.utils import parametrize
 
 from toolkit.audio import base
 from toolkit.audio.spec import CENTRED, FrameSpec
-from toolkit.audio.vocoder_configs import VocoderConfig
+from toolkit.audio.vocoder_configs import PRECISIONS, VocoderConfig
 from toolkit.audio.vocoders.channels_last import lay_out
 from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
+ROUNDED = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear, nn.LSTM)  # layers whose products a processor may have in bfloat16
+
 
 class Base(nn.Module):
     """``vocoder(mel [B, F, mels])`` is a waveform [B, T]; one clip [F, mels] gives [T]."""
+
+    in_bfloat16: ClassVar[tuple[str, ...]] = ()  # parts that may compute in it; what is in none of them stays float32
+    float32_alone: ClassVar[str] = "it names no parts (in_bfloat16) that could compute in it"  # why, where there are none
+    precision = "float32"
 
     def __init__(self, config: VocoderConfig, owner: str) -> None:
         super().__init__()
@@ -63,9 +72,30 @@ class Base(nn.Module):
         """Waveforms [B, T] of [B, F, mels]."""
         raise NotImplementedError
 
-    def for_synthesis(self) -> Self:
-        """Turn this vocoder into the form that makes sound and is no longer taught, and return it; the sound stays the same."""
+    def for_synthesis(self, precision: str = "float32") -> Self:
+        """Turn this vocoder into the form that makes sound and is no longer taught, and return it.
+
+        In ``float32`` the sound stays the same. In ``bfloat16`` the layers of the parts ``in_bfloat16`` have weights and
+        products of that type, and the sound, float32 still, differs by their rounding; there is no way back.
+
+        Raises UsageError for a precision that this vocoder does not have.
+        """
+        self._require(precision)
+        if precision == "bfloat16":
+            for name in self.in_bfloat16:
+                lower(self.get_submodule(name))
+        self.precision = precision
         return self.eval().requires_grad_(False)
+
+    def _require(self, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
+        if precision == "bfloat16" and not self.in_bfloat16:
+            raise UsageError(f"{self.owner} has no form in bfloat16: {self.float32_alone}. "
+                             "Leave the precision out, or say float32")
+        if precision == "float32" and self.precision == "bfloat16":
+            raise UsageError(f"{self.owner} was turned into bfloat16, which rounded its weights: make or load it again for "
+                             "float32")
 
     def stream(self) -> base.Stream:
         """A new stream. Raises UsageError where a sample depends on the whole clip."""
@@ -82,23 +112,28 @@ class Neural(Base):
     def stream(self) -> Stream:
         return Stream(self)
 
-    def for_synthesis(self) -> Self:
+    def for_synthesis(self, precision: str = "float32") -> Self:
         """As every vocoder's; weight norms are folded, and on a CPU the weights laid out for `channels_last`.
 
-        Names, shapes and values of the parameters are those after `remove_weight_norm`. Where gradients are asked for,
-        and on other devices, the network computes as before.
+        Names and shapes of the parameters are those after `remove_weight_norm`, and so are their values in ``float32``.
+        Where gradients are asked for, and on other devices, the network computes as before.
         """
+        self._require(precision)
         self.remove_weight_norm()
         if all(value.device.type == "cpu" for value in self.parameters()):
             lay_out(self)
             self._laid_out = True
-        return super().for_synthesis()
+        return super().for_synthesis(precision)
 
     def _quick(self, mel: Tensor) -> bool:
         """Whether this call may overwrite what it computed before, with channels side by side."""
         if not self._laid_out or mel.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return False
         return not torch.is_grad_enabled() or not (mel.requires_grad or any(value.requires_grad for value in self.parameters()))
+
+    def _lowered(self, device: torch.device) -> AbstractContextManager[Any]:
+        """In which the network, computing as before, takes weights in the form's precision."""
+        return torch.autocast(device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
     def remove_weight_norm(self) -> None:
         """Fold every weight norm into the plain weight it stands for; the sound stays the same."""
@@ -167,3 +202,27 @@ def fold(module: nn.Module) -> None:
             if parametrize.is_parametrized(part):
                 for name in list(part.parametrizations):  # type: ignore[arg-type]
                     parametrize.remove_parametrizations(part, name)
+
+
+def lower(part: nn.Module) -> None:
+    """Round the parameters of all `ROUNDED` layers in ``part`` to bfloat16, each in the layout that it has."""
+    with torch.inference_mode(False), torch.no_grad():
+        for layer in part.modules():
+            if isinstance(layer, ROUNDED):
+                for name, value in list(layer.named_parameters(recurse=False)):
+                    setattr(layer, name, nn.Parameter(value.to(torch.bfloat16), requires_grad=value.requires_grad))
+
+
+def turn(vocoder: Any, precision: str, name: str) -> None:
+    """Turn any vocoder into its form for synthesis; one without such a form is used as it is.
+
+    Raises UsageError for a precision that ``name`` does not have: a plugin's may have no form, or one alone.
+    """
+    form: Any = getattr(vocoder, "for_synthesis", None)
+    if form is not None and "precision" in inspect.signature(form).parameters:
+        form(precision=precision)
+    elif precision != "float32":
+        raise UsageError(f"{name} has no form in {precision}: its for_synthesis takes no precision. "
+                         "Leave the precision out, or say float32")
+    elif form is not None:
+        form()

@@ -21,6 +21,7 @@ class GriffinLim(Base):
     The spectrum of mel bands is the non-negative least-squares one, by multiplicative steps (Lee and Seung, 2001).
     """
 
+    float32_alone = "phases are fitted by transforms, which torch does not have in it"
     bank: Tensor
     inverse: Tensor
 

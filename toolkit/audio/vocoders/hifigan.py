@@ -80,6 +80,8 @@ class SingleBlock(nn.Module):
 class Hifigan(Neural):
     """Transposed convolutions, each followed by the mean of residual blocks of several kernels."""
 
+    in_bfloat16 = ("conv_pre", "ups", "resblocks")
+
     def __init__(self, config: HifiganConfig) -> None:
         super().__init__(config, "hifigan")
         check(config, self.spec.hop_length)
@@ -102,7 +104,11 @@ class Hifigan(Neural):
             load_published(self, config.weights)
 
     def synthesise(self, mel: Tensor) -> Tensor:
-        sound = self._quickly(mel) if self._quick(mel) else self._plainly(mel)
+        if self._quick(mel):
+            sound = self._quickly(mel)
+        else:
+            with self._lowered(mel.device):
+                sound = self._plainly(mel).to(mel.dtype)
         return sound[:, :self.samples(mel.shape[1])]  # the last of centred frames only ends the clip
 
     def _plainly(self, mel: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ State = tuple[Tensor, Tensor]
 class LSTM(Base):
     """Log magnitudes and phases of each frame from all frames before it and a few after."""
 
+    in_bfloat16 = ("recurrent",)  # not the head: phases are many radians, which bfloat16 knows to a tenth
+
     def __init__(self, config: LSTMVocoderConfig) -> None:
         super().__init__(config, "lstm")
         self.spectra = Spectra(self.spec)
@@ -42,8 +44,8 @@ class LSTM(Base):
 
     def spectrum(self, seen: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Complex [B, F, n_fft // 2 + 1] of embedded frames [B, F, W], and the state after them."""
-        states, after = self.recurrent(seen, state)
-        magnitude, phase = self.head(torch.cat((seen, states), -1)).float().chunk(2, dim=2)
+        states, after = self.recurrent(seen.to(self.recurrent.all_weights[0][0].dtype), state)
+        magnitude, phase = self.head(torch.cat((seen, states.to(seen.dtype)), -1)).float().chunk(2, dim=2)
         return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase), after
 
     def stream(self) -> LSTMStream:

@@ -56,5 +56,9 @@ class Spectra(nn.Module):
 
     def _overlapped(self, frames: Tensor) -> Tensor:
         """Frames [B, F, N] added, each ``hop`` samples after the one before: [B, (F - 1) hop + N]."""
-        length = (frames.shape[1] - 1) * self.hop + self.n_fft
-        return functional.fold(frames.transpose(1, 2), (1, length), (1, self.n_fft), stride=(1, self.hop))[:, 0, 0]
+        clips, count, hops = len(frames), frames.shape[1], -(-self.n_fft // self.hop)  # that a frame lasts
+        parts = functional.pad(frames, (0, hops * self.hop - self.n_fft)).unflatten(2, (hops, self.hop))
+        sound = frames.new_zeros(clips, count + hops - 1, self.hop)
+        for place in range(hops):
+            sound[:, place:place + count] += parts[:, :, place]
+        return sound.flatten(1)[:, :(count - 1) * self.hop + self.n_fft]

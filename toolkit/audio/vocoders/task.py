@@ -22,6 +22,7 @@ from toolkit.audio import io, manifests
 from toolkit.audio.tasks.base import whole
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
+from toolkit.audio.vocoders.base import turn
 from toolkit.audio.vocoders.wavenet import to_levels
 from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
@@ -95,9 +96,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
         self.loss_mel.to(device)
 
     def settle(self, model: nn.Module) -> None:
-        turn: Any = getattr(model.vocoder, "for_synthesis", None)  # a plugin's may have one form alone
-        if turn is not None:
-            turn()
+        turn(model.vocoder, "float32", self.config.model.name)
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> list[Tensor]:
         """Waveforms [T], padded with silence to a segment where they are shorter."""

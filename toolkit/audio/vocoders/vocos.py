@@ -34,13 +34,15 @@ class ConvNeXtBlock(nn.Module):
         return x + y.transpose(1, 2)
 
     def quickly(self, x: Tensor) -> Tensor:
-        """The same of [B, F, C] without gradients; x is overwritten."""
+        """The same of [B, F, C] without gradients; x is overwritten, and stays float32 whatever the products' type."""
         y = self.norm(rows(convolve(self.dwconv, columns(x))))
         return x.addcmul_(self.pwconv2(nn.functional.gelu(self.pwconv1(y))), self.gamma)
 
 
 class Vocos(Neural):
     """Log magnitudes and phases of each frame, and their inverse transform."""
+
+    in_bfloat16 = ("embed", "blocks")  # not the head: phases are many radians, which bfloat16 knows to a tenth
 
     def __init__(self, config: VocosConfig) -> None:
         super().__init__(config, "vocos")
@@ -65,7 +67,11 @@ class Vocos(Neural):
 
     def spectrum(self, mel: Tensor) -> Tensor:
         """Complex [B, F, n_fft // 2 + 1] of log mel frames [B, F, mels]."""
-        states = self._states_quickly(mel) if self._quick(mel) else self._states(mel)
+        if self._quick(mel):
+            states = self._states_quickly(mel)
+        else:
+            with self._lowered(mel.device):
+                states = self._states(mel)
         magnitude, phase = self.head(self.final_norm(states)).float().chunk(2, dim=2)
         return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase)
 
@@ -78,8 +84,8 @@ class Vocos(Neural):
         return x.transpose(1, 2)
 
     def _states_quickly(self, mel: Tensor) -> Tensor:
-        """The same without gradients: [B, F, C] throughout."""
-        x: Tensor = self.norm(rows(convolve(self.embed, columns(mel))))
+        """The same without gradients: [B, F, C] throughout, float32 from block to block."""
+        x: Tensor = self.norm(rows(convolve(self.embed, columns(mel))).to(mel.dtype))
         for block in self.blocks:
             x = block.quickly(x)  # type: ignore[operator]
         return x
