@@ -1,11 +1,12 @@
 """Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
 
-Run as a program by `conftest.Toolkit`. It has imported libraries that most commands need and nothing of the toolkit, runs no
-thread, and forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
-the ``sites`` where plugins are installed and the paths of its ``stdout`` and ``stderr``. It answers with the number of the
-process, then with its exit code as `subprocess` writes it. The fork goes on as ``python -m MODULE WORDS`` would, to the end of
-an interpreter: what it imports, breaks or leaves behind meets no other command. What it shares with the others is the seed of
-hashes: a test that two processes agree gives one of them an environment of its own, which makes it a new interpreter.
+Run as a program by `conftest.Server`. It has imported libraries that most commands need, and those that its own words name, runs
+no thread, and forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
+the ``sites`` where plugins are installed, the paths of its ``stdout`` and ``stderr``, and ``first``, where something is to be
+done in the process before: a function ``module:name`` and its arguments. It answers with the number of the process, then with
+its exit code as `subprocess` writes it. The fork goes on as ``python -m MODULE WORDS`` would, to the end of an interpreter: what
+it imports, breaks or leaves behind meets no other command. What it shares with the others is the seed of hashes: a test that two
+processes agree gives one of them an environment of its own, which makes it a new interpreter.
 """
 
 from __future__ import annotations
@@ -51,8 +52,14 @@ def become(request: dict[str, Any]) -> None:
     sys.modules["numpy"].random.seed()
 
 
+def prepare(function: str, *arguments: Any) -> None:
+    """Call ``function``, ``module:name``."""
+    module, _, name = function.partition(":")
+    getattr(importlib.import_module(module), name)(*arguments)
+
+
 def run(module: str) -> None:
-    """The command, to the end of an interpreter but for the taking down of its modules, a third of a second for torch's alone."""
+    """A module, to the end of an interpreter but for the taking down of its modules, a third of a second for torch's alone."""
     global code
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -72,10 +79,12 @@ if __name__ == "__main__":
     code = 1  # what an exception that nothing catches leaves
     atexit.register(leave)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
-    for name in HEAVY:
+    for name in (*HEAVY, *sys.argv[1:]):
         importlib.import_module(name)
     gc.freeze()  # no fork looks through what is here: it would have to copy it
     if request := serve():
         become(request)
+        if request["first"]:
+            prepare(*request["first"])
         run(request["module"])
     code = 0

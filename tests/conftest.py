@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from multiprocessing.util import Finalize
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
 import hypothesis
@@ -53,11 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Server:
-    """The process that commands are forked from: see `command_server`."""
+    """The process that commands are forked from, which has imported ``more`` modules too: see `command_server`."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py")], text=True, env=BEFORE,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, *more: str) -> None:
+        self.process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py"), *more], text=True,
+                                        env=BEFORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdin and self.process.stdout
         self.asks, self.answers = self.process.stdin, self.process.stdout
         atexit.register(self.close)
@@ -66,21 +66,31 @@ class Server:
         self.asks.close()
         self.process.wait()
 
-    def run(self, timeout: float, words: Sequence[str], **request: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, timeout: float, words: Sequence[str], first: Sequence[Any] = (),
+            **request: Any) -> subprocess.CompletedProcess[str]:
+        """One command. Raises TimeoutExpired for one that had to be killed after ``timeout`` seconds."""
+        late = Event()
+
+        def kill() -> None:
+            late.set()
+            os.kill(number, signal.SIGKILL)
+
         with tempfile.NamedTemporaryFile("r+") as stdout, tempfile.NamedTemporaryFile("r+") as stderr:
-            request |= {"words": words, "stdout": stdout.name, "stderr": stderr.name}
+            request |= {"words": words, "first": first, "stdout": stdout.name, "stderr": stderr.name}
             print(json.dumps(request), file=self.asks, flush=True)
             number = int(self.answers.readline())
-            watch = Timer(timeout, os.kill, (number, signal.SIGKILL))
+            watch = Timer(timeout, kill)
             watch.start()
             code = int(self.answers.readline())
             watch.cancel()
+            if late.is_set():
+                raise subprocess.TimeoutExpired(words, timeout, stdout.read(), stderr.read())
             return subprocess.CompletedProcess(words, code, stdout.read(), stderr.read())
 
 
 @functools.cache
-def server() -> Server:
-    return Server()
+def server(*more: str) -> Server:
+    return Server(*more)
 
 
 class Toolkit:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_runs
 import torch
 from click.testing import CliRunner
-from small_runs import Die, Done, command, copy_of, outcome, preload
+from dying import Die
+from small_runs import Done, copy_of, outcome
 from small_text import tiny_folder
 
 from toolkit.config import Part
@@ -26,9 +28,9 @@ from toolkit.registry import registry
 from toolkit.training.resolve import with_data_file
 from toolkit.training.setup import size_text
 
-if importlib.util.find_spec("transformers"):
-    preload("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
-            "transformers.tokenization_utils_fast")
+LIBRARIES = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
+             "transformers.tokenization_utils_fast") if importlib.util.find_spec("transformers") else ()
+command = functools.partial(small_runs.command, preloaded=LIBRARIES)
 RECURRENT = ("--model.embedding-size", "8", "--model.hidden-size", "8")
 ATTENTIVE = ("--model.width", "16", "--model.heads", "2", "--model.hidden", "32", "--model.layers", "2")
 MADE = ("--data.count", "48", "--data.held-out", "8")

@@ -1,8 +1,8 @@
 """Small runs for the tests of this room, in real processes that start quickly.
 
-`command` is the command line in a process of its own. It is forked from a server that has imported
-the heavy libraries once, so that it takes a fraction of a second; ``die`` makes the process send
-itself a signal at an exact point, which no test that watches from outside can do.
+`command` is the command line in a process of its own, forked from the server of all tests; ``die``
+makes the process send itself a signal at an exact point, which no test that watches from outside
+can do.
 """
 
 from __future__ import annotations
@@ -12,34 +12,23 @@ import contextlib
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
-import resource
 import shutil
-import signal
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from conftest import server
+from dying import Die
+
 from toolkit.registry import Entry, registry
 
-FORKS = multiprocessing.get_context("forkserver")
-PRELOADED = ["pytest", "toolkit.training.setup", "toolkit.training.api", "toolkit.agents.dqn",
-             "toolkit.agents.ppo", "gymnasium.envs.classic_control", "toolkit.training.recorder"]
-FORKS.set_forkserver_preload(PRELOADED)
 DISCRETE, CONTINUOUS = "CartPole-v1", "Pendulum-v1"
 # Flags that make any agent small, for those settings that it has.
 SMALL = {"learning_starts": "60", "batch_size": "16", "buffer_size": "300", "n_steps": "16", "n_epochs": "2",
          "network.hidden_sizes": "8,8", "target_update_interval": "50", "episodes_per_update": "3",
          "evaluation_episodes": "3", "final_episodes": "5", "threads": "1"}
-
-
-def preload(*modules: str) -> None:
-    """Have the server import ``modules`` too: for tests whose every process needs them. It counts before the first `command`."""
-    PRELOADED.extend(modules)
-    FORKS.set_forkserver_preload(PRELOADED)
 
 
 class Done(NamedTuple):
@@ -55,75 +44,13 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-class Die(NamedTuple):
-    """Send the process ``signals`` at a call of ``where`` (see `_points`): at the ``at``-th, or from step ``at`` on."""
-
-    where: str
-    at: int
-    signals: tuple[int, ...] = (signal.SIGKILL,)
-
-
-def command(*words: str, cwd: Path, die: Die | None = None, file_limit: int | None = None, timeout: float = 120) -> Done:
-    """``toolkit WORDS`` in a process of its own, in the folder ``cwd``."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        process = FORKS.Process(target=_child, args=(words, str(cwd), str(out), str(err), die, file_limit))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise AssertionError(f"toolkit {' '.join(words)} did not end: {err.read_text()}")
-        return Done(process.exitcode, out.read_text(), err.read_text())
-
-
-def _child(words: Sequence[str], cwd: str, out: str, err: str, die: Die | None, file_limit: int | None) -> None:
-    for path, descriptor in ((out, 1), (err, 2)):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, descriptor)
-        os.close(file)
-    os.chdir(cwd)
-    os.environ.update(TOOLKIT_PLUGINS="0", TOOLKIT_CACHE=tempfile.gettempdir())
-    sys.path.insert(0, cwd)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if file_limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    if die is not None:
-        _arm(die)
-    from toolkit.cli import main
-
-    main(words)
-
-
-def _arm(die: Die) -> None:
-    owner, name, by_step = _points()[die.where]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = 0
-
-    @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls = args[0].clock.step if by_step else calls + 1
-        if calls >= die.at:
-            setattr(owner, name, original)
-            for signum in die.signals:
-                os.kill(os.getpid(), signum)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, wrapped)
-
-
-def _points() -> dict[str, tuple[Any, str, bool]]:
-    """Where a process may die: object, attribute, and whether the step counts instead of the calls."""
-    from toolkit.training import checkpoints, evaluation, supervised, tasks, trainer
-
-    return {"supervised step": (supervised.SupervisedTask, "advance", True),
-            "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
-            "play": (evaluation, "play", False), "evaluate": (tasks.OnlineTask, "evaluate", True),
-            "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),
-            "rename": (os, "rename", False), "link": (checkpoints.Checkpoints, "link", False),
-            "remove": (shutil, "rmtree", False), "replace": (os, "replace", False)}
+def command(*words: str, cwd: Path, die: Die | None = None, file_limit: int | None = None, timeout: float = 120,
+            preloaded: Sequence[str] = ()) -> Done:
+    """``toolkit WORDS`` in a process of its own, in the folder ``cwd``; ``preloaded`` is imported once for all that name it."""
+    environment = {**os.environ, "TOOLKIT_PLUGINS": "0", "TOOLKIT_CACHE": tempfile.gettempdir()}
+    done = server(*preloaded).run(timeout, words, ["dying:prepare", die, file_limit], module="toolkit", folder=str(cwd),
+                                  environment=environment, sites=[str(Path(__file__).parent)])
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 # -- which runs

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from small_runs import CONTINUOUS, RESUMABLE, Die, command, environment_of, finished, flags, outcome, steps_of
+from dying import Die
+from small_runs import CONTINUOUS, RESUMABLE, command, environment_of, finished, flags, outcome, steps_of
 
 import toolkit
 from toolkit.registry import registry

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Die, command, finished, flags, rows
+from dying import Die
+from small_runs import command, finished, flags, rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from toolkit.registry import registry

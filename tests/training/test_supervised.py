@@ -7,7 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-from small_runs import Die, command, copy_of, outcome
+from dying import Die
+from small_runs import command, copy_of, outcome
 
 from toolkit.registry import registry
 
