@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from signals import noise, speech_like, tone
 
 from toolkit import audio
 from toolkit.audio import analysis
+from toolkit.audio.vocoders.spectra import linear
 from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -92,8 +94,16 @@ def test_mel_bands_come_back_from_their_inverse(name: str) -> None:
     mel = frontend(speech_like(1.0, frontend.spec.sample_rate))[0]
     magnitude = audio.invert_mel(mel, frontend.spec)
     bank = torch.from_numpy(frontend.bank).float()
-    bands, expected = magnitude ** frontend.spec.power @ bank, audio.analysis.linear(mel, frontend.spec)
+    bands, expected = magnitude ** frontend.spec.power @ bank, linear(mel, frontend.spec)
     assert (bands - expected).norm() / expected.norm() < 0.02
+
+
+def test_inverses_are_those_of_the_vocoder() -> None:
+    vocoder = registry.make("vocoder", "griffin-lim", iterations=8, momentum=0.99, solver_iterations=200)
+    mel = vocoder.frontend(speech_like(0.5, vocoder.spec.sample_rate))[0]
+    magnitude = audio.invert_mel(mel, vocoder.spec)
+    torch.testing.assert_close(magnitude, vocoder.magnitudes(mel[None])[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(audio.griffin_lim(magnitude, vocoder.spec, iterations=8), vocoder.with_phases(magnitude[None])[0])
 
 
 def test_griffin_lim_finds_a_waveform_of_these_magnitudes() -> None:
@@ -104,8 +114,10 @@ def test_griffin_lim_finds_a_waveform_of_these_magnitudes() -> None:
     again = frontend(waveform)[0][:len(magnitude)]
     assert (again - magnitude[:len(again)]).norm() / magnitude.norm() < 0.15
     assert torch.equal(waveform, audio.griffin_lim(magnitude, frontend.spec, iterations=60))
-    with pytest.raises(UsageError, match="of centred frames"):
+    with pytest.raises(UsageError, match=r"needs magnitudes \[F, 513\]; got shape \(126, 257\)"):
         audio.griffin_lim(magnitude, registry.make("frontend", "hifigan-mel").spec)
+    with pytest.raises(ConfigError, match="padding: got 'none'; synthesis needs one of"):
+        audio.griffin_lim(magnitude, replace(frontend.spec, padding="none"))
     with pytest.raises(UsageError, match="only mel bands can be inverted; this front end gives cepstra"):
         audio.invert_mel(magnitude, registry.make("frontend", "mfcc").spec)
 

@@ -23,6 +23,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from toolkit.audio.frontends import filters
+from toolkit.audio.vocoders.spectra import Spectra, explained_by, linear, with_phases
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.plugins import cache_directory
 
@@ -97,51 +98,23 @@ def deltas(features: Tensor, order: int = 1, width: int = 9) -> Tensor:
 def invert_mel(mel: Tensor, spec: FrameSpec) -> Tensor:
     """Magnitudes [F, n_fft // 2 + 1] whose mel bands are near ``mel`` [F, mels] made under ``spec``.
 
-    Non-negative least squares by multiplicative updates (Lee and Seung, 2001). Raises UsageError for a spec
-    whose values are not mel bands, or are normalised over the clip.
+    Raises UsageError for a spec whose values are not mel bands, or are normalised over the clip.
     """
     details = dict(spec.details)
     if spec.values not in ("mel", "log-mel") or spec.n_mels != spec.bins or details.get("normalize", "none") != "none" or (
             spec.mel_scale not in ("htk", "slaney")):
         raise UsageError(f"only mel bands can be inverted; this front end gives {spec.values} ({spec.mel_scale or 'no'} scale)")
     bank = torch.from_numpy(filters.mel_filters(spec.sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max,
-                                                spec.mel_scale, spec.mel_norm)).to(mel.dtype)  # [bins, mels]
-    bands = linear(mel, spec).clamp(min=0)
-    target, gram = bands @ bank.T, bank @ bank.T
-    estimate = target / bank.sum(dim=1).square().clamp(min=1e-12)
-    tiny = torch.finfo(mel.dtype).tiny
-    for _ in range(UPDATES):
-        estimate = estimate * target / (estimate @ gram).clamp(min=tiny)
-    return estimate.clamp(min=0) ** (1 / spec.power)
-
-
-def linear(mel: Tensor, spec: FrameSpec) -> Tensor:
-    """Mel bands before the logarithm."""
-    details = dict(spec.details)
-    values = mel / details.get("scale", 1.0) - details.get("shift", 0.0)
-    if spec.log == "none":
-        return values
-    if spec.log == "db":
-        return 10 ** (values * spec.power / 20)
-    return values.exp() if spec.log == "natural" else 10 ** values
+                                                spec.mel_scale, spec.mel_norm))  # [n_fft // 2 + 1, mels]
+    start = torch.linalg.pinv(bank).to(mel)
+    return explained_by(linear(mel, spec).clamp(min=0), bank.to(mel), start, UPDATES) ** (1 / spec.power)
 
 
 def griffin_lim(magnitude: Tensor, spec: FrameSpec, iterations: int = 32, seed: int = 0) -> Tensor:
     """A waveform [T] whose spectra under ``spec`` have near the magnitudes [F, n_fft // 2 + 1] (Griffin and Lim, 1984).
 
-    The phases begin at random from ``seed``. Raises UsageError for frames that do not lie centred.
+    The phases begin at random from ``seed``. Raises UsageError for another shape, ConfigError for a spec that is not padded.
     """
-    if spec.padding not in ("reflect", "constant") or magnitude.dim() != 2 or magnitude.shape[1] != spec.n_fft // 2 + 1:
-        raise UsageError(f"Griffin-Lim needs magnitudes [F, {spec.n_fft // 2 + 1}] of centred frames (reflect or constant); "
-                         f"got shape {tuple(magnitude.shape)}, padding {spec.padding}")
-    window = torch.from_numpy(filters.centred_window(spec.window, spec.win_length, spec.n_fft)).to(magnitude)
-    size = magnitude.T  # [bins, F]
-    random = torch.Generator().manual_seed(seed)
-    angles = torch.rand(size.shape, generator=random, dtype=torch.float64).to(magnitude) * (2 * torch.pi)
-    phases, before = torch.polar(torch.ones_like(size), angles), torch.zeros((), dtype=torch.complex64)
-    for _ in range(iterations):
-        samples = torch.istft(size * phases, spec.n_fft, spec.hop_length, window=window)
-        again = torch.stft(samples, spec.n_fft, spec.hop_length, window=window, pad_mode=spec.padding, return_complex=True)
-        phases = again - before * (MOMENTUM / (1 + MOMENTUM))
-        phases, before = phases / phases.abs().clamp(min=1e-16), again
-    return torch.istft(size * phases, spec.n_fft, spec.hop_length, window=window)
+    if magnitude.dim() != 2 or magnitude.shape[1] != spec.n_fft // 2 + 1:
+        raise UsageError(f"Griffin-Lim needs magnitudes [F, {spec.n_fft // 2 + 1}]; got shape {tuple(magnitude.shape)}")
+    return with_phases(magnitude[None], Spectra(spec).to(magnitude.device), iterations, MOMENTUM, seed)[0]

@@ -70,6 +70,23 @@ def test_each_seed_shuffles_labels_anew() -> None:
     assert labels(0) != labels(0, split_seed=1) != labels(0, shuffle_labels=False)
 
 
+@pytest.mark.parametrize(("transforms", "blamed"), [("trim", "trim"), ("gain(3) | speed(1) | vad", "speed and vad")])
+def test_a_clip_of_which_the_transforms_leave_nothing_is_named(transforms: str, blamed: str, toolkit: Toolkit,
+                                                              tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / "sounds" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        sound = np.sin(np.arange(8000) / (3 + number)) * (number != 3) * np.hanning(8000)
+        audio.save(tmp_path / "sounds" / "ab"[number % 2] / f"{number}.wav", sound.astype(np.float32), 16000)
+    rows = [f"sounds/{label}/{number}.wav,{label},{'test' if number > 5 else 'train'}" for number, label in enumerate("abababab")]
+    (tmp_path / "sounds.csv").write_text("\n".join(["path,label,split", *rows, ""]))
+    done = toolkit("run", "audio-classification", "--data", "sounds.csv", *SMALL[:-6], "--transforms", transforms,
+                   "--epochs", "1", "--batch-size", "1", "--out", "run")
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert f"--transforms: {blamed} left 0 of the 8000 samples of row " in done.stderr
+    assert "sounds/b/3.wav) of the training data; 0 samples at 16000 Hz are too short for one frame of" in done.stderr
+    assert f"Leave that clip out of the data, or {blamed} out of --transforms" in done.stderr
+
+
 def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit, tmp_path: Path) -> None:
     for label in ("a", "b"):
         for number in range(6):

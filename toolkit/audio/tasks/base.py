@@ -1,6 +1,7 @@
 """What all tasks on sound share: clips in memory, transforms and front end, features standardised.
 
 Sound     the clips of a split and their targets
+Clips     a batch of them
 Featured  a batch whose inputs are features already
 Heard     base of the tasks
 """
@@ -34,6 +35,13 @@ FULL_SCALE = 32768.0
 
 
 @dataclass(frozen=True)
+class Clips(Batch):
+    """Waveforms [B, T], and which row of the data each is."""
+
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Featured(Batch):
     """A training batch that has been through transforms and front end."""
 
@@ -44,14 +52,19 @@ def whole(samples: Array) -> Array:
 
 
 class Sound:
-    """Waveforms [T], int16 or float32, one a clip, and where they are known the targets."""
+    """Waveforms [T], int16 or float32, one a clip, with their targets and the files that they are from where these are known."""
 
-    def __init__(self, clips: Sequence[Array], targets: Any = None) -> None:
-        self.clips, self.targets = clips, targets
+    def __init__(self, clips: Sequence[Array], targets: Any = None, paths: Sequence[str] = ()) -> None:
+        self.clips, self.targets, self.paths = clips, targets, paths
         self.sizes = np.array([len(clip) for clip in clips], np.int64)
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def name(self, index: int) -> str:
+        """What to call a clip in an error."""
+        path = self.paths[index] if self.paths else ""
+        return f"row {index + 1}{path and f' ({path})'}"
 
     def pad(self, indices: Array) -> tuple[Tensor, Tensor]:
         """Clips ``indices`` as [B, T] float in [-1, 1], zeros past their ends, and their lengths."""
@@ -194,7 +207,8 @@ class HeardProblem(Problem[Any]):
         for example, clip in zip(examples, clips, strict=True):
             if not targets and not self.spec.frames(len(clip)):
                 raise io.AudioError(f"{getattr(example['audio'], 'path', 'a clip')}: {self.spec.too_short(len(clip))}")
-        return Sound(clips, self.encode_targets(examples) if targets else None)
+        paths = [str(getattr(example["audio"], "path", "")) for example in examples]
+        return Sound(clips, self.encode_targets(examples) if targets else None, paths)
 
     def encode_targets(self, examples: Sequence[Example]) -> Any:
         raise NotImplementedError
@@ -204,7 +218,8 @@ class HeardProblem(Problem[Any]):
 
     def collate(self, encoded: Sound, indices: Array) -> Batch:
         inputs, lengths = encoded.pad(indices)
-        return Batch(inputs, lengths, *self.targets_of(encoded, indices), indices)
+        names = [encoded.name(index) for index in indices.tolist()]
+        return Clips(inputs, lengths, *self.targets_of(encoded, indices), indices, names)
 
     def targets_of(self, encoded: Sound, indices: Array) -> tuple[Tensor | None, Tensor | None]:
         """The targets of a batch and, for sequences, their lengths; here one target a clip, encoded as a tensor [N]."""
@@ -215,9 +230,21 @@ class HeardProblem(Problem[Any]):
             return batch
         assert batch.lengths is not None
         inputs, lengths = self.transforms(batch.inputs, batch.lengths, generator)
+        self._require_sound(batch, lengths)
         inputs, lengths = self.ears(inputs, lengths)
         inputs, lengths = self.transforms.features(inputs, lengths, generator)
         return Featured(inputs, lengths, batch.targets, batch.target_lengths, batch.indices)
+
+    def _require_sound(self, batch: Batch, lengths: Tensor) -> None:
+        """Raise UsageError where the transforms left less than a frame of a clip, such as ``trim`` of one that is silent."""
+        assert batch.lengths is not None and self.transforms is not None
+        names = batch.names if isinstance(batch, Clips) else [f"row {index + 1}" for index in batch.indices]
+        for name, before, after in zip(names, batch.lengths.tolist(), lengths.tolist(), strict=True):
+            if not self.spec.frames(after):
+                shortening = " and ".join(self.transforms.shortening)
+                raise UsageError(f"--transforms: {shortening} left {after} of the {before} samples of {name} of the training "
+                                 f"data; {self.spec.too_short(after)}. Leave that clip out of the data, or {shortening} out of "
+                                 "--transforms")
 
     def features(self, batch: Batch) -> Batch:
         ready = batch if isinstance(batch, Featured) else super().features(batch)

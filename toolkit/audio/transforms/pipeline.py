@@ -240,6 +240,12 @@ class Pipeline:
         return [step.name for step, item in zip(self.steps, self.transforms, strict=True)
                 if not getattr(item, "keeps_time", getattr(item, "keeps_length", True))]
 
+    @property
+    def shortening(self) -> list[str]:
+        """The names of transforms after which a clip may be shorter."""
+        return [step.name for step, item in zip(self.steps, self.transforms, strict=True)
+                if not getattr(item, "keeps_length", False)]
+
     def spelled(self) -> str:
         """The pipeline as text."""
         return " | ".join(step.spelled() for step in self.steps)

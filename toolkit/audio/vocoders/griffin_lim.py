@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from toolkit.audio.vocoder_configs import GriffinLimConfig
 from toolkit.audio.vocoders.base import Base
-from toolkit.audio.vocoders.spectra import Spectra
+from toolkit.audio.vocoders.spectra import Spectra, explained_by, linear, with_phases
 from toolkit.config import ConfigError
-
-TINY = 1e-16
 
 
 class GriffinLim(Base):
-    """Phases by iterated projection (Griffin and Lim, 1984); fast with momentum (Perraudin et al., 2013).
-
-    The spectrum of mel bands is the non-negative least-squares one, by multiplicative steps (Lee and Seung, 2001).
-    """
+    """The non-negative spectrum that explains the mel bands, and phases by iterated projection: see `spectra`."""
 
     float32_alone = "phases are fitted by transforms, which torch does not have in it"
     bank: Tensor
@@ -42,30 +35,10 @@ class GriffinLim(Base):
 
     def magnitudes(self, mel: Tensor) -> Tensor:
         """Magnitudes [B, F, N // 2 + 1] of log mel frames [B, F, mels]."""
-        shift, scale = self.frontend.affine
-        bands = self._exponential(mel / scale - shift)
-        guess = (bands @ self.inverse).clamp(min=TINY ** 0.5)
-        above = bands @ self.bank.T
-        gram = self.bank @ self.bank.T
-        for _ in range(self.settings.solver_iterations):
-            guess = guess * above / (guess @ gram).clamp(min=TINY)
-        return guess ** (1 / self.spec.power)
-
-    def _exponential(self, logarithm: Tensor) -> Tensor:
-        if self.spec.log == "natural":
-            return logarithm.exp()
-        per_unit = {"log10": 1.0, "db": self.spec.power / 20}[self.spec.log]
-        return (logarithm * per_unit * math.log(10)).exp()
+        found = explained_by(linear(mel, self.spec), self.bank, self.inverse, self.settings.solver_iterations)
+        return found ** (1 / self.spec.power)
 
     def with_phases(self, magnitudes: Tensor) -> Tensor:
         """The waveform [B, T] whose magnitudes come near the given ones [B, F, N // 2 + 1]."""
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        turns = torch.rand(magnitudes.shape[1:], generator=generator).to(magnitudes)  # each clip's alike
-        current = torch.polar(magnitudes, (2 * math.pi * turns).expand_as(magnitudes))
-        before = torch.zeros_like(current)
-        for _ in range(self.settings.iterations):
-            rebuilt = self.spectra.analyse(self.spectra.synthesise(current))
-            ahead = rebuilt + self.settings.momentum * (rebuilt - before)
-            before = rebuilt
-            current = magnitudes * ahead / ahead.abs().clamp(min=TINY)
-        return self.spectra.synthesise(current)
+        settings = self.settings
+        return with_phases(magnitudes, self.spectra, settings.iterations, settings.momentum, settings.seed)

@@ -1,9 +1,16 @@
-"""Short-time Fourier transforms there and back, under a FrameSpec's window and padding.
+"""From frames back to sound without parameters, under a FrameSpec.
+
+Spectra        short-time Fourier transforms there and back
+linear         mel bands before their logarithm
+explained_by   a spectrum whose bands are the given ones
+with_phases    a waveform whose magnitudes are the given ones
 
 B clips, F frames, N = n_fft.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +20,8 @@ from toolkit.audio.frontends import filters
 from toolkit.audio.spec import CENTRED, FrameSpec
 from toolkit.config import ConfigError
 
-TINY = 1e-11  # below any square of a window that matters
+NOTHING = 1e-11  # below any square of a window that matters
+TINY = 1e-16
 
 
 class Spectra(nn.Module):
@@ -52,7 +60,7 @@ class Spectra(nn.Module):
         sound = self._overlapped(frames)
         weight = self._overlapped((self.window ** 2).expand(1, count, -1))
         length = (count - int(self.centred)) * self.hop
-        return (sound / weight.clamp(min=TINY))[:, self.left:self.left + length]
+        return (sound / weight.clamp(min=NOTHING))[:, self.left:self.left + length]
 
     def _overlapped(self, frames: Tensor) -> Tensor:
         """Frames [B, F, N] added, each ``hop`` samples after the one before: [B, (F - 1) hop + N]."""
@@ -62,3 +70,42 @@ class Spectra(nn.Module):
         for place in range(hops):
             sound[:, place:place + count] += parts[:, :, place]
         return sound.flatten(1)[:, :(count - 1) * self.hop + self.n_fft]
+
+
+def linear(mel: Tensor, spec: FrameSpec) -> Tensor:
+    """Mel bands before the logarithm, shift and scale of ``spec``."""
+    details = dict(spec.details)
+    values = mel / details.get("scale", 1.0) - details.get("shift", 0.0)
+    if spec.log == "none":
+        return values
+    per_unit = {"natural": 1.0, "log10": math.log(10), "db": math.log(10) * spec.power / 20}[spec.log]
+    return (values * per_unit).exp()
+
+
+def explained_by(bands: Tensor, bank: Tensor, start: Tensor, updates: int) -> Tensor:
+    """A spectrum [..., N // 2 + 1] whose bands by ``bank`` [N // 2 + 1, mels] are near ``bands`` [..., mels].
+
+    Non-negative least squares by multiplicative updates (Lee and Seung, 2001), from ``bands @ start`` on.
+    """
+    spectrum = (bands @ start).clamp(min=TINY ** 0.5)
+    above, gram = bands @ bank.T, bank @ bank.T
+    for _ in range(updates):
+        spectrum = spectrum * above / (spectrum @ gram).clamp(min=TINY)
+    return spectrum
+
+
+def with_phases(magnitudes: Tensor, spectra: Spectra, iterations: int, momentum: float, seed: int) -> Tensor:
+    """The waveform [B, T] whose magnitudes come near the given ones [B, F, N // 2 + 1].
+
+    Iterated projection from random phases (Griffin and Lim, 1984); fast with momentum (Perraudin et al., 2013).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    turns = torch.rand(magnitudes.shape[1:], generator=generator).to(magnitudes)  # each clip's alike
+    current = torch.polar(magnitudes, (2 * math.pi * turns).expand_as(magnitudes))
+    before = torch.zeros_like(current)
+    for _ in range(iterations):
+        rebuilt = spectra.analyse(spectra.synthesise(current))
+        ahead = rebuilt + momentum * (rebuilt - before)
+        before = rebuilt
+        current = magnitudes * ahead / ahead.abs().clamp(min=TINY)
+    return spectra.synthesise(current)
