@@ -329,3 +329,32 @@ def test_dict_observations_are_learned_from(name: str) -> None:
     agent.update(replace(phase(2), observations=rows, next_observations=rows))
     assert all(not torch.equal(before[key], value) for key, value in agent.parameters().items())
     assert agent.act(rows[0, :1]).actions.shape == (1, 2)
+
+
+@pytest.mark.parametrize(("name", "options"), [("sac", {}), ("sac", {"use_sde": True}), ("td3", {})])
+def test_the_average_of_the_last_actors_acts_at_the_end(name: str, options: dict[str, Any]) -> None:
+    clock = Clock(100, 79)
+    agent, twin = (made(name, clock=clock, average_fraction=0.2, learning_rate=0.01, **options) for _ in range(2))
+    observations = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
+    newest = made(name, clock=clock, **options)
+
+    def by_the_newest() -> Any:
+        newest.flat_actor.values.copy_(agent.flat_actor.values)
+        return newest.act(observations, deterministic=True).actions
+
+    agent.update(phase(2))
+    np.testing.assert_array_equal(agent.act(observations, deterministic=True).actions, by_the_newest())
+    seen = []
+    for step in (80, 90, 100):
+        clock.step = step
+        agent.update(phase(2, seed=step))
+        seen.append(agent.flat_actor.values.clone())
+    acted = agent.act(observations, deterministic=True).actions
+    assert not np.allclose(acted, by_the_newest(), atol=1e-5)
+    newest.flat_actor.values.copy_(torch.stack(seen).mean(0))
+    np.testing.assert_allclose(acted, newest.act(observations, deterministic=True).actions, atol=1e-6)
+    twin.load_state_dict(copy.deepcopy(agent.state_dict()))
+    np.testing.assert_array_equal(twin.act(observations, deterministic=True).actions, acted)
+    clock.budget = 1000  # extended: the average belongs to the last part of the new budget
+    agent.update(phase(1))
+    np.testing.assert_array_equal(agent.act(observations, deterministic=True).actions, by_the_newest())

@@ -19,7 +19,8 @@ SMALL: dict[str, dict[str, Any]] = {
 ENVS = {"PPO": "CartPole-v1", "A2C": "Pendulum-v1", "DQN": "CartPole-v1", "SAC": "Pendulum-v1", "TD3": "Pendulum-v1"}
 OURS = {"ppo": ("PPO", "Pendulum-v1", ("--n-steps", "32")), "actor-critic": ("A2C", "CartPole-v1", ()),
         "dqn": ("DQN", "CartPole-v1", ("--learning-starts", "20", "--average-fraction", "0.5")),
-        "sac": ("SAC", "Pendulum-v1", ("--learning-starts", "20")), "td3": ("TD3", "Pendulum-v1", ("--learning-starts", "20")),
+        "sac": ("SAC", "Pendulum-v1", ("--learning-starts", "20")),
+        "td3": ("TD3", "Pendulum-v1", ("--learning-starts", "20", "--average-fraction", "0.5")),
         "sb3-ppo": ("PPO", "CartPole-v1", ("--n-steps", "32"))}
 
 

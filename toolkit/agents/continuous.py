@@ -20,6 +20,7 @@ from toolkit.agents.networks.fast import path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.q_learning import buffer_part
 from toolkit.agents.twin_critics import TwinCritics, require_vectors
+from toolkit.core.averaging import TailAverage
 from toolkit.core.clock import Clock
 from toolkit.core.flat import FlatParameters, named_parameters
 from toolkit.core.optimizers import FlatAdam
@@ -75,6 +76,9 @@ class ContinuousAgent:
         self.flat_critics.blend_into(self.flat_target, 1.0)
         self.actor_optimizer, self.critic_optimizer = FlatAdam(self.flat_actor), FlatAdam(self.flat_critics)
         self._outputs = self.actor.acting()
+        share = self.config.average_fraction
+        self.average = TailAverage(self.flat_actor, share, self.clock) if share else None
+        self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
         self._actor_path, self._next_path = path_of(self.actor, batch), path_of(self.actor, batch)
         self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch)
 
@@ -88,10 +92,10 @@ class ContinuousAgent:
         count = len(observations)
         if not deterministic and self.clock.step < self.config.learning_starts:
             return Acted(self.to_environment(self.generator.uniform(-1, 1, (count, self.size)).astype(np.float32)))
-        outputs = self._outputs(observations)  # [N, width * A]
         if deterministic:
-            return Acted(self.to_environment(self.mode(outputs)))
-        actions, after = self.explore(outputs, state)
+            averaged = self.average is not None and self.average.count
+            return Acted(self.to_environment(self.mode((self._average_outputs if averaged else self._outputs)(observations))))
+        actions, after = self.explore(self._outputs(observations), state)  # from [N, width * A]
         return Acted(self.to_environment(actions), state=after)
 
     def mode(self, outputs: Array) -> Array:
@@ -140,6 +144,11 @@ class ContinuousAgent:
         require_finite(flat.clip(None), self.name, self.clock.step, self._updates)
         optimizer.step(learning_rate)
 
+    def _learned(self) -> None:
+        """What follows a training phase."""
+        if self.average is not None:
+            self.average.add()
+
     def learning_rate(self) -> float:
         return float(self.config.learning_rate * self.schedule(self.clock.fraction))
 
@@ -155,7 +164,8 @@ class ContinuousAgent:
         return {"actor": self.actor, "critics": self.critics}
 
     def parameters(self) -> dict[str, Tensor]:
-        return named_parameters(self._modules())
+        averaged = {} if self.average is None else {"average": self.average.module}
+        return named_parameters({**self._modules(), **averaged})
 
     def initialise(self, state: dict[str, Any]) -> None:
         """Take the networks of another run of the same agent, and nothing else of it."""
@@ -164,8 +174,9 @@ class ContinuousAgent:
         self.flat_critics.blend_into(self.flat_target, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
+        averaged = {} if self.average is None else {"average": self.average.state_dict()}
         return {
-            **{name: module.state_dict() for name, module in self._modules().items()},
+            **averaged, **{name: module.state_dict() for name, module in self._modules().items()},
             "target_critics": self.target_critics.state_dict(), "actor_optimizer": self.actor_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(), "generator": self.generator.bit_generator.state,
             "noise": self.noise.bit_generator.state, "updates": self._updates,
@@ -174,6 +185,8 @@ class ContinuousAgent:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.target_critics.load_state_dict(state["target_critics"])
         self.actor_optimizer.load_state_dict(state["actor_optimizer"])
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])

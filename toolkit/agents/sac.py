@@ -85,6 +85,7 @@ class SAC(ContinuousAgent):
             entropy = -log_prob.mean()
             self.flat_critics.blend_into(self.flat_target, self.config.tau)
             self._updates += 1
+        self._learned()
         metrics = {"train/critic_loss": 0.5 * float(errors.square().sum(1).mean()), "train/q_value": float(value),
                    "train/ent_coef": float(self.temperature.log_alpha.exp()), "train/entropy": float(entropy),
                    "train/learning_rate": learning_rate, "train/n_updates": float(self._updates)}

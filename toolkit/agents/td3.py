@@ -66,6 +66,7 @@ class TD3(ContinuousAgent):
                 value = self._learn_actor(phase, k, learning_rate)
                 self.flat_critics.blend_into(self.flat_target, config.tau)
                 self.flat_actor.blend_into(self.flat_target_actor, config.tau)
+        self._learned()
         metrics = {"train/critic_loss": float(errors.square().sum(1).mean()), "train/learning_rate": learning_rate,
                    "train/n_updates": float(self._updates)}
         if count >= config.policy_delay:

@@ -160,17 +160,22 @@ def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
 def of_dqn(agent: Any) -> tuple[dict[str, Tensor], MLP]:
     without(agent.config.dueling, "dueling networks (--dueling)")
     without(agent.config.noisy, "noisy networks (--noisy)")
-    averaged = agent.average is not None and agent.average.count
-    network = agent.average.module if averaged else agent.online
+    network = acting(agent, agent.online)
     body = plain(network.body)
     state = {**layers("q_net.q_net", body), **linear(f"q_net.q_net.{2 * len(body.linear)}", network.advantage)}
     return {**state, **{key.replace("q_net.", "q_net_target.", 1): value for key, value in state.items()}}, body
 
 
+def acting(agent: Any, newest: Any) -> Any:
+    """The network of the deterministic policy: the average of the last ones where there is one."""
+    return agent.average.module if agent.average is not None and agent.average.count else newest
+
+
 def of_sac(agent: Any) -> tuple[dict[str, Tensor], MLP]:
-    body, head, size = plain(agent.actor.body), agent.actor.head, agent.size
+    actor = acting(agent, agent.actor)
+    body, head, size = plain(actor.body), actor.head, agent.size
     if agent.config.use_sde:  # there the means pass a limit, and the deviation is a parameter
-        return {**layers("actor.latent_pi", body), **linear("actor.mu.0", head), "actor.log_std": agent.actor.log_std.detach(),
+        return {**layers("actor.latent_pi", body), **linear("actor.mu.0", head), "actor.log_std": actor.log_std.detach(),
                 **of_critics(agent)}, body
     state = {**layers("actor.latent_pi", body), "actor.mu.weight": head.weight.detach()[:size],
              "actor.mu.bias": head.bias.detach()[:size], "actor.log_std.weight": head.weight.detach()[size:],
@@ -179,8 +184,9 @@ def of_sac(agent: Any) -> tuple[dict[str, Tensor], MLP]:
 
 
 def of_td3(agent: Any) -> tuple[dict[str, Tensor], MLP]:
-    body = plain(agent.actor.body)
-    state = {**layers("actor.mu", body), **linear(f"actor.mu.{2 * len(body.linear)}", agent.actor.head)}
+    actor = acting(agent, agent.actor)
+    body = plain(actor.body)
+    state = {**layers("actor.mu", body), **linear(f"actor.mu.{2 * len(body.linear)}", actor.head)}
     target = {key.replace("actor.", "actor_target.", 1): value for key, value in state.items()}
     return {**state, **target, **of_critics(agent)}, body
 
