@@ -31,6 +31,7 @@ from toolkit.core.problem import Array, Batch, Judged, Tally, device_of, refuse_
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
+FULL_SCALE = 32768.0  # of 16 bits
 SPOKEN_SECONDS = 1.0  # of a held-out clip that an autoregressive vocoder draws in an evaluation
 ADVERSARIAL = ("warm_up", "mel_weight", "feature_weight", "loss_f_max", "periods", "scales", "critic_width")
 
@@ -308,7 +309,8 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     """The sound of an example, [T] float at ``rate`` (Hz).
 
     ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file, of which ``start`` and
-    ``duration`` may name a stretch.
+    ``duration`` may name a stretch. Samples are rounded to 16 bits, as a file holds them: made sound has bands without any,
+    and a vocoder that has heard no others answers the rounding noise of a recording with noise of its own.
     """
     clip = clip_in(example)
     if clip is not None:
@@ -317,7 +319,7 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     own = int(example.get("sample_rate", rate))
     if own != rate:
         samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]
-    return torch.from_numpy(np.ascontiguousarray(samples, np.float32))
+    return torch.from_numpy(np.ascontiguousarray(np.round(samples * FULL_SCALE) / FULL_SCALE, np.float32))
 
 
 def synthesised(vocoder: Any, waveform: Tensor) -> tuple[Tensor, Tensor, float]:
