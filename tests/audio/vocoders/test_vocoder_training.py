@@ -198,3 +198,14 @@ def test_a_row_of_a_csv_file_is_a_stretch_of_sound(tmp_path: Path) -> None:
     row = {"path": str(tmp_path / "a.wav"), "start": "0.25", "duration": "0.5"}
     assert len(waveform_of(row, 22050)) == 11025
     assert len(waveform_of({**row, "start": "", "duration": None}, 22050)) == 22050
+
+
+def test_samples_are_learned_from_as_a_file_would_hold_them(tmp_path: Path) -> None:
+    """Resampled, they have a band without anything; in a file it holds what rounding leaves, 101 dB below full scale."""
+    samples = speech_like(0.5, 16000, 1).numpy()
+    learned = waveform_of({"audio": samples, "sample_rate": 16000}, 24000)
+    io.save(tmp_path / "sound.wav", io.resampled(samples[:, None], 16000, 24000)[:, 0], 24000)
+    assert (learned - waveform_of({"path": str(tmp_path / "sound.wav")}, 24000)).abs().max() <= 2 / 32768
+    window = torch.hann_window(12000)
+    empty = torch.fft.rfft(learned[:12000] * window)[4500:].abs().square().mean() / window.square().sum()  # from 9 kHz on
+    assert 10 * math.log10(float(empty)) == pytest.approx(10 * math.log10(1 / 12 / 32768**2), abs=1.0)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
-from toolkit.audio.tasks.base import whole
+from toolkit.audio.tasks.base import FULL_SCALE, whole
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.base import turn
@@ -31,7 +31,6 @@ from toolkit.core.problem import Array, Batch, Judged, Tally, device_of, refuse_
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
-FULL_SCALE = 32768.0  # of 16 bits
 SPOKEN_SECONDS = 1.0  # of a held-out clip that an autoregressive vocoder draws in an evaluation
 ADVERSARIAL = ("warm_up", "mel_weight", "feature_weight", "loss_f_max", "periods", "scales", "critic_width")
 
