@@ -104,20 +104,17 @@ class Hifigan(Neural):
             load_published(self, config.weights)
 
     def synthesise(self, mel: Tensor) -> Tensor:
-        if self._quick(mel):
-            sound = self._quickly(mel)
-        else:
-            with self._lowered(mel.device):
-                sound = self._plainly(mel).to(mel.dtype)
+        sound = self._quickly(mel) if self._quick(mel) else self._plainly(mel)
         return sound[:, :self.samples(mel.shape[1])]  # the last of centred frames only ends the clip
 
     def _plainly(self, mel: Tensor) -> Tensor:
         """Waveforms [B, F hop] of [B, F, mels]."""
-        x = self.conv_pre(mel.transpose(1, 2))  # [B, C, F]
-        for stage, up in enumerate(self.ups):
-            x = up(functional.leaky_relu(x, SLOPE))
-            x = self._mean(x, stage)
-        sound: Tensor = self.conv_post(functional.leaky_relu(x, LAST_SLOPE))
+        with self._lowered(mel.device):
+            x = self.conv_pre(mel.transpose(1, 2))  # [B, C, F]
+            for stage, up in enumerate(self.ups):
+                x = up(functional.leaky_relu(x, SLOPE))
+                x = self._mean(x, stage)
+        sound: Tensor = self.conv_post(functional.leaky_relu(x.to(mel.dtype), LAST_SLOPE))
         return torch.tanh(sound)[:, 0]
 
     def _mean(self, x: Tensor, stage: int) -> Tensor:
