@@ -55,6 +55,15 @@ def test_any_front_end_hears(name: str) -> None:
     assert network(torch.from_numpy(perception(rows(space, 2)))).isfinite().all()
 
 
+@pytest.mark.parametrize(("name", "options", "said"), [
+    ("transformer", {"heads": 5}, "heads 5 does not divide .*: --network.model.heads 4, or --network.model.width 150$"),
+    ("crnn", {"channels": (8,)}, r"\(--network.model.channels, --network.model.time-strides\)"),
+    ("wav2vec2", {}, "hears samples, and .* log-mel. Give it samples: --network.frontend waveform --network.frontend.normalize")])
+def test_a_model_that_cannot_be_made_names_flags_of_this_network(name: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        registry.make("network", "hearing", observation_space=SOUND, model=Part(name, options))
+
+
 def test_a_slow_front_end_is_warned_of_with_a_cheaper_one() -> None:
     with pytest.warns(UserWarning, match="the front end pyin is slow: .* cqt tells pitch too"):
         perception_of(Part("hearing", {"frontend": Part("pyin")}), SOUND)

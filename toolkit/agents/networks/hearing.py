@@ -11,6 +11,7 @@ Letters: B batch, E ears, T samples, F frames, C channels.
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import gymnasium
@@ -25,7 +26,7 @@ from toolkit.agents.configs import ConvPoolConfig, HearingConfig
 from toolkit.agents.networks.encode import Flattened, encode_leaf, leaf_spaces, width
 from toolkit.agents.perception import Features
 from toolkit.audio.frontends import heard_through
-from toolkit.audio.models.base import Heard, pooled
+from toolkit.audio.models.base import Heard, HeardSpec, pooled
 from toolkit.config import Part
 from toolkit.core.problem import Batch
 from toolkit.envs import packing
@@ -177,8 +178,7 @@ class Hearing(nn.Module):
         shapes = [self._frames(leaf) for leaf in found if self._audible(leaf)]
         specs = [leaf.spec for leaf in found if isinstance(leaf, Features)]
         spec = specs[0] if specs else getattr(getattr(self.ears, "frontend", None), "spec", None)
-        self.models = nn.ModuleList(registry.make("model", config.model.name, inputs=bins, outputs=config.sound_features,
-                                                  spec=spec, **config.model.options) for _, bins in shapes)
+        self.models = nn.ModuleList(make_model(config, bins, spec) for _, bins in shapes)
         others = sum(width(leaf) for leaf in found if not self._audible(leaf))
         self.joined = nn.Linear(config.sound_features * len(shapes) + others, config.hidden_size)
         self.features = config.hidden_size
@@ -227,6 +227,20 @@ class Hearing(nn.Module):
         if outputs.dim() == 3:
             outputs = mean_over(outputs, lengths)  # [B, features]
         return torch.relu(outputs)
+
+
+def make_model(config: HearingConfig, bins: int, spec: Any) -> nn.Module:
+    """The model of sound for frames of ``bins`` values by a front end of ``spec``.
+
+    Raises UsageError whose flags, those of a task where a model names any, are this network's.
+    """
+    try:
+        model: nn.Module = registry.make("model", config.model.name, inputs=bins, outputs=config.sound_features,
+                                         spec=HeardSpec("frames", spec), **config.model.options)
+    except UsageError as error:
+        error.args = (re.sub(r"--(?=(model|frontend)\b)", "--network.", str(error)),)
+        raise
+    return model
 
 
 def elements(space: Space) -> list[Space]:
