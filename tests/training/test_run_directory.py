@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,23 @@ def test_a_run_stays_claimed_whatever_reads_its_records_and_old_runs_have_no_loc
     assert done.code == 2 and "is training the run" in done.err, done.err
     directory.release()
     assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0, "also while the object is still there"
+
+
+def test_a_claim_that_was_refused_takes_nothing_with_it_later(tmp_path: Path) -> None:
+    """Closing the file drops the locks of this process, also the one that another object has by then."""
+    run = copy_of(finished(**STEPS), tmp_path)
+    code = f"import fcntl; file = open({str(run / 'lock')!r}, 'ab'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    first, second = RunDirectory(run), RunDirectory(run)
+    with subprocess.Popen([sys.executable, "-c", code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin and other.stdout and other.stdout.readline()
+        with pytest.raises(UsageError, match=f"another process, {other.pid}, is training"):
+            first.claim()
+        other.stdin.write("\n")
+    second.claim()
+    first.release()
+    del first
+    done = command("resume", "run", "--steps", "500", cwd=tmp_path)
+    assert done.code == 2 and f"another process, {os.getpid()}, is training" in done.err, done.err
 
 
 def test_a_copy_of_a_claimed_run_is_free(tmp_path: Path) -> None:

@@ -73,17 +73,18 @@ class RunDirectory:
         """
         if self.path in CLAIMED:
             raise UsageError(f"this process is training the run {self.path} already. Wait until it has ended")
-        self._claim = (self.path / LOCK).open("ab")
+        file = (self.path / LOCK).open("ab")
         try:
-            fcntl.lockf(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                number = lock_holder(self._claim)
+                number = lock_holder(file)
+                file.close()  # now: later it could take with it the lock that this process has by then
                 whose, end = (f", {number},", f": kill {number}") if number else ("", "; run.json has its number as process")
                 raise UsageError(f"another process{whose} is training the run {self.path}. Wait until it has ended, or end it"
                                  f"{end}. It saves a checkpoint first") from error
             # Else the file system knows no locks, and whoever uses it has to take care.
-        CLAIMED[self.path] = self
+        self._claim, CLAIMED[self.path] = file, self
 
     def release(self) -> None:
         """Let others write to this run."""
