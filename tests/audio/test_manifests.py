@@ -54,6 +54,12 @@ def test_a_clip_loads_its_stretch(tmp_path: Path) -> None:
     assert waveform.shape == (1, 2000) and rate == 8000
 
 
+def test_columns_of_other_capitals_may_be_targets_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"path": "a.wav", "Label": "x", "Text": "y"}\n')
+    assert manifests.read(path)[0].more == {"Label": "x", "Text": "y"}
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ('{"path": "a.wav"}\n{"path": ""}\n', "row 2: path: got ''"), ('{"pth": "a.wav"}\n', "row 1: path: got None.*mean 'pth'"),
     ('{"path": "a.wav"}\n{"path": "a.wav", "Duration": 1}\n', "column 'Duration' is not read as 'duration'. Rename it"),

@@ -143,11 +143,14 @@ def rows_of(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def refuse_unread_columns(path: Path, names: Collection[str]) -> None:
-    """Raise ManifestError for a name that is a column of a clip but for its capitals: what it says would not be heard."""
+    """Raise ManifestError for a start or duration that is one but for its capitals: the whole file would be heard.
+
+    A path, label or text of another name is missed where it is needed, or may be a target of its own.
+    """
     for name in sorted(names):
-        if name not in COLUMNS and name.strip().lower() in COLUMNS and name.strip().lower() not in names:
-            raise ManifestError(f"{path}: its column {name!r} is not read as {name.strip().lower()!r}. Rename it to "
-                                f"{name.strip().lower()}")
+        meant = name.strip().lower()
+        if name not in NUMBERS and meant in NUMBERS and meant not in names:
+            raise ManifestError(f"{path}: its column {name!r} is not read as {meant!r}. Rename it to {meant}")
 
 
 def json_rows(file: TextIO, path: Path) -> list[tuple[int, dict[str, Any]]]:
