@@ -170,6 +170,7 @@ def test_parameters_that_do_not_fit_are_refused_before_a_folder_is_made(tmp_path
     for words, message in (
             (flags("dqn", network__hidden_sizes="9"), "5 differ, the first is online.body.layers.0.weight: [8, 4] there, [9, 4] "
              "here. The settings of its network must be those of that run: add --network.hidden-sizes 8,8"),
+            (flags("dqn", dueling="true"), "The settings of its network must be those of that run: add --dueling false"),
             (flags("dqn", env="Acrobot-v1"), "[8, 6] here. Use the same agent, network and spaces"),
             (flags("c51"), "It is a run of dqn. Use the same agent, network and spaces")):
         done = command(*words, "--init-from", source, "--out", "run", cwd=tmp_path)

@@ -11,7 +11,10 @@ from torch import Tensor
 from toolkit.config import Resolved, flag_of
 from toolkit.training.resolve import Plan
 
-SHAPING = {"task": ("model", "tokenizer", "frontend"), "agent": ("network",)}  # whose settings say what parameters there are
+SHAPING = {  # settings, and parts with theirs, that say what parameters there are
+    "task": ("model", "tokenizer", "frontend"),
+    "agent": ("network", "net_arch", "dueling", "noisy", "n_atoms", "n_quantiles", "use_sde", "share_network", "baseline",
+              "recurrent", "lstm_hidden_size")}
 ALIKE = {"task": "Use data with the same classes and columns", "agent": "Use the same agent, network and spaces"}
 
 
