@@ -15,7 +15,7 @@ import torch
 from toolkit.agents.base import Agent
 from toolkit.agents.checks import NonFinite
 from toolkit.agents.perception import perceived, perception_of
-from toolkit.config import Part, Resolved, flag_of
+from toolkit.config import Part, Resolved, flag_of, settings_of
 from toolkit.core import devices
 from toolkit.core.base import Dataset
 from toolkit.core.clock import Clock
@@ -59,7 +59,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None, say:
             if init_from is not None:
                 initialise_from(task, plan, init_from)
             if say and "model" in values:
-                say(size_text(values["model"], sum(value.numel() for value in task.parameters().values())))
+                say(size_of(plan, task))
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)
@@ -68,11 +68,22 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None, say:
             task.close()
 
 
-def size_text(model: str, count: int) -> str:
-    """How many parameters are trained, and what that costs where it is much."""
-    gigabytes = count * BYTES_A_PARAMETER / 1e9
-    much = f", about {gigabytes:.1f} GB in each checkpoint. Its sizes are settings: toolkit info model {model}"
-    return f"{model}: {count:,} parameters{much if gigabytes >= 0.5 else ''}"
+def size_of(plan: Plan, task: Task) -> str:
+    """How many parameters the model of a task has, and the critics that teach it where there are any."""
+    parameters = task.parameters()
+    critics = sum(value.numel() for name, value in parameters.items() if name.startswith("critics."))
+    count = sum(value.numel() for value in parameters.values()) - critics
+    kind = next(item.kind for item in settings_of(plan.entry.config_class()) if item.name == "model")
+    return size_text(f"{kind} {plan.config.values['model']}", count, critics)
+
+
+def size_text(model: str, count: int, critics: int = 0) -> str:
+    """How many parameters are trained for ``model``, its kind and name, and what that costs where it is much."""
+    gigabytes = (count + critics) * BYTES_A_PARAMETER / 1e9
+    taught = f", taught by critics of {critics:,}" if critics else ""
+    much = f", about {gigabytes:.1f} GB in each checkpoint" if gigabytes >= 0.5 else ""
+    advice = f". Its sizes are settings: toolkit info {model}" if much and count > critics else ""
+    return f"{model.split()[-1]}: {count:,} parameters{taught}{much}{advice}"
 
 
 def settle(plan: Plan) -> None:
