@@ -166,8 +166,14 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     done = command(*run_words(TABLES[0], people), cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("the data's column 'Split' is not read as 'split', which says what is held out. "
                                                 "Rename it to split, or leave it out: --ignore Split\n")
-    for wanted in (("--ignore", "Split,score"), ("--target", "Split")):
+    for wanted in (("--target", "Split"), ("--ignore", "Split,score", "--out", "run")):
         assert command(*run_words(TABLES[0], people, *wanted, "--epochs", "1"), cwd=tmp_path).code == 0
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    facts["config"]["ignore"]["value"] = ["score"]  # as of a run that was begun when such a column was not refused
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    for words in (("evaluate", "run"), ("resume", "run", "--epochs", "2")):
+        done = command(*words, cwd=tmp_path)
+        assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(("words", "message"), [

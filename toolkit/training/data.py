@@ -24,16 +24,18 @@ from toolkit.errors import UsageError
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
-def divide(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Example]]:
+def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dict[str, Sequence[Example]]:
     """The splits of ``dataset``, always with ``validation``: a share of ``train`` is held out where it has none.
 
+    Where a run ``begins``, a column that was meant to divide the data is refused; a run that was begun goes on as it was.
     Raises UsageError for data that the problem cannot learn from.
     """
     problem.target_name = dataset.target
     splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
     if TRAIN not in splits:
         raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
-    refuse_unread_split(splits, problem.config)
+    if begins:
+        refuse_unread_split(splits, problem.config)
     problem.check(splits)
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])

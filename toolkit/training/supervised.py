@@ -266,7 +266,7 @@ def make_supervised(name: str, options: Mapping[str, Any], dataset: Dataset, clo
     problem: Problem[Any] = registry.make("task", name, **options)
     if inherited is not None:
         problem.inherit(inherited)
-    return assemble(problem, divide(dataset, problem), clock, streams, device, saved)
+    return assemble(problem, divide(dataset, problem, begins=saved is None), clock, streams, device, saved)
 
 
 def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clock: Clock, streams: Streams,
