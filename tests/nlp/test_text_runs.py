@@ -173,8 +173,8 @@ def test_rows_without_a_column_are_named(task: str, row: dict[str, Any], said: s
 
 @pytest.mark.parametrize(("words", "said"), [
     ((), "predict takes texts"), (("a text", "--input", "in.txt"), "one of them"), (("--input", "gone.csv"), "no such file"),
-    (("--input", "in.xyz"), "allowed are files ending in"), (("hello", "--output", "in.xyz"), "nothing is overwritten"),
-    (("--input", "other.csv"), "'text'")])
+    (("--input", "in.xyz"), "allowed are files ending in .csv, .jsonl, .md, .ndjson, .parquet, .tsv, .txt\n"),
+    (("hello", "--output", "in.xyz"), "nothing is overwritten"), (("--input", "other.csv"), "'text'")])
 def test_wrong_questions_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     (tmp_path / "in.xyz").write_text("x")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")

@@ -41,8 +41,8 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if values == ("-",) and not source:
         values, source = (), "-"
     if bool(values) == bool(source):
-        raise UsageError('predict takes texts (or COLUMN=VALUE pairs) or --input FILE, one of them: '
-                         'toolkit predict RUN "some text"')
+        raise UsageError('predict takes texts, sound files or COLUMN=VALUE pairs, - for the lines of stdin, or --input FILE, one '
+                         'of them: toolkit predict RUN "some text"')
     output.require_new("--output", sink)
     from toolkit.training.api import load
 
@@ -102,7 +102,8 @@ def rows_of(source: str) -> list[Any]:
     if path.suffix.lower() in (".txt", ".md"):
         return [row["text"] for row in registry.make("dataset", "text", path=str(path), by="line").read()]
     if path.suffix.lower() not in readers:
-        raise UsageError(f"--input {source}: allowed are files ending in {', '.join(sorted(readers))}")
+        endings = ", ".join(sorted(ending for ending in readers if ending.startswith(".")))  # "/" is a folder's
+        raise UsageError(f"--input {source}: allowed are files ending in {endings}")
     rows: list[Any] = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).read()
     return rows
 
