@@ -144,7 +144,7 @@ def test_repeated_failures_end_it(closing: list[Any]) -> None:
     envs = opened(faulty("die", 1), workers=1)
     closing.append(envs)
     envs.reset()
-    with pytest.raises(WorkersFailed, match="4th failure in 1000 steps") as caught:
+    with pytest.raises(WorkersFailed, match="worker 0 ended with exit code -9 in copy .*4th failure in 1000 steps") as caught:
         for _ in range(10):
             envs.step(np.zeros(5, int))
     assert caught.value.copies.tolist() == [0, 1, 2, 3, 4]

@@ -31,6 +31,7 @@ from toolkit.envs.worker_process import Block, serve
 from toolkit.errors import ToolkitError
 
 START_SECONDS = 120.0  # a new process imports gymnasium and the environment; that is not hanging
+GONE_SECONDS = 1.0  # that a killed process may still be there after its pipe has closed
 MAX_FAILURES, FAILURE_STEPS = 3, 1000  # so many failures of one worker within so many steps are repeated ones
 
 
@@ -235,6 +236,8 @@ class WorkerEnvs:
     def _what_happened(self, worker: Worker) -> str:
         copy = int(self.block.current[worker.begin])
         where = f"in copy {copy} (seed {self._seeds[copy]}, action {self.block.actions[copy]})"
+        if worker.process is not None:
+            worker.process.join(GONE_SECONDS)
         if worker.process is not None and worker.process.is_alive():
             return f"gave no answer for {self.timeout:g} s {where}"
         code = None if worker.process is None else worker.process.exitcode
