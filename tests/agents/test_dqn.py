@@ -239,6 +239,11 @@ def test_random_actions_last_as_long_as_the_zeta_distribution_says() -> None:
     np.testing.assert_allclose(np.bincount(second.actions[left == 0], minlength=4) / (left == 0).sum(), 0.25, atol=0.03)
 
 
+def test_a_noisy_network_takes_no_random_actions_that_could_last() -> None:
+    with pytest.raises(UsageError, match="--exploration-zeta 2: .* add --noisy false"):
+        made(noisy=True, exploration_zeta=2.0)
+
+
 def test_a_lasting_action_ends_where_it_is_not_allowed_any_more() -> None:
     agent = made(Clock(1000, 500), learning_starts=100, exploration_fraction=0.0, exploration_final_eps=0.0, exploration_zeta=2.0)
     state = np.array([[5, 2], [5, 2], [0, 2]])

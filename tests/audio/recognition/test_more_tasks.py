@@ -118,8 +118,11 @@ def test_a_stretch_past_the_end_of_its_file_is_found_before_training(tmp_path: P
                                          "reaches past its end at 1 s; row 4: .*the stretch from 2 s reaches past"):
         heard().check({"train": rows})
     splits: dict[str, Any] = {"train": rows}
-    heard(skip_bad=True).check(splits)
+    with pytest.warns(UserWarning, match="2 of 6 clips .train. are left out: row 3: "):
+        heard(skip_bad=True).check(splits)
     assert splits["train"] == [rows[place] for place in (0, 1, 4, 5)]
+    with pytest.raises(UsageError, match=r"2 of 2 clips .train. cannot be used, so that none is left: row 1: .*\. Mend them$"):
+        heard(skip_bad=True).check({"train": rows[2:4]})
 
 
 def test_whole_numbers_are_sound_of_full_scale() -> None:

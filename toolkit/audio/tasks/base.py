@@ -9,6 +9,7 @@ Heard     base of the tasks
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,9 +121,14 @@ class HeardProblem(Problem[Any]):
             if not found:
                 continue
             shown = "; ".join(f"row {number}: {why}" for number, why in list(found.items())[:SHOWN])
-            if not self.config.skip_bad or len(found) == len(rows):
-                raise UsageError(f"{len(found)} of {len(rows)} clips ({split}) cannot be used: {shown}"
-                                 f"{'; ...' if len(found) > SHOWN else ''}. {advice}, or go on without them: --skip-bad true")
+            bad = f"{len(found)} of {len(rows)} clips ({split})"
+            told = f"{shown}{'; ...' if len(found) > SHOWN else ''}"
+            if self.config.skip_bad and len(found) == len(rows):
+                raise UsageError(f"{bad} cannot be used, so that none is left: {told}. {advice}")
+            if not self.config.skip_bad:
+                raise UsageError(f"{bad} cannot be used: {told}. {advice}, or let training go on without them: toolkit run ... "
+                                 "--skip-bad true")
+            warnings.warn(f"{bad} are left out: {told}", stacklevel=2)
             splits[split] = [rows[place] for place in range(len(rows)) if place + 1 not in found]
 
     def fault(self, row: Example) -> str | None:
