@@ -71,7 +71,7 @@ class QLearner:
                  clock: Clock | None = None, device: torch.device | str = "cpu") -> None:
         require_action_space(self.name, action_space)
         if config.noisy and config.exploration_zeta is not None:
-            raise UsageError(f"--exploration-zeta {config.exploration_zeta:g}: it is random actions that last, and a noisy network "
+            raise UsageError(f"--exploration-zeta {config.exploration_zeta:g}: random actions last so long, and a noisy network "
                              "takes none. Leave it out, or add --noisy false")
         streams = streams or Streams(0)
         self.config: Any = config
