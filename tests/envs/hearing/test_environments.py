@@ -16,7 +16,7 @@ from toolkit.envs import factory, packing
 from toolkit.envs.base import EnvSpec, measures_of
 from toolkit.envs.hearing import ENVIRONMENTS, VECTORS, sounds
 from toolkit.errors import MissingExtra, UsageError
-from toolkit.registry import UnknownComponent, registry
+from toolkit.registry import registry
 
 IDS = [f"toolkit/{name}-v0" for name in ENVIRONMENTS]
 SEEDS = [3, 4, 5, 6]
@@ -273,7 +273,7 @@ def test_words_come_from_any_data_set_by_name() -> None:
     registry.register("dataset", "said-fast-test", summary="A test's.")(lambda: Said(rate=8000))
     with pytest.raises(UsageError, match="8000 samples a second; allowed: 16000"):
         opened("toolkit/HearAndGo-v0", words="said-fast-test")
-    with pytest.raises(UnknownComponent, match="unknown dataset 'sung'"):
+    with pytest.raises(UsageError, match=r"--env.words sung: allowed are tones, .* toolkit list dataset"):
         opened("toolkit/HearAndGo-v0", words="sung")
 
 
