@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from toolkit.commands._settings import value_text
-from toolkit.config import Setting
+from toolkit.config import Setting, value_text
 from toolkit.registry import BUILTIN, KINDS, Entry, Registry
 from toolkit.training.presets import load_presets
 

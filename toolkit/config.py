@@ -17,7 +17,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -207,6 +207,17 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
 def flag_of(name: str) -> str:
     """The flag of a setting by its dotted name: ``--network.hidden-sizes``."""
     return "--" + name.replace("_", "-")
+
+
+def value_text(value: Any, number: Callable[[float], str] = "{:g}".format) -> str:
+    """A value as its flag spells it; ``number`` spells floats."""
+    if isinstance(value, Part):
+        return value.name
+    if isinstance(value, (tuple, list)):
+        return ",".join(value_text(item, number) for item in value) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else number(value) if isinstance(value, float) else str(value)
 
 
 def build(config: type[Config], values: Mapping[str, Any]) -> Config:

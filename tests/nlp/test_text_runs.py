@@ -324,9 +324,9 @@ def test_a_model_that_looks_ahead_never_learns_what_comes_next(task: str, kind: 
 def test_how_large_a_model_is_is_said_before_it_is_trained(tmp_path: Path) -> None:
     done = command(*words_of("masked"), "--epochs", "0.1", "--out", "run", cwd=tmp_path)
     assert done.code == 0 and re.search(r"^bert: [\d,]+ parameters\n", done.err), done.err
-    assert size_text("model bert", 109_514_298) == (
+    assert size_text("model", "bert", 109_514_298) == (
         "bert: 109,514,298 parameters, about 1.3 GB in each checkpoint. Its sizes are settings: toolkit info model bert")
-    assert size_text("vocoder vocos", 5_000_000, 70_000_000) == (
+    assert size_text("vocoder", "vocos", 5_000_000, 70_000_000) == (
         "vocos: 5,000,000 parameters, taught by critics of 70,000,000, about 0.9 GB in each checkpoint")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from toolkit.agents.base import Acted, Array, Batches, Cadence
 from toolkit.agents.checks import require_action_space, require_finite
-from toolkit.agents.distributions import to_dtype
+from toolkit.agents.distributions import float_bounds, to_dtype
 from toolkit.agents.networks.fast import path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.q_learning import buffer_part
@@ -93,8 +93,8 @@ class ContinuousAgent:
         if not deterministic and self.clock.step < self.config.learning_starts:
             return Acted(self.to_environment(self.generator.uniform(-1, 1, (count, self.size)).astype(np.float32)))
         if deterministic:
-            averaged = self.average is not None and self.average.count
-            return Acted(self.to_environment(self.mode((self._average_outputs if averaged else self._outputs)(observations))))
+            outputs = self._average_outputs if self.average else self._outputs
+            return Acted(self.to_environment(self.mode(outputs(observations))))
         actions, after = self.explore(self._outputs(observations), state)  # from [N, width * A]
         return Acted(self.to_environment(actions), state=after)
 
@@ -196,7 +196,7 @@ class ContinuousAgent:
 
 def bounds(agent: str, space: Any) -> tuple[Array, Array]:
     """The lowest and the highest actions of a Box as floats; raises UsageError where [-1, 1] cannot be scaled to them."""
-    low, high = (bound.astype(np.result_type(bound, np.float32), copy=False) for bound in (space.low, space.high))
+    low, high = float_bounds(space)
     with np.errstate(over="ignore", invalid="ignore"):
         room = high - low
     if not (np.isfinite(room).all() and (room > 0).all()):

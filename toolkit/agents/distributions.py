@@ -205,6 +205,12 @@ class Gaussian:
         return z * inverse * weights, by_log_std
 
 
+def float_bounds(space: spaces.Box) -> tuple[Array, Array]:
+    """The lowest and the highest actions of a Box as floats: of whole numbers, high - low may be beyond the largest."""
+    low, high = (bound.astype(np.result_type(bound, np.float32), copy=False) for bound in (space.low, space.high))
+    return low, high
+
+
 def to_dtype(actions: Array, dtype: Any) -> Array:
     """Continuous actions as ``dtype``: for a Box of whole numbers the nearest ones."""
     nearest = np.rint(actions) if np.issubdtype(dtype, np.integer) else actions

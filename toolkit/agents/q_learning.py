@@ -168,9 +168,9 @@ class QLearner:
 
     def _acting(self, noisy: bool) -> tuple[QNetwork, Callable[[Array], Array]]:
         """The newest network to explore with; the average, once there is one, for deterministic actions."""
-        if noisy or self.average is None or not self.average.count:
-            return self.online, self._outputs
-        return self.average.module, self._average_outputs
+        if self.average and not noisy:
+            return self.average.module, self._average_outputs
+        return self.online, self._outputs
 
     def _random(self, count: int, mask: Array | None) -> Array:
         if mask is None:

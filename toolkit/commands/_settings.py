@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from toolkit.config import Part, Setting, flag_of
+from toolkit.config import Setting, flag_of, value_text
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
@@ -279,13 +279,3 @@ def help_text(item: Setting) -> str:
     facts += [" and ".join(bounds)] if bounds else []
     facts.append(f"default {value_text(item.default)}")
     return f"{item.help} [{'; '.join(facts)}]".strip()
-
-
-def value_text(value: Any) -> str:
-    if isinstance(value, Part):
-        return value.name
-    if isinstance(value, (tuple, list)):
-        return ",".join(value_text(item) for item in value) or "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,14 +16,17 @@ from toolkit.core.flat import FlatParameters
 class TailAverage:
     """``module`` holds the mean of the parameters seen by `add` in the last ``share`` of the run.
 
-    Nothing is averaged before; then ``count`` is 0 and ``module`` must not be used. A run that is
-    extended starts its average anew in the last part of the new budget.
+    Nothing is averaged before; then ``count`` is 0, the average is false and ``module`` must not be
+    used. A run that is extended starts its average anew in the last part of the new budget.
     """
 
     def __init__(self, flat: FlatParameters, share: float, clock: Clock) -> None:
         self.module: Any = copy.deepcopy(flat.module)
         self.share, self.clock, self.count = share, clock, 0
         self._flat, self._mean = flat, FlatParameters(self.module)
+
+    def __bool__(self) -> bool:
+        return self.count > 0
 
     def add(self) -> None:
         """Take the parameters as they are now into the mean, where the run is far enough."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from toolkit.config import Resolved, flag_of
+from toolkit.config import Resolved, flag_of, value_text
 from toolkit.training.resolve import Plan
 
 SHAPING = {  # settings, and parts with theirs, that say what parameters there are
@@ -62,12 +62,5 @@ def advice(plan: Plan, facts: Mapping[str, Any]) -> str:
               if name.split(".")[0] in SHAPING[kind] and name in here and here[name] != value}
     if not differ:
         return ALIKE[kind]
-    flags = " ".join(f"{flag_of(name)} {shlex.quote(text_of(value))}" for name, value in differ.items())
+    flags = " ".join(f"{flag_of(name)} {shlex.quote(value_text(value, str))}" for name, value in differ.items())
     return f"The settings of its {SHAPING[kind][0]} must be those of that run: add {flags}"
-
-
-def text_of(value: Any) -> str:
-    """A value as a flag spells it."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(text_of, value))
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

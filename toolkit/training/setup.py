@@ -74,16 +74,16 @@ def size_of(plan: Plan, task: Task) -> str:
     critics = sum(value.numel() for name, value in parameters.items() if name.startswith("critics."))
     count = sum(value.numel() for value in parameters.values()) - critics
     kind = next(item.kind for item in settings_of(plan.entry.config_class()) if item.name == "model")
-    return size_text(f"{kind} {plan.config.values['model']}", count, critics)
+    return size_text(kind, plan.config.values["model"], count, critics)
 
 
-def size_text(model: str, count: int, critics: int = 0) -> str:
-    """How many parameters are trained for ``model``, its kind and name, and what that costs where it is much."""
+def size_text(kind: str, name: str, count: int, critics: int = 0) -> str:
+    """How many parameters are trained for a model, and what that costs where it is much."""
     gigabytes = (count + critics) * BYTES_A_PARAMETER / 1e9
     taught = f", taught by critics of {critics:,}" if critics else ""
     much = f", about {gigabytes:.1f} GB in each checkpoint" if gigabytes >= 0.5 else ""
-    advice = f". Its sizes are settings: toolkit info {model}" if much and count > critics else ""
-    return f"{model.split()[-1]}: {count:,} parameters{taught}{much}{advice}"
+    advice = f". Its sizes are settings: toolkit info {kind} {name}" if much and count > critics else ""
+    return f"{name}: {count:,} parameters{taught}{much}{advice}"
 
 
 def settle(plan: Plan) -> None:

@@ -153,6 +153,11 @@ def moved(vocoder: Any) -> Any:
     return vocoder
 
 
+def use_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
+    monkeypatch.setattr(channels_last, "LEAST", 1)
+
+
 def both_forms(name: str) -> tuple[Any, Any]:
     plain = moved(make(name))
     other = make(name)
@@ -170,8 +175,7 @@ def test_the_form_for_synthesis_sounds_the_same(name: str, shape: tuple[int, ...
     mel = torch.randn(*shape, plain.spec.bins) - 3
     kept, wanted = mel.clone(), plain(mel)
     torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
-    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
-    monkeypatch.setattr(channels_last, "LEAST", 1)
+    use_small_blocks(monkeypatch)
     torch.testing.assert_close(quick(mel), wanted, atol=1e-5, rtol=0)
     assert torch.equal(mel, kept)
 
@@ -233,8 +237,7 @@ def test_the_form_for_synthesis_is_made_in_inference_mode_too(name: str) -> None
 
 
 def test_the_form_for_synthesis_in_low_precision_on_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
-    monkeypatch.setattr(channels_last, "LEAST", 1)
+    use_small_blocks(monkeypatch)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     plain, quick = both_forms("hifigan-v3")
     mel = torch.randn(1, 9, plain.spec.bins)
@@ -304,8 +307,7 @@ def test_bfloat16_sounds_nearly_the_same(name: str, shape: tuple[int, ...], monk
     kept, wanted = mel.clone(), plain(mel)
     assert quick.precision == "bfloat16" and any(value.dtype == torch.bfloat16 for value in quick.parameters())
     require_near(quick(mel), wanted)
-    monkeypatch.setattr(channels_last, "BLOCK", 2 ** 14)
-    monkeypatch.setattr(channels_last, "LEAST", 1)
+    use_small_blocks(monkeypatch)
     require_near(quick(mel), wanted)
     assert torch.equal(mel, kept) and plain.precision == "float32"
 

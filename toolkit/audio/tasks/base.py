@@ -35,11 +35,16 @@ SHOWN = 5  # rows that an error names
 FULL_SCALE = 32768.0
 
 
+def row_name(index: int) -> str:
+    """What to call an example in an error."""
+    return f"row {index + 1}"
+
+
 @dataclass(frozen=True)
 class Clips(Batch):
-    """Waveforms [B, T], and which row of the data each is."""
+    """Waveforms [B, T], and what to call each example of the data in an error."""
 
-    names: Sequence[str] = ()
+    name: Callable[[int], str] = row_name
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Sound:
     def name(self, index: int) -> str:
         """What to call a clip in an error."""
         path = self.paths[index] if self.paths else ""
-        return f"row {index + 1}{path and f' ({path})'}"
+        return f"{row_name(index)}{path and f' ({path})'}"
 
     def pad(self, indices: Array) -> tuple[Tensor, Tensor]:
         """Clips ``indices`` as [B, T] float in [-1, 1], zeros past their ends, and their lengths."""
@@ -224,8 +229,7 @@ class HeardProblem(Problem[Any]):
 
     def collate(self, encoded: Sound, indices: Array) -> Batch:
         inputs, lengths = encoded.pad(indices)
-        names = [encoded.name(index) for index in indices.tolist()]
-        return Clips(inputs, lengths, *self.targets_of(encoded, indices), indices, names)
+        return Clips(inputs, lengths, *self.targets_of(encoded, indices), indices, encoded.name)
 
     def targets_of(self, encoded: Sound, indices: Array) -> tuple[Tensor | None, Tensor | None]:
         """The targets of a batch and, for sequences, their lengths; here one target a clip, encoded as a tensor [N]."""
@@ -244,11 +248,11 @@ class HeardProblem(Problem[Any]):
     def _require_sound(self, batch: Batch, lengths: Tensor) -> None:
         """Raise UsageError where the transforms left less than a frame of a clip, such as ``trim`` of one that is silent."""
         assert batch.lengths is not None and self.transforms is not None
-        names = batch.names if isinstance(batch, Clips) else [f"row {index + 1}" for index in batch.indices]
-        for name, before, after in zip(names, batch.lengths.tolist(), lengths.tolist(), strict=True):
+        name_of = batch.name if isinstance(batch, Clips) else row_name
+        for index, before, after in zip(batch.indices, batch.lengths.tolist(), lengths.tolist(), strict=True):
             if not self.spec.frames(after):
-                shortening = " and ".join(self.transforms.shortening)
-                raise UsageError(f"--transforms: {shortening} left {after} of the {before} samples of {name} of the training "
+                named, shortening = name_of(int(index)), " and ".join(self.transforms.shortening)
+                raise UsageError(f"--transforms: {shortening} left {after} of the {before} samples of {named} of the training "
                                  f"data; {self.spec.too_short(after)}. Leave that clip out of the data, or {shortening} out of "
                                  "--transforms")
 

@@ -33,7 +33,6 @@ class Base(nn.Module):
     """``vocoder(mel [B, F, mels])`` is a waveform [B, T]; one clip [F, mels] gives [T]."""
 
     in_bfloat16: ClassVar[tuple[str, ...]] = ()  # parts that may compute in it; what is in none of them stays float32
-    float32_alone: ClassVar[str] = "it names no parts (in_bfloat16) that could compute in it"  # why, where there are none
     precision = "float32"
 
     def __init__(self, config: VocoderConfig, owner: str) -> None:
@@ -91,7 +90,10 @@ class Base(nn.Module):
         if precision not in PRECISIONS:
             raise UsageError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
         if precision == "bfloat16" and not self.in_bfloat16:
-            raise UsageError(f"{self.owner} has no form in bfloat16: {self.float32_alone}. "
+            declared = (entry.cannot.get("bfloat16") for entry in registry.entries("vocoder", self.owner)
+                        if entry.name == self.owner)
+            why = next(filter(None, declared), "it names no parts (in_bfloat16) that could compute in it")
+            raise UsageError(f"{self.owner} has no form in bfloat16: {why}. "
                              "Leave the precision out, or say float32")
         if precision == "float32" and self.precision == "bfloat16":
             raise UsageError(f"{self.owner} was turned into bfloat16, which rounded its weights: make or load it again for "

@@ -14,7 +14,6 @@ from toolkit.config import ConfigError
 class GriffinLim(Base):
     """The non-negative spectrum that explains the mel bands, and phases by iterated projection: see `spectra`."""
 
-    float32_alone = "phases are fitted by transforms, which torch does not have in it"
     bank: Tensor
     inverse: Tensor
 

@@ -45,8 +45,6 @@ def from_levels(levels: Tensor) -> Tensor:
 class WaveNet(Base):
     """``teach(mel, waveform)`` gives the levels' logits for training; calling it draws a waveform."""
 
-    float32_alone = "samples are drawn one after another by a compiled loop in float32"
-
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__(config, "wavenet")
         channels, skip = config.channels, config.skip_channels

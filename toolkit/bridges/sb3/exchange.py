@@ -168,7 +168,7 @@ def of_dqn(agent: Any) -> tuple[dict[str, Tensor], MLP]:
 
 def acting(agent: Any, newest: Any) -> Any:
     """The network of the deterministic policy: the average of the last ones where there is one."""
-    return agent.average.module if agent.average is not None and agent.average.count else newest
+    return agent.average.module if agent.average else newest
 
 
 def of_sac(agent: Any) -> tuple[dict[str, Tensor], MLP]:

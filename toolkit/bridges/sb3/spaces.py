@@ -15,6 +15,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 
 from toolkit.agents.base import Array
+from toolkit.agents.distributions import float_bounds
 from toolkit.envs import packing
 
 
@@ -74,8 +75,8 @@ def seen_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
 def acting_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
     """A space of actions in one row, with choices from 0; whole numbers in a range are continuous to the library."""
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer):
-        dtype: Any = np.result_type(space.dtype, np.float32).type  # in their own, high - low may be beyond the largest
-        return spaces.Box(space.low.reshape(-1).astype(dtype), space.high.reshape(-1).astype(dtype), dtype=dtype)
+        low, high = (bound.reshape(-1) for bound in float_bounds(space))
+        return spaces.Box(low, high, dtype=low.dtype.type)
     return row_space(space)
 
 

@@ -19,7 +19,7 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 from toolkit.agents.base import Acted, Array, Cadence, Steps, Updated
-from toolkit.agents.distributions import to_dtype
+from toolkit.agents.distributions import float_bounds, to_dtype
 from toolkit.bridges.torchrl.base import TorchRLAgent
 from toolkit.config import Part
 
@@ -56,9 +56,8 @@ class PPOAgent(TorchRLAgent):
                                       distribution_class=torch.distributions.Categorical, return_log_prob=True)
         assert isinstance(space, spaces.Box)
         size = int(np.prod(space.shape))
-        # As floats: of whole numbers, high - low may be beyond the largest.
-        bounds = {name: self.tensor(bound.reshape(-1).astype(np.result_type(bound, np.float32)))
-                  for name, bound in (("low", space.low), ("high", space.high))}
+        low, high = (self.tensor(bound.reshape(-1)) for bound in float_bounds(space))
+        bounds = {"low": low, "high": high}
         body = nn.Sequential(self.body(observation_space, 2 * size), NormalParamExtractor())
         return ProbabilisticActor(TensorDictModule(body, ["observation"], ["loc", "scale"]), in_keys=["loc", "scale"],
                                   distribution_class=TanhNormal, distribution_kwargs=bounds, return_log_prob=True)
