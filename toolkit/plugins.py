@@ -10,22 +10,19 @@ is broken) is kept as JSON in the user's cache until one of the files it was rea
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import io
 import json
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ToolkitError
+from toolkit.files import cache_directory, keep, kept, stamp, stamps
+from toolkit.installed import Guest, guests_of
 from toolkit.registry import (
     PROTOCOL_VERSION,
     Broken,
@@ -40,27 +37,16 @@ from toolkit.registry import (
 
 GROUP = "toolkit.plugins"
 TIME_LIMIT = 20.0  # seconds that a guest's declare may take, imports included
-CACHE_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Guest:
-    """A distribution that offers components: its name, version and ``"module:function"``."""
-
-    distribution: str
-    version: str
-    target: str
+CACHE_FORMAT = 2
 
 
 def discover(broken: list[Broken]) -> list[Entry]:
     """The entries of every guest allowed by ``TOOLKIT_PLUGINS``; failures are added to ``broken``."""
     entries: list[Entry] = []
-    guests = installed_guests(broken)
-    with ThreadPoolExecutor(max_workers=max(1, min(4, len(guests)))) as pool:
-        for guest, outcome in zip(guests, pool.map(outcome_of, guests), strict=True):
-            if outcome.get("broken"):
-                broken.append(Broken(guest.distribution, guest.version, **outcome["broken"]))
-            entries += [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
+    for guest, outcome in outcomes_of(installed_guests(broken)).items():
+        if outcome.get("broken"):
+            broken.append(Broken(guest.distribution, guest.version, **outcome["broken"]))
+        entries += [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
     return entries
 
 
@@ -71,76 +57,57 @@ def installed_guests(broken: list[Broken]) -> list[Guest]:
         return []
     allowed = {name.strip() for name in limit.split(",")} if limit else None
     found: dict[str, list[Guest]] = {}
-    for point in importlib.metadata.entry_points(group=GROUP):
-        if point.dist is None:
-            continue
-        guest = Guest(point.dist.name, point.dist.version, point.value)
-        known = found.setdefault(guest.distribution, [])
-        # An editable install may be seen twice: from its folder and from site-packages.
-        if guest not in known:
-            known.append(guest)
-    guests = []
-    for name, points in sorted(found.items()):
-        if allowed is not None and name not in allowed:
-            continue
+    for guest in guests_of(GROUP):
+        if allowed is None or guest.distribution in allowed:
+            found.setdefault(guest.distribution, []).append(guest)
+    for name, points in found.items():
         if len(points) > 1:
             broken.append(Broken(name, points[0].version, f"it has {len(points)} entry points in the group {GROUP!r}",
                                  "keep one; its function may declare any number of components"))
-        else:
-            guests.append(points[0])
-    return guests
+    return [points[0] for points in found.values() if len(points) == 1]
 
 
-def outcome_of(guest: Guest) -> dict[str, Any]:
-    """What reading ``guest`` gave, from the cache when none of the files it was read from changed."""
-    path = cache_path(guest)
-    try:
-        kept = json.loads(path.read_text())
-    except (OSError, ValueError):
-        kept = None
-    if isinstance(kept, dict) and kept.get("guest") == asdict(guest) and unchanged(kept.get("files", {})):
-        return kept
-    outcome = read(guest)
-    outcome["guest"] = asdict(guest)
-    keep(path, outcome)
+def outcomes_of(guests: Sequence[Guest], probe: bool = False) -> dict[Guest, dict[str, Any]]:
+    """What reading each guest gave, from the cache when none of the files it was read from changed; ``probe`` reads all."""
+    outcomes = {guest: None if probe else remembered(guest) for guest in guests}
+    unread = [guest for guest, outcome in outcomes.items() if outcome is None]
+    if unread:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            outcomes.update(zip(unread, pool.map(fresh, unread), strict=True))
+    return {guest: outcome or {} for guest, outcome in outcomes.items()}
+
+
+def remembered(guest: Guest) -> dict[str, Any] | None:
+    outcome = kept(cache_path(guest))
+    usable = outcome is not None and outcome.get("guest") == list(guest) and unchanged(outcome.get("files", {}))
+    return outcome if usable else None
+
+
+def fresh(guest: Guest) -> dict[str, Any]:
+    """Read the guest and keep the outcome."""
+    outcome = {**read(guest), "guest": list(guest)}
+    keep(cache_path(guest), outcome)
     return outcome
-
-
-def cache_directory() -> Path:
-    base = os.environ.get("TOOLKIT_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "toolkit"
 
 
 def cache_path(guest: Guest) -> Path:
     from toolkit import __version__
 
     facts = f"{CACHE_FORMAT} {__version__} {PROTOCOL_VERSION} {sys.executable} {guest}"
-    return cache_directory() / "plugins" / f"{guest.distribution}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.json"
+    return cache_directory() / "plugins" / f"{guest.distribution}-{zlib.crc32(facts.encode()):08x}.json"
 
 
 def unchanged(files: dict[str, list[int]]) -> bool:
-    return bool(files) and all(stamp(path) == kept for path, kept in files.items())
-
-
-def stamp(path: str) -> list[int] | None:
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return None
-    return [facts.st_mtime_ns, facts.st_size]
-
-
-def keep(path: Path, outcome: dict[str, Any]) -> None:
-    """Write the outcome; a cache that cannot be written costs time, not correctness, and a half-written one is read as none."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(outcome))
-    except OSError as error:
-        print(f"toolkit: the plugin cache {path.parent} cannot be written: {error}", file=sys.stderr)
+    return bool(files) and all(stamp(path) == then for path, then in files.items())
 
 
 def read(guest: Guest, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
     """Run the guest's declare in a subprocess; its entries, or the reason why there are none."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "toolkit.plugins", guest.target, guest.distribution, str(answer)]
@@ -175,14 +142,14 @@ def guest_files(target: str) -> dict[str, list[int]]:
     for place in places:
         module = place.joinpath(*rest) if rest else place
         files += [str(path) for path in (module.with_suffix(".py"), module / "__init__.py") if path.exists()]
-    return {path: kept for path in files if (kept := stamp(path))}
+    return stamps(files)
 
 
 def imported_files(top: str) -> dict[str, list[int]]:
     """Stamps of the loaded source files that belong to the guest's top-level package."""
     files = (getattr(module, "__file__", None) for name, module in list(sys.modules.items())
              if name == top or name.startswith(top + "."))
-    return {path: kept for path in files if path and (kept := stamp(path))}
+    return stamps(filter(None, files))
 
 
 # -- inside the subprocess

@@ -25,7 +25,7 @@ from torch import Tensor
 from toolkit.audio.frontends import filters
 from toolkit.audio.vocoders.spectra import Spectra, explained_by, linear, with_phases
 from toolkit.errors import MissingExtra, UsageError
-from toolkit.plugins import cache_directory
+from toolkit.files import cache_directory
 
 if TYPE_CHECKING:
     from toolkit.audio.spec import FrameSpec

@@ -29,8 +29,8 @@ def compare_command(runs: tuple[str, ...], plot: str | None, no_plot: bool, as_j
         output.require_matplotlib("--plot")
     output.require_new("--plot", plot)
     directories = [find_run(run)[0] for run in runs]
+    from toolkit.files import unused
     from toolkit.training import comparison
-    from toolkit.training.checkpoints import unused
 
     rows = [comparison.compared(directory) for directory in directories]
     drawn: Path | None = None

@@ -60,7 +60,7 @@ PROBES = (
           "print('a worker steps CartPole-v1')", "allow this user to start processes and to use shared memory (/dev/shm)"),
     Probe("write access", "import pathlib, tempfile; f = tempfile.NamedTemporaryFile(dir='.'); f.write(b'x'); f.flush(); "
           "print(pathlib.Path('.').resolve())", "change to a folder that you may write, or use --out DIR"),
-    Probe("cache", "from toolkit.plugins import cache_directory as c; import tempfile; d = c(); d.mkdir(parents=True, exist_ok=True); "
+    Probe("cache", "from toolkit.files import cache_directory as c; import tempfile; d = c(); d.mkdir(parents=True, exist_ok=True); "
           "tempfile.NamedTemporaryFile(dir=d).write(b'x'); print(d)", "set TOOLKIT_CACHE to a folder that you may write", required=False),
     Probe("box2d", "import gymnasium as g; e = g.make('LunarLander-v3'); e.reset(seed=0); e.step(0); print('LunarLander-v3 steps')",
           'pip install "gymnasium[box2d]"', required=False),

@@ -11,8 +11,8 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.files import occupied
 from toolkit.registry import registry
-from toolkit.training.checkpoints import occupied
 
 TEMPLATES = Path(__file__).parent / "templates"
 

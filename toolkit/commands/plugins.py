@@ -8,6 +8,7 @@ import click
 
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
+from toolkit.installed import Guest
 from toolkit.registry import Broken, registry, undescribe
 
 
@@ -18,9 +19,9 @@ def plugins_command(probe: bool, as_json: bool) -> None:
     """List the distributions that add components, with the reason and the remedy for those that fail."""
     broken: list[Broken] = []
     installed = guests.installed_guests(broken)
-    outcomes = [fresh(guest) if probe else guests.outcome_of(guest) for guest in installed]
+    outcomes = guests.outcomes_of(installed, probe)
     taken = registry.taken()
-    rows = [row_of(guest, outcome, taken) for guest, outcome in zip(installed, outcomes, strict=True)]
+    rows = [row_of(guest, outcome, taken) for guest, outcome in outcomes.items()]
     rows += [{"distribution": item.distribution, "version": item.version, "status": "broken", "components": [],
               "reason": item.reason, "remedy": item.remedy} for item in broken]
     if as_json:
@@ -36,14 +37,7 @@ def plugins_command(probe: bool, as_json: bool) -> None:
             print(f"  reason: {row['reason']}\n  remedy: {row['remedy']}")
 
 
-def fresh(guest: guests.Guest) -> dict[str, Any]:
-    """Read the guest again and keep the outcome."""
-    outcome = {**guests.read(guest), "guest": vars(guest)}
-    guests.keep(guests.cache_path(guest), outcome)
-    return outcome
-
-
-def row_of(guest: guests.Guest, outcome: dict[str, Any], taken: dict[tuple[str, str], tuple[str, str]]) -> dict[str, Any]:
+def row_of(guest: Guest, outcome: dict[str, Any], taken: dict[tuple[str, str], tuple[str, str]]) -> dict[str, Any]:
     """A plugin that works and yet has names that others have keeps its status, with the reason and the remedy."""
     entries = [undescribe(row, guest.distribution) for row in outcome.get("entries", [])]
     clashes = [taken[key] for entry in entries if (key := (entry.kind, entry.id)) in taken]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ToolkitError
+from toolkit.files import sync_folder, unused, write_synced
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -269,44 +270,3 @@ def is_good(path: Path) -> bool:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a reader sees the old or the new file, never a part."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        write_synced(temporary, data)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def occupied(path: Path) -> bool:
-    """Whether something is there that would be written over: a file, or a folder that holds something."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
-
-
-def unused(path: Path) -> Path:
-    """``path``, or ``path-2``, ``path-3``, ...: the first that does not exist."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate

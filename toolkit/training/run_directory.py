@@ -28,7 +28,8 @@ from weakref import WeakValueDictionary
 
 from toolkit.core.summaries import finite
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.training.checkpoints import MANIFEST, Checkpoints, occupied, unused, write_atomically
+from toolkit.files import occupied, unused, write_atomically
+from toolkit.training.checkpoints import MANIFEST, Checkpoints
 
 RUNS = Path("runs")
 REQUIRED = ("kind", "component", "config")  # without these run.json is not one of ours

@@ -24,7 +24,7 @@ import numpy as np
 
 from toolkit.core.base import Example
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
-from toolkit.plugins import cache_directory
+from toolkit.files import cache_directory
 
 FORMAT = 1
 SAMPLES, OFFSETS, ROWS = "samples.npy", "offsets.npy", "rows.json"
