@@ -94,11 +94,11 @@ class Mix(Transform):
 
 
 def added(clip: Tensor, noise: Tensor, ratio: float) -> Tensor:
-    """``clip`` [T] and ``noise`` [T] double, scaled to ``ratio`` dB below it."""
+    """``clip`` [T] and ``noise`` [T], scaled in double precision to ``ratio`` dB below it."""
     signal, disturbance = power_of(clip), power_of(noise)
     if signal == 0 or disturbance == 0:
         return clip
-    return (clip.double() + noise * scale_of(signal, disturbance, ratio)).to(clip.dtype)
+    return (clip.double() + noise.double() * scale_of(signal, disturbance, ratio)).to(clip.dtype)
 
 
 def scale_of(signal: float, disturbance: float, ratio: float) -> float:
@@ -111,7 +111,7 @@ def white(samples: int, generator: torch.Generator) -> Callable[[], Iterator[Ten
     begin = generator.get_state()
 
     def drawn(source: torch.Generator) -> Iterator[Tensor]:
-        return (torch.randn(size, generator=source, dtype=torch.float64) for size in unit_sizes(samples))
+        return (torch.randn(size, generator=source).double() for size in unit_sizes(samples))
 
     for _ in drawn(generator):
         pass
@@ -119,15 +119,16 @@ def white(samples: int, generator: torch.Generator) -> Callable[[], Iterator[Ten
 
 
 def coloured(samples: int, colour: str, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian noise [samples] in double precision whose power falls or rises with frequency: white, pink (-3 dB an
-    octave), brown (-6), blue (+3), violet (+6)."""
+    """Gaussian noise [samples] whose power falls or rises with frequency: white, pink (-3 dB an octave), brown (-6), blue
+    (+3), violet (+6). What is not white is drawn as a spectrum: that of Gaussian noise is Gaussian."""
     if colour == "white" or samples < 3:
         return normal(samples, like, generator)
     whole = fast_length(samples)  # a transform of a prime length takes ten times as long
-    spectrum = torch.fft.rfft(normal(whole, like, generator))
-    frequency = torch.arange(len(spectrum), dtype=torch.float64, device=like.device).clamp(min=1)
-    spectrum = spectrum * frequency ** SLOPES[colour]
+    bins = whole // 2 + 1
+    frequency = torch.arange(bins, dtype=torch.float32, device=like.device).clamp(min=1)
+    spectrum = torch.view_as_complex(normal(2 * bins, like, generator).view(bins, 2)) * frequency ** SLOPES[colour]
     spectrum[0] = 0
+    spectrum[-1] *= 2 ** 0.5  # half the sampling rate is real: all its power is in one number
     return torch.fft.irfft(spectrum, whole)[:samples]
 
 
