@@ -10,21 +10,12 @@ from hypothesis import strategies as st
 
 from toolkit.agents import returns, targets
 
-R = torch.tensor([1.0, 2.0])
-Q = torch.tensor([[1.0, 3.0], [4.0, 2.0]])
 
-
-def test_q_learning_target_takes_the_largest_and_stops_at_termination() -> None:
-    # 1 + 0.9 * 3 = 3.7; the second terminated, so its discount is 0 and the target is the reward.
-    target = targets.q_learning_target(R, torch.tensor([0.9, 0.0]), Q)
-    torch.testing.assert_close(target, torch.tensor([3.7, 2.0]))
-
-
-def test_double_target_values_the_other_networks_choice() -> None:
-    selector = torch.tensor([[5.0, 0.0], [0.0, 5.0]])  # chooses 0, then 1
-    target = targets.double_q_learning_target(R, torch.tensor([0.5, 0.5]), Q, selector)
-    torch.testing.assert_close(target, torch.tensor([1.5, 3.0]))
-    torch.testing.assert_close(targets.bootstrapped(R, torch.tensor([0.5, 0.5]), Q, torch.tensor([0, 1])), target)
+def test_what_is_bootstrapped_stops_at_termination() -> None:
+    # 1 + 0.9 * 3 = 3.7 and 1 + 0.9 * 2 = 2.8; the second terminated, so its discount is 0 and the target is the reward.
+    outputs = torch.tensor([[3.0, 2.0], [4.0, 2.0]])  # two quantiles of the next action
+    target = targets.bootstrapped(torch.tensor([1.0, 2.0]), torch.tensor([0.9, 0.0]), outputs)
+    torch.testing.assert_close(target, torch.tensor([[3.7, 2.8], [2.0, 2.0]]))
 
 
 @given(st.floats(-5, 5))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from toolkit.agents import targets
 from toolkit.agents.configs import C51Config
-from toolkit.agents.q_learning import Loss, Phase, QLearner
+from toolkit.agents.q_learning import QLearner, Slope
 from toolkit.errors import UsageError
 
 
@@ -37,15 +37,14 @@ class C51(QLearner):
         shifted = np.exp(outputs - outputs.max(-1, keepdims=True))
         return shifted @ self.support / shifted.sum(-1)
 
-    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
-        index = best.view(-1, 1, 1).expand(-1, 1, self.atoms)  # [B, 1, Z]
-        p_t = torch.softmax(phase.target_outputs[k].gather(1, index).squeeze(1), -1)  # [B, Z]
-        return targets.project(phase.rewards[k], phase.discounts[k], p_t, self._support)
+    def goals(self, rewards: Tensor, discounts: Tensor, following: Tensor) -> Tensor:
+        if rewards.ndim > 1:  # one minibatch after another: all pairs of atoms of a phase are more than a cache holds
+            return torch.stack([self.goals(*rows) for rows in zip(rewards, discounts, following, strict=True)])
+        return targets.project(rewards, discounts, torch.softmax(following, -1), self._support)
 
-    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
+    def slope(self, chosen: Tensor, goals: Tensor) -> Slope:
         log_p = torch.log_softmax(chosen, -1)  # [B, Z]
-        each = -(goals * log_p).sum(-1)  # cross-entropy, [B]
-        return Loss(each, log_p.exp() - goals, each)
+        return Slope(log_p.exp() - goals, -(goals * log_p).sum(-1))  # the surprise is the cross-entropy
 
 
 class Rainbow(C51):

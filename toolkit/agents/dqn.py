@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from toolkit.agents import targets
-from toolkit.agents.q_learning import Loss, Phase, QLearner
+from toolkit.agents.q_learning import QLearner, Slope
 
 
 class DQN(QLearner):
@@ -23,13 +23,13 @@ class DQN(QLearner):
     def expectation(self, outputs: Any) -> Any:
         return outputs[..., 0]
 
-    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
-        q_t = phase.target_outputs[k, :, :, 0]  # [B, A]
-        return targets.bootstrapped(phase.rewards[k], phase.discounts[k], q_t, best).unsqueeze(-1)  # [B, 1]
+    def goals(self, rewards: Tensor, discounts: Tensor, following: Tensor) -> Tensor:
+        return targets.bootstrapped(rewards, discounts, following)
 
-    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
+    def slope(self, chosen: Tensor, goals: Tensor) -> Slope:
         delta = chosen - goals  # [B, 1]
-        size = delta.abs().squeeze(-1)
-        if self.config.loss == "mse":
-            return Loss(0.5 * size.square(), delta, size)
-        return Loss(targets.huber(delta).squeeze(-1), targets.huber_gradient(delta), size)
+        surprise = delta.abs().squeeze(-1)
+        return Slope(delta if self.config.loss == "mse" else targets.huber_gradient(delta), surprise)
+
+    def losses(self, surprises: Tensor) -> Tensor:
+        return 0.5 * surprises.square() if self.config.loss == "mse" else targets.huber(surprises)

@@ -1,7 +1,7 @@
 """What the DQN family shares: networks, epsilon-greedy acting, the loop over minibatches, saving.
 
-A member says how many outputs an action has (Z), what their expectation is, what the targets of a
-phase are, and the gradient of its loss by the outputs; see `toolkit.agents.dqn` for the simplest.
+A member says how many outputs an action has (Z), what their expectation is, what the targets are,
+and the gradient of its loss by the outputs; see `toolkit.agents.dqn` for the simplest.
 
 Letters: K minibatches, B transitions, A actions, Z atoms, N environments.
 """
@@ -45,12 +45,11 @@ class Phase(NamedTuple):
     target_outputs: Tensor  # [K, B, A, Z] of the target network at ``following``
 
 
-class Loss(NamedTuple):
-    """Of one minibatch: each transition's loss [B], the gradient of their sum by the chosen outputs [B, Z],
-    and how surprising each was [B], for prioritized replay."""
+class Slope(NamedTuple):
+    """Of one minibatch: the gradient of its summed losses by the chosen outputs [B, Z], and how surprising each
+    transition was [B], for prioritized replay."""
 
-    each: Tensor
-    slope: Tensor
+    by_outputs: Tensor
     surprise: Tensor
 
 
@@ -104,13 +103,17 @@ class QLearner:
         """Values [..., A] of outputs [..., A, Z]; for arrays and for tensors."""
         raise NotImplementedError
 
-    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
-        """Targets [B, Z] of minibatch k when ``best`` [B] are the next actions."""
+    def goals(self, rewards: Tensor, discounts: Tensor, following: Tensor) -> Tensor:
+        """Targets [..., B, Z] of transitions [..., B] whose next actions have the target network's outputs [..., B, Z]."""
         raise NotImplementedError
 
-    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
-        """The loss of the chosen actions' outputs [B, Z] against targets [B, Z]."""
+    def slope(self, chosen: Tensor, goals: Tensor) -> Slope:
+        """Of the loss of the chosen actions' outputs [B, Z] against targets [B, Z]."""
         raise NotImplementedError
+
+    def losses(self, surprises: Tensor) -> Tensor:
+        """Each transition's loss, of any shape, from how surprising it was: here they are the same."""
+        return surprises
 
     # -- acting
 
@@ -189,31 +192,31 @@ class QLearner:
         learning_rate = float(config.learning_rate * self.schedule(self.clock.fraction))
         weights = None if batches.weights is None else self._tensor(batches.weights)
         gradient = torch.zeros(count, self.n_actions, self.atoms, device=self.device)  # [B, A, Z]
-        losses, surprises = (torch.empty_like(phase.rewards) for _ in range(2))  # [K, B]
-        value = torch.zeros((), device=self.device)
-        best = self.expectation(phase.target_outputs).argmax(-1)  # [K, B]
-        for k in range(batches.count):
+        surprises = torch.empty_like(phase.rewards)  # [K, B]
+        index = self._of_actions(phase.actions)  # [K, B, 1, Z]
+        chosen = torch.empty(index.shape, device=self.device)
+        # Whatever does not depend on the parameters is done for the whole phase: calls cost more than arithmetic here.
+        goals = None if config.double else self.goals(phase.rewards, phase.discounts, self._best(phase))  # [K, B, Z]
+        for k, (observations, places, outputs, surprise) in enumerate(zip(phase.observations, index, chosen, surprises)):
             self._renew_noise(self.online)
-            chooser = self.expectation(self._selector.forward(phase.following[k])).argmax(-1) if config.double else best[k]
-            goals = self.goals(phase, k, chooser)
-            index = phase.actions[k].view(-1, 1, 1).expand(-1, 1, self.atoms)  # [B, 1, Z]
-            chosen = path.forward(phase.observations[k]).gather(1, index).squeeze(1)  # [B, Z]
-            losses[k], slope, surprises[k] = self.loss(chosen, goals)
+            aims = self._double_goals(phase, k) if goals is None else goals[k]
+            torch.gather(path.forward(observations), 1, places, out=outputs)
+            slope, found = self.slope(outputs.squeeze(1), aims)
+            surprise.copy_(found)
             slope /= count
             if weights is not None:
                 slope *= weights[k].unsqueeze(-1)
-            value += chosen.mean()
-            path.backward(gradient.zero_().scatter_(1, index, slope.unsqueeze(1)))
+            path.backward(gradient.zero_().scatter_(1, places, slope.unsqueeze(1)))
             norm = self.flat.clip(config.max_grad_norm)
             require_finite(norm, self.name, self.clock.step, self._updates)
             self.optimizer.step(learning_rate)
             self._updates += 1
         if self.average is not None:
             self.average.add()
-        return Updated(self._metrics(losses, value / batches.count, learning_rate), surprises.cpu().numpy())
+        return Updated(self._metrics(self.losses(surprises), chosen, learning_rate), surprises.cpu().numpy())
 
-    def _metrics(self, losses: Tensor, value: Tensor, learning_rate: float) -> dict[str, float]:
-        return {"train/loss": float(losses.mean()), "train/q_value": float(value), "train/learning_rate": learning_rate,
+    def _metrics(self, losses: Tensor, chosen: Tensor, learning_rate: float) -> dict[str, float]:
+        return {"train/loss": float(losses.mean()), "train/q_value": float(chosen.mean()), "train/learning_rate": learning_rate,
                 "train/n_updates": float(self._updates), "rollout/exploration_rate": self.epsilon}
 
     def _phase(self, batches: Batches) -> Phase:
@@ -234,6 +237,21 @@ class QLearner:
         for k in range(len(following)):
             outputs[k] = self._target_path.forward(following[k])
         return outputs
+
+    def _best(self, phase: Phase) -> Tensor:
+        """The target network's outputs [K, B, Z] for the actions that it would take next."""
+        best = self.expectation(phase.target_outputs).argmax(-1)
+        return phase.target_outputs.gather(2, self._of_actions(best)).squeeze(2)
+
+    def _double_goals(self, phase: Phase, k: int) -> Tensor:
+        """Targets [B, Z] of minibatch k, the next actions being those of the network that is learning."""
+        best = self.expectation(self._selector.forward(phase.following[k])).argmax(-1)
+        following = phase.target_outputs[k].gather(1, self._of_actions(best)).squeeze(1)
+        return self.goals(phase.rewards[k], phase.discounts[k], following)
+
+    def _of_actions(self, actions: Tensor) -> Tensor:
+        """Actions [..., B] as an index [..., B, 1, Z] into outputs [..., B, A, Z]."""
+        return actions[..., None, None].expand(*actions.shape, 1, self.atoms)
 
     def _renew_noise(self, network: QNetwork) -> None:
         if self.config.noisy:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toolkit.agents import targets
 from toolkit.agents.configs import QRDQNConfig
-from toolkit.agents.q_learning import Loss, Phase, QLearner
+from toolkit.agents.q_learning import QLearner, Slope
 
 
 class QRDQN(QLearner):
@@ -26,11 +26,9 @@ class QRDQN(QLearner):
     def expectation(self, outputs: Any) -> Any:
         return outputs.mean(-1)
 
-    def goals(self, phase: Phase, k: int, best: Tensor) -> Tensor:
-        index = best.view(-1, 1, 1).expand(-1, 1, self.atoms)  # [B, 1, Z]
-        theta_t = phase.target_outputs[k].gather(1, index).squeeze(1)  # [B, Z]
-        return phase.rewards[k].unsqueeze(-1) + phase.discounts[k].unsqueeze(-1) * theta_t
+    def goals(self, rewards: Tensor, discounts: Tensor, following: Tensor) -> Tensor:
+        return targets.bootstrapped(rewards, discounts, following)
 
-    def loss(self, chosen: Tensor, goals: Tensor) -> Loss:
-        each, slope = targets.quantile_huber(chosen, goals, self._midpoints)
-        return Loss(each, slope, each)
+    def slope(self, chosen: Tensor, goals: Tensor) -> Slope:
+        losses, by_outputs = targets.quantile_huber(chosen, goals, self._midpoints)
+        return Slope(by_outputs, losses)

@@ -1,6 +1,6 @@
 """Temporal-difference targets, as pure functions.
 
-Letters: B transitions, A actions, Z atoms or quantiles. Names carry their time: ``q_tm1`` at the step, ``q_t`` after it.
+Letters: B transitions, Z atoms or quantiles, 1 for a value. Names carry their time: ``q_tm1`` at the step, ``q_t`` after it.
 """
 
 from __future__ import annotations
@@ -9,27 +9,13 @@ import torch
 from torch import Tensor
 
 
-def q_learning_target(r_t: Tensor, discount_t: Tensor, q_t: Tensor) -> Tensor:
-    """``r + discount * max_a q(s', a)`` (Watkins and Dayan, 1992).
+def bootstrapped(r_t: Tensor, discount_t: Tensor, outputs_t: Tensor) -> Tensor:
+    """``r + discount * z`` for each output z of the next action (Watkins and Dayan, 1992): its value, or quantiles of it.
 
-    Shapes: r_t [..., B], discount_t [..., B] (zero where the episode terminated, not where it was
-    truncated), q_t [..., B, A]; returns [..., B].
+    Shapes: r_t [..., B], discount_t [..., B] (zero where the episode terminated, not where it was truncated); outputs_t, and
+    what is returned, [..., B, Z].
     """
-    return r_t + discount_t * q_t.max(-1).values
-
-
-def double_q_learning_target(r_t: Tensor, discount_t: Tensor, q_t: Tensor, selector_t: Tensor) -> Tensor:
-    """``r + discount * q(s', argmax_a selector(s', a))`` (van Hasselt et al., 2016, equation 4).
-
-    Shapes as in `q_learning_target`; selector_t [..., B, A] chooses the action, q_t values it.
-    """
-    best = selector_t.argmax(-1, keepdim=True)  # [..., B, 1]
-    return r_t + discount_t * q_t.gather(-1, best).squeeze(-1)
-
-
-def bootstrapped(r_t: Tensor, discount_t: Tensor, q_t: Tensor, a_t: Tensor) -> Tensor:
-    """``r + discount * q(s', a')`` for given next actions; shapes as above, a_t [..., B] of integers."""
-    return r_t + discount_t * q_t.gather(-1, a_t.unsqueeze(-1)).squeeze(-1)
+    return r_t.unsqueeze(-1) + discount_t.unsqueeze(-1) * outputs_t
 
 
 def project(r_t: Tensor, discount_t: Tensor, p_t: Tensor, support: Tensor) -> Tensor:
