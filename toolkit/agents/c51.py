@@ -38,8 +38,6 @@ class C51(QLearner):
         return shifted @ self.support / shifted.sum(-1)
 
     def goals(self, rewards: Tensor, discounts: Tensor, following: Tensor) -> Tensor:
-        if rewards.ndim > 1:  # one minibatch after another: all pairs of atoms of a phase are more than a cache holds
-            return torch.stack([self.goals(*rows) for rows in zip(rewards, discounts, following, strict=True)])
         return targets.project(rewards, discounts, torch.softmax(following, -1), self._support)
 
     def slope(self, chosen: Tensor, goals: Tensor) -> Slope:

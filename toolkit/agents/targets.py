@@ -21,14 +21,21 @@ def bootstrapped(r_t: Tensor, discount_t: Tensor, outputs_t: Tensor) -> Tensor:
 def project(r_t: Tensor, discount_t: Tensor, p_t: Tensor, support: Tensor) -> Tensor:
     """The distribution of ``r + discount * z`` put back on the support (Bellemare et al., 2017, algorithm 1).
 
-    Shapes: r_t, discount_t [B]; p_t [B, Z] probabilities of ``support`` [Z], evenly spaced; returns
-    [B, Z]. Each moved atom is split between its two neighbours by distance; a sum over all pairs of
-    triangular weights says the same as the paper's loop without its special case for whole numbers.
+    Shapes: r_t, discount_t [..., B]; p_t [..., B, Z] probabilities of ``support`` [Z], evenly spaced;
+    returns [..., B, Z]. Each moved atom is split between its two neighbours by distance; the share of
+    the upper one is zero where it lies on the lower one, which the paper's loop loses.
     """
-    width = support[1] - support[0]
-    moved = (r_t.unsqueeze(-1) + discount_t.unsqueeze(-1) * support).clamp(support[0], support[-1])  # [B, Z]
-    overlap = (1.0 - (moved.unsqueeze(-1) - support).abs() / width).clamp(min=0.0)  # [B, Z, Z]
-    return torch.einsum("bi,bij->bj", p_t, overlap)
+    last = len(support) - 1
+    moved = r_t.unsqueeze(-1) + discount_t.unsqueeze(-1) * support  # [..., B, Z]
+    place = ((moved - support[0]) / (support[1] - support[0])).clamp(0.0, last)
+    if not place.is_cpu:  # a GPU scatters in any order, and a run must repeat; all pairs of atoms cost it little
+        overlap = (1.0 - (place.unsqueeze(-1) - torch.arange(last + 1, device=place.device)).abs()).clamp(min=0.0)
+        return torch.einsum("...i,...ij->...j", p_t, overlap)
+    lower = place.floor()
+    upper_share = place - lower
+    index = lower.long()
+    projected = torch.zeros_like(p_t).scatter_add_(-1, index, p_t * (1.0 - upper_share))
+    return projected.scatter_add_(-1, (index + 1).clamp(max=last), p_t * upper_share)
 
 
 def quantile_huber(theta_tm1: Tensor, theta_t: Tensor, midpoints: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,9 +45,12 @@ def quantile_huber(theta_tm1: Tensor, theta_t: Tensor, midpoints: Tensor) -> tup
     samples; returns [B] (summed over predicted quantiles, averaged over targets) and [B, Z].
     """
     delta = theta_t.unsqueeze(-2) - theta_tm1.unsqueeze(-1)  # [B, Z, Z], targets last
-    weight = (midpoints.unsqueeze(-1) - (delta < 0).float()).abs()
-    loss = (weight * huber(delta)).mean(-1).sum(-1)
-    return loss, -(weight * huber_gradient(delta)).mean(-1)
+    above = midpoints.unsqueeze(-1)
+    slope = huber_gradient(delta)
+    weighted = slope * torch.where(delta < 0, 1.0 - above, above)
+    # Huber's loss is its slope times (delta - slope / 2), within [-1, 1] and outside: fewer passes over all the pairs.
+    loss = (weighted * torch.sub(delta, slope, alpha=0.5)).mean(-1).sum(-1)
+    return loss, -weighted.mean(-1)
 
 
 def huber_gradient(delta: Tensor) -> Tensor:
