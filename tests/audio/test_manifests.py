@@ -61,8 +61,9 @@ def test_columns_of_other_capitals_may_be_targets_of_their_own(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ('{"path": "a.wav"}\n{"path": ""}\n', "row 2: path: got ''"), ('{"pth": "a.wav"}\n', "row 1: path: got None.*mean 'pth'"),
-    ('{"path": "a.wav"}\n{"path": "a.wav", "Duration": 1}\n', "column 'Duration' is not read as 'duration'. Rename it"),
+    ('{"path": "a.wav"}\n{"path": ""}\n', "row 2: path: got ''"),
+    ('{"pth": "a.wav"}\n', "no column 'path', which names.*has pth. Did you mean 'pth'.*toolkit audio manifest FOLDER"),
+    ('{"path": "a.wav"}\n{"path": "a.wav", "Duration": 1}\n', "column 'Duration' is not read as 'duration', which says how"),
     ('{"path": "a.wav", "start": -1}\n', "row 1: start: got -1"),
     ('{"path": "a.wav", "duration": "long"}\n', "duration: got 'long'"),
     ('{"path": "a.wav", "duration": 0}\n', "duration: got 0"), ('{"path": "a.wav", "start": NaN}\n', "start: got nan"),
@@ -75,12 +76,23 @@ def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("file,label\na.wav,x\n", "row 1: the header has no column 'path'"), ("path,label\na.wav\n", "row 2: it has not 2 cells"),
+    ("file,label\na.wav,x\n", "it has no column 'path', which names the sound file of each row; it has file, label"),
+    ("path,label\na.wav\n", "row 2: it has 1 cells and the header 2"), ("path,path\na.wav,b\n", "empty or repeated names"),
+    ('path,text\na.wav,"two\nlines"\nb.wav\n', "row 4: it has 1 cells"), ('path,text\na.wav,"x"y\n', "row 2: it is not CSV"),
     ("path,start\na.wav,0\nb.wav,x\n", "row 3: start: got 'x'")])
 def test_a_wrong_csv_row_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(ManifestError, match=message):
+    with pytest.raises(UsageError, match=message):
         manifests.read(tmp_path / "a.csv")
+
+
+def test_all_wrong_rows_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"path": "a.wav"}\n\n{\n{"path": 3}\n{"path": "b.wav", "duration": 1}\n{"path": "c.wav", "start": "x"}\n')
+    with pytest.raises(ManifestError, match=r"a.jsonl, row 3: it is not JSON.* \(nor can 2 more be used: rows 4, 6\)$"):
+        manifests.read(path)
+    assert [(row.number, clip if isinstance(clip, str) else None) for row, clip in manifests.tried(path)][2:] == [
+        (4, "path: got 3, allowed: a file's name"), (5, None), (6, "start: got 'x', allowed: a number of seconds")]
 
 
 def test_files_are_checked_when_asked(tmp_path: Path) -> None:

@@ -40,16 +40,16 @@ def task_of(name: str = "tabular-classification", **splits: Sequence[Mapping[str
 @pytest.mark.parametrize("count", [3, 7, 100])
 def test_a_column_that_is_always_the_same_says_nothing_however_its_mean_is_rounded(count: int) -> None:
     assert np.full(count, 0.1).std() > 0, "not what this test is about"
-    assert fit_column("x", [0.1] * count, 100) is None
-    gapped = fit_column("x", [0.1] * count + [None], 100)
-    assert gapped is not None and gapped.encode([0.2, None])[:, 0] == pytest.approx([0.1, 0.0])
+    assert fit_column("x", [{"x": 0.1}] * count, 100) is None
+    gapped = fit_column("x", [{"x": 0.1}] * count + [{}], 100)
+    assert gapped is not None and gapped.encode([{"x": 0.2}, {"x": None}])[:, 0] == pytest.approx([0.1, 0.0])
     with pytest.raises(UsageError, match="all rows have the same 'y'"):
         task_of("tabular-regression", train=[{"x": row, "y": 0.1} for row in range(count)], validation=[{"x": 0, "y": 0.1}])
 
 
 def test_whole_numbers_too_large_for_a_float_are_words() -> None:
     with pytest.warns(UserWarning, match="'x' is read as categories: 1 of its 3 values are no finite numbers, the first in"):
-        fit_column("x", [1, 10**400, 2], 100)
+        fit_column("x", [{"x": value} for value in (1, 10**400, 2)], 100)
 
 
 def test_columns_that_only_some_rows_have_are_seen() -> None:

@@ -111,6 +111,38 @@ def test_answers_are_the_same_alone_in_a_batch_from_files_and_from_python(tmp_pa
     assert loaded.predict(texts[0])["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)
 
 
+def test_answers_stand_beside_their_lines(tmp_path: Path) -> None:
+    """Blank lines, rows that cannot be read and texts that are too long have none, and the others are not held up."""
+    from toolkit.commands.predict import predict_command
+
+    lines = ["The plot was brilliant.", "", "What a boring film!", "  ", "x"]
+    (tmp_path / "in.txt").write_text("\n".join(lines) + "\n\n")
+    run = str(finished("lstm"))
+    for words, count in (("-",), 6), (("--input", str(tmp_path / "in.txt")), 6):
+        found = CliRunner().invoke(predict_command, [run, *words], input="\n".join(lines) + "\n\n")
+        assert [bool(line) for line in found.stdout.split("\n")] == [True, False, True, False, True, False, False]
+        assert len(found.stdout.splitlines()) == count
+        told = json.loads(CliRunner().invoke(predict_command, [run, *words, "--json"], input="\n".join(lines)).stdout)
+        assert [row["row"] for row in told["answers"]] == [1, 3, 5]
+    (tmp_path / "in.jsonl").write_text('{"text": "a film"}\n{"text": null}\nno\n{"text": "a plot"}\n')
+    done = asked("lstm", "predict", "--input", "in.jsonl", cwd=tmp_path)
+    assert done.code == 1 and [bool(line) for line in done.out.splitlines()] == [True, False, False, True]
+    assert "in.jsonl, row 2: it holds no 'text'\n" in done.err and "in.jsonl, row 3: it is not JSON: Expecting value" in done.err
+    done = asked("masked", "predict", "a <mask> film", "<mask> " * 400, "one <mask>", "--json", cwd=tmp_path)
+    assert done.code == 1 and [(row["row"], "error" in row) for row in json.loads(done.out)["answers"]] == [
+        (1, False), (2, True), (3, False)]
+    assert "argument 2: a text has 400 tokens; allowed: at most 254" in done.err
+
+
+def test_what_training_has_not_seen_is_named_with_its_row(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("text,label\na film,good\na film,odd\n")
+    done = asked("lstm", "evaluate", "--data", "new.csv", cwd=tmp_path)
+    assert done.code == 2 and "'label' holds 'odd' in row 3, which is not among the classes trained on" in done.err
+    (tmp_path / "tags.jsonl").write_text('{"text": "a", "tags": "O"}\n\n{"text": "a b", "tags": "O Z"}\n')
+    done = asked("tagger", "evaluate", "--data", "tags.jsonl", cwd=tmp_path)
+    assert done.code == 2 and "the tag 'Z' in row 3 was not trained on; known: " in done.err
+
+
 def test_a_tagger_answers_a_tag_a_word(tmp_path: Path) -> None:
     answer, = asked("tagger", "predict", "a ( b ] unknown", "--json", cwd=tmp_path).json["answers"]
     assert len(answer["tags"]) == 5 and set(answer["tags"]) <= set("BEIOX")
@@ -174,7 +206,8 @@ def test_rows_without_a_column_are_named(task: str, row: dict[str, Any], said: s
 @pytest.mark.parametrize(("words", "said"), [
     ((), "predict takes texts"), (("a text", "--input", "in.txt"), "one of them"), (("--input", "gone.csv"), "no such file"),
     (("--input", "in.xyz"), "allowed are files ending in .csv, .jsonl, .md, .ndjson, .parquet, .tsv, .txt\n"),
-    (("hello", "--output", "in.xyz"), "nothing is overwritten"), (("--input", "other.csv"), "'text'")])
+    (("hello", "--output", "in.xyz"), "nothing is overwritten"),
+    (("--input", "other.csv"), "other.csv: it has no column 'text', which held the texts in training; it has a, b. Rename")])
 def test_wrong_questions_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     (tmp_path / "in.xyz").write_text("x")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
@@ -258,8 +291,8 @@ def test_wrong_data_and_models_are_explained(words: tuple[str, ...], said: str, 
     assert done.code == 2 and said in done.err and "Traceback" not in done.err, done.err
 
 
-@pytest.mark.parametrize(("row", "said"), [(",up", "hold no text: rows 31"), ("the film,", "hold no 'mood': rows 31"),
-                                            ("\u2003,up", "hold no text: rows 31")])
+@pytest.mark.parametrize(("row", "said"), [(",up", "hold no text: rows 32"), ("the film,", "hold no 'mood': rows 32"),
+                                            ("\u2003,up", "hold no text: rows 32")])
 def test_empty_texts_and_classes_are_named_before_training(row: str, said: str, tmp_path: Path) -> None:
     path = reviews(tmp_path / "mine.csv", 30)
     path.write_text(path.read_text() + row + "\n", "utf-8")

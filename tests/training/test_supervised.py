@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from dying import Die
 from small_runs import command, copy_of, outcome
 
@@ -88,6 +89,8 @@ def test_a_run_is_lengthened_by_epochs_as_it_was_begun(people: Path, tmp_path: P
 def test_the_run_of_an_agent_has_no_epochs(tmp_path: Path) -> None:
     assert command("run", "dqn", "--env", "CartPole-v1", "--steps", "20", "--final-episodes", "1", "--out", "run",
                    cwd=tmp_path).code == 0
+    wrong = command("evaluate", "run", "--skip-bad", cwd=tmp_path)
+    assert wrong.code == 2 and "--skip-bad does not go with run, the run of an agent" in wrong.err
     wrong = command("resume", "run", "--epochs", "3", cwd=tmp_path)
     assert wrong.code == 2 and "--epochs 3: the budget of dqn is in steps. Extend it: toolkit resume" in wrong.err
 
@@ -193,11 +196,12 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "late.jsonl", "--target", "b"), "late.jsonl: row 1 has split None; allowed: train, validation, test"),
     (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
-    (("--data", "late.csv", "--target", "a"), "'a' holds '4', which is not among the classes trained on: 1, 2, 3. To predict a "
-     "number: toolkit run tabular-regression"),
-    (("--data", "late.csv", "--target", "b"), "'b' holds 'z', which is not among the classes trained on: x, y. Take such"),
-    (("--data", "bad.csv", "--target", "b"), "line 3 has 1 cells and the header 2"),
-    (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
+    (("--data", "late.csv", "--target", "a"), "'a' holds '4' in row 11, which is not among the classes trained on: 1, 2, 3. To "
+     "predict a number: toolkit run tabular-regression"),
+    (("--data", "late.csv", "--target", "b"), "'b' holds 'z' in row 11, which is not among the classes trained on: x, y. Take"),
+    (("--data", "bad.csv", "--target", "b"), "bad.csv, row 3: it has 1 cells and the header 2"),
+    (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 3"),
+    (("--data", "both.csv", "--target", "b"), "1 of 2 rows (train) hold no 'b': rows 3. 1 of 1 rows (test) hold no 'b': rows 5."),
     (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
@@ -206,6 +210,7 @@ def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str
     (tmp_path / "late.csv").write_text("a,b,split\n" + "1,x,train\n2,y,train\n3,x,train\n" * 3 + "4,z,test\n")
     (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
     (tmp_path / "late.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 3, "b": "y", "split": "test"}\n')
+    (tmp_path / "both.csv").write_text("a,b,split\n1,x,train\n3,,train\n\n4,,test\n")
     (tmp_path / "x.xls").write_text("")
     done = command("run", TABLES[0], *words, cwd=tmp_path)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err
@@ -223,9 +228,64 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
     assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
     assert command("predict", "run", "--input", str(people), "--output", "new/folder/answers.jsonl", cwd=tmp_path).code == 0
     assert len((tmp_path / "new" / "folder" / "answers.jsonl").read_text().splitlines()) == 160
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    done = command("predict", "run", "--input", "latin.txt", cwd=tmp_path)
-    assert done.code == 2 and "latin.txt: byte 3 is not UTF-8; save the file as UTF-8" in done.err
+    (tmp_path / "latin.csv").write_bytes(b"caf\xe9\n")
+    done = command("predict", "run", "--input", "latin.csv", cwd=tmp_path)
+    assert done.code == 2 and "latin.csv: byte 3 is not UTF-8; save the file as UTF-8" in done.err
+    done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
+    assert done.code == 2 and "there is no such file" in done.err
+    (tmp_path / "lines.txt").write_text("a\n")
+    done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("--input lines.txt: allowed are files ending in .csv, .jsonl, .ndjson, "
+                                                ".parquet, .tsv\n")
+
+
+def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
+    text = "age,town,income\n40,Ulm,3\n41,Ulm,much\n42,Ulm\n43,Bonn,2\n"
+    (tmp_path / "some.csv").write_text(text)
+    done = command("predict", "run", "--input", "some.csv", cwd=tmp_path)
+    assert done.code == 1 and [bool(line) for line in done.out.splitlines()] == [True, False, False, True]
+    assert done.err.endswith("some.csv, row 3: column 'income' was a number in training; got 'much'\n"
+                             "some.csv, row 4: it has 2 cells and the header 3; quote cells that hold the delimiter\n")
+    found = command("predict", "run", "--input", "some.csv", "--json", cwd=tmp_path)
+    rows = json.loads(found.out)["answers"]
+    assert found.code == 1 and [(row["row"], "error" in row, "label" in row) for row in rows] == [
+        (2, False, True), (3, True, False), (4, True, False), (5, False, True)]
+    assert command("predict", "run", "--input", "some.csv", "--output", "out.jsonl", cwd=tmp_path).code == 1
+    kept = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in kept] == [2, 3, 4, 5] and kept[1]["input"]["income"] == "much" and "error" in kept[1]
+    (tmp_path / "less.csv").write_text("age,twon\n40,Ulm\n")
+    done = command("predict", "run", "--input", "less.csv", cwd=tmp_path)
+    assert done.code == 2 and "less.csv: it has no columns 'town', 'income', which the model was trained on; it h" in done.err
+    assert "it has age, twon. Did you mean 'twon'? Add what is missing; an empty cell is a gap" in done.err
+    from toolkit.commands.predict import predict_command
+
+    lines = '{"age": 40, "town": "Ulm", "income": 3}\n\n{"age": 41, "town": "Ulm"}\n[]\n'
+    for given, numbers in (text, [2, 3, 4, 5]), (lines, [1, 3, 4]):
+        answered = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-", "--json"], input=given)
+        told = json.loads(answered.stdout)["answers"]
+        assert [row["row"] for row in told] == numbers and told[0]["label"] == rows[0]["label"]
+    empty = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-"], input="age,town,income\n")
+    assert "stdin holds no rows; allowed: CSV with a header, or JSON Lines" in str(empty.exception)
+
+
+def test_other_data_is_judged_by_the_rules_of_training(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
+    head, *rows = people.read_text().splitlines()
+    (tmp_path / "Split.csv").write_text("\n".join([head + ",Split", *(f"{row},test" for row in rows)]))
+    done = command("evaluate", "run", "--data", "Split.csv", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("the data's column 'Split' is not read as 'split', which says what is held out. "
+                                                "Rename it to split, or take it out\n")
+    (tmp_path / "test.csv").write_text("\n".join([head + ",split", *(f"{row},test" for row in rows)]))
+    assert "accuracy" in command("evaluate", "run", "--data", "test.csv", "--json", cwd=tmp_path).json
+    (tmp_path / "new.csv").write_text("\n".join([head, rows[0], "40,Ulm,1,same,odd,3", "40,Ulm,1,same,even,3"]))
+    done = command("evaluate", "run", "--data", "new.csv", cwd=tmp_path)
+    assert done.code == 2 and "'risk' holds 'odd' in row 3, which is not among the classes trained on: high, low" in done.err
+    (tmp_path / "gap.csv").write_text("\n".join([head, rows[0], "40,Ulm,1,same,,3"]))
+    done = command("evaluate", "run", "--data", "gap.csv", cwd=tmp_path)
+    assert done.code == 2 and "1 of 2 rows (test) hold no 'risk': rows 3" in done.err
+    done = command("evaluate", "run", "--data", "new.csv", "--skip-bad", cwd=tmp_path)
+    assert done.code == 2 and "--skip-bad does not go with run, the run of tabular-classification, which has no such" in done.err
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".tsv"])

@@ -2,6 +2,7 @@
 
 Clip      one row: path, start, duration, text, label, speaker, and whatever else the row holds
 read      the clips of a manifest file, every row checked; errors name the file and the row
+tried     each row with its clip, or with what is wrong with it
 write     clips to a file that appears complete or not at all
 scan      the clips of a folder tree, labelled by folder; files that cannot be used are reported
 
@@ -17,10 +18,11 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from toolkit.audio import io
-from toolkit.errors import ToolkitError, UsageError, did_you_mean
+from toolkit.core.rows import Row, csv_rows, json_rows, refuse_broken, refuse_unread, require_columns
+from toolkit.errors import UsageError, did_you_mean
 
 COLUMNS = ("path", "start", "duration", "text", "label", "speaker")
 NUMBERS = ("start", "duration")
@@ -28,7 +30,7 @@ FORMS = (".jsonl", ".csv")
 PADDING = 0.05  # seconds by which a duration may be too long: of one compressed file two libraries tell lengths so far apart
 
 
-class ManifestError(ToolkitError, ValueError):
+class ManifestError(UsageError, ValueError):
     """A manifest that cannot be used; the message names the file, the row and the column."""
 
 
@@ -61,18 +63,28 @@ class Clip:
 def read(path: str | os.PathLike[str], check_files: bool = False) -> list[Clip]:
     """The clips of a JSONL or CSV manifest, with absolute paths.
 
-    ``check_files`` also opens every file's header. Raises ManifestError naming the row.
+    ``check_files`` also opens every file's header. Raises ManifestError naming the rows.
+    """
+    source, found = Path(path), tried(path)
+    refuse_broken({row.number: clip for row, clip in found if isinstance(clip, str)}, source, ManifestError)
+    clips = [clip for _, clip in found if isinstance(clip, Clip)]
+    if check_files:
+        for (row, _), clip in zip(found, clips, strict=True):
+            check_clip(clip, f"{source}, row {row.number}")
+    return clips
+
+
+def tried(path: str | os.PathLike[str]) -> list[tuple[Row, Clip | str]]:
+    """Each row of a manifest with its clip, or why it has none.
+
+    Raises ManifestError for a file that holds no rows, no paths, or a column that is meant for another.
     """
     source = Path(path)
     rows = rows_of(source)
-    refuse_unread_columns(source, {name for _, row in rows for name in row})
-    clips = [clip_of(row, f"{source}, row {number}", source.resolve().parent) for number, row in rows]
-    if not clips:
+    if not rows:
         raise ManifestError(f"{source}: it holds no rows. Write one: toolkit audio manifest FOLDER --out {source}")
-    if check_files:
-        for (number, _), clip in zip(rows, clips):
-            check_clip(clip, f"{source}, row {number}")
-    return clips
+    refuse_columns(source, rows)
+    return [(row, clip_or_fault(row, source.resolve().parent)) for row in rows]
 
 
 def write(path: str | os.PathLike[str], clips: Iterable[Clip], overwrite: bool = False) -> None:
@@ -129,12 +141,15 @@ def form_of(path: Path) -> str:
     return path.suffix.lower()
 
 
-def rows_of(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The rows with their line numbers. Raises ManifestError."""
+def rows_of(path: Path) -> list[Row]:
+    """The rows, without their empty cells. Raises ManifestError."""
     form = form_of(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return json_rows(file, path) if form == ".jsonl" else csv_rows(file, path)
+            if form == ".jsonl":
+                return list(json_rows(file))
+            return [Row({name: cell for name, cell in row.items() if cell != ""}, row.number, row.fault)
+                    for row in csv_rows(file, path, ",", strict=True)]
     except OSError as error:
         cause = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ManifestError(f"{path}: {cause}") from error
@@ -142,47 +157,14 @@ def rows_of(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise ManifestError(f"{path}: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
-def refuse_unread_columns(path: Path, names: Collection[str]) -> None:
-    """Raise ManifestError for a start or duration that is one but for its capitals: the whole file would be heard.
+def refuse_columns(path: Path, rows: Collection[Mapping[str, Any]]) -> None:
+    """Raise ManifestError where no row has a path, or a start or duration is one but for its spelling: a whole file is heard.
 
-    A path, label or text of another name is missed where it is needed, or may be a target of its own.
+    A label or text of another name is missed where it is needed, or may be a target of its own.
     """
-    for name in sorted(names):
-        meant = name.strip().lower()
-        if name not in NUMBERS and meant in NUMBERS and meant not in names:
-            raise ManifestError(f"{path}: its column {name!r} is not read as {meant!r}. Rename it to {meant}")
-
-
-def json_rows(file: TextIO, path: Path) -> list[tuple[int, dict[str, Any]]]:
-    rows = []
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ManifestError(f"{path}, row {number}: it is not JSON: {error.msg} at column {error.colno}") from error
-        if not isinstance(row, dict):
-            raise ManifestError(f"{path}, row {number}: a row is an object with at least a path; got {type(row).__name__}")
-        rows.append((number, row))
-    return rows
-
-
-def csv_rows(file: TextIO, path: Path) -> list[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(file, strict=True)
-    columns = list(reader.fieldnames or ())
-    if "path" not in columns:
-        near = did_you_mean("path", columns)
-        raise ManifestError(f"{path}, row 1: the header has no column 'path'; it has {', '.join(columns) or 'nothing'}.{near}")
-    rows: list[tuple[int, dict[str, Any]]] = []
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise ManifestError(f"{path}, row {reader.line_num}: it has not {len(columns)} cells like the header")
-            rows.append((reader.line_num, {name: cell for name, cell in row.items() if cell != ""}))
-    except csv.Error as error:
-        raise ManifestError(f"{path}, row {reader.line_num}: {error}") from error
-    return rows
+    require_columns(rows, ["path"], path, "which names the sound file of each row", "Rename the column that does to path, or "
+                    "write a manifest: toolkit audio manifest FOLDER --out FILE.csv", ManifestError)
+    refuse_unread({name for row in rows for name in row}, NUMBERS, f"{path}: its", error=ManifestError)
 
 
 def write_csv(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -193,43 +175,60 @@ def write_csv(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writerows(rows)
 
 
+def clip_or_fault(row: Row, folder: Path) -> Clip | str:
+    """A row's clip, or why it has none."""
+    if row.fault:
+        return row.fault
+    try:
+        return made_clip(row, folder)
+    except ManifestError as error:
+        return str(error)
+
+
 def clip_of(row: Mapping[str, Any], where: str, folder: Path) -> Clip:
     """A row's clip. Raises ManifestError beginning with ``where``."""
+    try:
+        return made_clip(row, folder)
+    except ManifestError as error:
+        raise ManifestError(f"{where}: {error}") from error
+
+
+def made_clip(row: Mapping[str, Any], folder: Path) -> Clip:
     path = row.get("path")
     if not isinstance(path, str) or not path.strip():
         near = did_you_mean("path", row) if "path" not in row else ""
-        raise ManifestError(f"{where}: path: got {path!r}, allowed: a file's name.{near}")
-    start = number_of(row, "start", where, 0.0)
-    duration = number_of(row, "duration", where, None)
+        raise ManifestError(f"path: got {path!r}, allowed: a file's name{near and '.' + near}")
+    start = seconds_in(row, "start", 0.0)
+    duration = seconds_in(row, "duration", None)
     if start is None or start < 0:
-        raise ManifestError(f"{where}: start: got {row.get('start')!r}, allowed: seconds, at least 0")
+        raise ManifestError(f"start: got {row.get('start')!r}, allowed: seconds, at least 0")
     if duration is not None and duration <= 0:
-        raise ManifestError(f"{where}: duration: got {row.get('duration')!r}, allowed: seconds above 0")
-    words = {name: word_of(row, name, where) for name in ("text", "label", "speaker")}
+        raise ManifestError(f"duration: got {row.get('duration')!r}, allowed: seconds above 0")
+    words = {name: word_of(row, name) for name in ("text", "label", "speaker")}
     more = {name: value for name, value in row.items() if name not in COLUMNS}
     return Clip(str(folder / path), start, duration, **words, more=more)
 
 
-def number_of(row: Mapping[str, Any], name: str, where: str, default: float | None) -> float | None:
+def seconds_in(row: Mapping[str, Any], name: str, default: float | None) -> float | None:
     value = row.get(name)
     if value is None or value == "":  # an empty cell
         return default
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ManifestError(f"{where}: {name}: got {value!r}, allowed: a number of seconds")
+        raise ManifestError(f"{name}: got {value!r}, allowed: a number of seconds")
     return number
 
 
-def word_of(row: Mapping[str, Any], name: str, where: str) -> str | None:
+def word_of(row: Mapping[str, Any], name: str) -> str | None:
     value = row.get(name)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise ManifestError(f"{where}: {name}: got {value!r}, allowed: text")
+    raise ManifestError(f"{name}: got {value!r}, allowed: text")
 
 
 def seconds_of(clip: Clip) -> float:
@@ -244,19 +243,26 @@ def seconds_of(clip: Clip) -> float:
 
 def check_clip(clip: Clip, where: str) -> None:
     """Open the clip's file; raise ManifestError when it is unusable, holds no sound or the stretch lies outside."""
+    fault = sound_fault(clip)
+    if fault:
+        raise ManifestError(f"{where}: {fault}")
+
+
+def sound_fault(clip: Clip) -> str | None:
+    """Why nothing can be heard of a clip by its file's header, or None."""
     try:
-        seconds = seconds_of(clip)
+        return None if seconds_of(clip) > 0 else f"{clip.path}: its sound has length zero"
     except io.AudioError as error:
-        raise ManifestError(f"{where}: {error}") from error
-    if seconds <= 0:
-        raise ManifestError(f"{where}: {clip.path}: its sound has length zero")
+        return str(error)
 
 
-def asked_clip(row: Mapping[str, Any], where: str, folder: Path) -> Clip:
+def asked_clip(row: Mapping[str, Any], folder: Path) -> Clip:
     """The clip of a row that is asked about, in a file in ``folder``. Raises ManifestError where it cannot be heard."""
-    clip = clip_of(row, where, folder)
+    clip = made_clip(row, folder)
     if not Path(clip.path).exists() and Path(row["path"]).exists():
-        raise ManifestError(f"{where}: {row['path']}: there is no such file in {folder}, the manifest's folder, from where its "
+        raise ManifestError(f"{row['path']}: there is no such file in {folder}, the manifest's folder, from where its "
                             "paths count; there is one from this folder. Write whole paths, or move the manifest here")
-    check_clip(clip, where)
+    fault = sound_fault(clip)
+    if fault:
+        raise ManifestError(fault)
     return clip

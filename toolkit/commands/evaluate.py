@@ -11,6 +11,7 @@ from toolkit.commands import _output as output
 from toolkit.commands._settings import EnvOptionsCommand
 from toolkit.config import flag_of
 from toolkit.errors import UsageError
+from toolkit.registry import registry
 from toolkit.training.resolve import ENV_PREFIX
 from toolkit.training.run_directory import find_run
 
@@ -22,11 +23,12 @@ from toolkit.training.run_directory import find_run
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the evaluation; without it the run's own.")
 @click.option("--video", metavar="FILE", help="Film the first episode: .gif or .mp4.")
 @click.option("--data", metavar="NAME_OR_FILE", help="For a task's run: other data than the run's held-out split.")
+@click.option("--skip-bad", is_flag=True, help="Leave out what of --data cannot be used, and say how much, instead of stopping.")
 @click.option("--plots", metavar="DIR", help="For a task's run: confusion matrix and ROC curves as PNG, into this folder.")
 @output.json_option
 @click.pass_context
 def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | None, seed: int | None, video: str | None,
-                     data: str | None, plots: str | None, as_json: bool) -> None:
+                     data: str | None, skip_bad: bool, plots: str | None, as_json: bool) -> None:
     """Evaluate RUN (a run folder, one of its checkpoints, or latest): an agent with deterministic actions, a task's
     model on held-out data.
 
@@ -35,8 +37,9 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     """
     env_options: dict[str, Any] = ctx.meta["env_options"]
     directory, _ = find_run(run)
-    kind = directory.read()["kind"]
-    others: dict[str, object] = {"--data": data, "--plots": plots}
+    facts = directory.read()
+    kind = facts["kind"]
+    others: dict[str, object] = {"--data": data, "--plots": plots, "--skip-bad": skip_bad or None}
     if kind == "task":
         chosen = ctx.get_parameter_source("episodes") is ParameterSource.COMMANDLINE
         others = {"--episodes": episodes if chosen else None, "--env": env, "--seed": seed, "--video": video,
@@ -44,6 +47,8 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     for flag, value in others.items():
         if value is not None:
             raise UsageError(f"{flag} does not go with {run}, the run of {'an' if kind == 'agent' else 'a'} {kind}")
+    if skip_bad and not any(item.name == "skip_bad" for item in registry.get("task", facts["name"]).settings):
+        raise UsageError(f"--skip-bad does not go with {run}, the run of {facts['name']}, which has no such setting")
     output.require_new("--video", video)
     output.require_new("--plots", plots)
     if plots:
@@ -53,7 +58,7 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
 
     loaded = load(run)
     if isinstance(loaded, TaskRun):
-        evaluation = loaded.evaluate(data)
+        evaluation = loaded.evaluate(data, skip_bad)
         if plots:
             from toolkit.training.supervised_plots import draw
 

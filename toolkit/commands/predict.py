@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -9,15 +10,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from toolkit.commands import _output as output
-from toolkit.errors import UsageError
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.training.run_directory import find_run
 
+TEXTS = (".txt", ".md")  # of which lines are asked about
 COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal length (cm)
+
+
+class Asked(NamedTuple):
+    """What is asked about, and the number of its row, line or argument; ``value`` is None for a blank line."""
+
+    number: int
+    value: Any
 
 
 @click.command("predict")
@@ -27,9 +36,13 @@ COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal leng
                                                        "line of a .txt file; names of sound files in it count from its folder.")
 @click.option("--output", "sink", metavar="FILE", help="Write the answers to this new .jsonl file instead of stdout.")
 @output.json_option
-def predict_command(run: str, values: tuple[str, ...], source: str | None, sink: str | None, as_json: bool) -> None:
-    """Ask the model of RUN, the run of a task on data: about texts, sound files or one row, each an argument, or about the
-    lines that come from stdin where the only one is -.
+def predict_command(run: str, values: tuple[str, ...], source: str | None, sink: str | None, as_json: bool) -> int:
+    """Ask the model of RUN, the run of a task on data: about texts, sound files or one row, each an argument, or about what
+    comes from stdin where the only one is -: lines, or for a table CSV with a header or JSON Lines.
+
+    Each line or row has a line of output, so that paste puts them side by side; it is empty for a blank line, and for one that
+    cannot be answered, which stderr names (exit code 1). With --json and --output every answer has its row: the line that an
+    editor shows, the header of a CSV file being row 1; one that cannot be answered has an error, a blank line nothing.
 
     \b
     toolkit predict latest "What a wonderful film!"
@@ -41,27 +54,49 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if values == ("-",) and not source:
         values, source = (), "-"
     if bool(values) == bool(source):
-        raise UsageError('predict takes texts, sound files or COLUMN=VALUE pairs, - for the lines of stdin, or --input FILE, one '
-                         'of them: toolkit predict RUN "some text"')
+        raise UsageError('predict takes texts, sound files or COLUMN=VALUE pairs, - for stdin, or --input FILE, one of them: '
+                         'toolkit predict RUN "some text"')
     output.require_new("--output", sink)
     from toolkit.training.api import load
 
     if sink:
         Path(sink).parent.mkdir(parents=True, exist_ok=True)
     loaded: Any = load(run)
-    asked = rows_of(source) if source else parsed(values)
-    wanted = loaded.learner.problem.asked(asked, Path(source)) if source and source != "-" else asked
-    with progress_bar(len(asked)) as progress:
-        answers = loaded.predict(wanted, progress)
+    problem = loaded.learner.problem
+    asked = rows_of(source, problem.asked_by_rows) if source else parsed(values)
+    wanted = [one.value for one in asked if one.value is not None]
+    if source and (source != "-" or problem.asked_by_rows):
+        wanted = problem.asked(wanted, Path(source if source != "-" else "stdin"))
+    with progress_bar(len(wanted)) as progress:
+        found = iter(loaded.answers(wanted, progress))
+    answers = [None if one.value is None else next(found) for one in asked]
+    if values and len(answers) == 1 and isinstance(answers[0], ToolkitError):
+        raise answers[0]
+    rows = [entry(*pair) for pair in zip(asked, answers, strict=True)]
+    whose = "argument" if values else f"{'stdin' if source == '-' else source}, row"
+    failed = [f"{whose} {row['row']}: {row['error']}" for row in rows if row and "error" in row]
     if sink:
-        Path(sink).write_text("".join(json.dumps({"input": one, **answer}, ensure_ascii=False) + "\n"
-                                      for one, answer in zip(asked, answers, strict=True)), encoding="utf-8")
-        output.talk(f"wrote {len(answers):,} answers to {sink}")
+        Path(sink).write_text("".join(json.dumps({"row": one.number, "input": one.value, **row}, ensure_ascii=False) + "\n"
+                                      for one, row in zip(asked, rows, strict=True) if row), encoding="utf-8")
+        errors = f", and {len(failed):,} errors" if failed else ""
+        output.talk(f"wrote {len(wanted) - len(failed):,} answers to {sink}{errors}")
     elif as_json:
-        output.emit({"run": run, "answers": answers})
+        output.emit({"run": run, "answers": [row for row in rows if row]})
     else:
         for answer in answers:
-            print(answer_text(answer))
+            print("" if answer is None or isinstance(answer, ToolkitError) else answer_text(answer))
+    for line in failed:
+        output.talk(line)
+    return int(bool(failed))
+
+
+def entry(one: Asked, answer: Any) -> dict[str, Any]:
+    """The answer, or the error, with the number of its row; of a blank line nothing."""
+    if answer is None:
+        return {}
+    if isinstance(answer, ToolkitError):
+        return {"row": one.number, "error": str(answer).removeprefix(f"row {one.number}: ")}
+    return {"row": one.number, **answer}
 
 
 def require_task(run: str) -> None:
@@ -72,24 +107,19 @@ def require_task(run: str) -> None:
                          f"Judge it: toolkit evaluate {shlex.quote(run)}")
 
 
-def parsed(values: tuple[str, ...]) -> list[Any]:
+def parsed(values: tuple[str, ...]) -> list[Asked]:
     """Texts as they are; words that are all COLUMN=VALUE are one row."""
     pairs = [value.partition("=") for value in values]
     if all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
-        return [{name: text for name, _, text in pairs}]
-    return list(values)
+        return [Asked(1, {name: text for name, _, text in pairs})]
+    return [Asked(number, value) for number, value in enumerate(values, 1)]
 
 
-def rows_of(source: str) -> list[Any]:
-    """The rows of a file, or the lines of a text."""
+def rows_of(source: str, by_rows: bool) -> list[Asked]:
+    """The rows of a file, or the lines of a text where it may be asked about other things than rows."""
     if source == "-":
-        try:
-            lines = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-        except UnicodeDecodeError as error:
-            raise UsageError("what comes from stdin is not UTF-8") from error
-        if not lines:
-            raise UsageError("stdin holds no lines; allowed: a text, or the name of a file, in each")
-        return list(lines)
+        return from_stdin(by_rows)
+    from toolkit.core.rows import number_of
     from toolkit.registry import registry
 
     path = Path(source)
@@ -99,13 +129,38 @@ def rows_of(source: str) -> list[Any]:
     for entry in registry.entries("dataset", plugins=False):
         for ending in entry.accepts:
             readers.setdefault(ending, entry.name)  # plain rows; what a row holds is for the task to say
-    if path.suffix.lower() in (".txt", ".md"):
-        return [row["text"] for row in registry.make("dataset", "text", path=str(path), by="line").read()]
-    if path.suffix.lower() not in readers:
-        endings = ", ".join(sorted(ending for ending in readers if ending.startswith(".")))  # "/" is a folder's
-        raise UsageError(f"--input {source}: allowed are files ending in {endings}")
-    rows: list[Any] = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).read()
-    return rows
+    if path.suffix.lower() in TEXTS and not by_rows:
+        (whole,) = registry.make("dataset", "text", path=str(path), by="file").read()
+        return lines_of(whole["text"])
+    if path.suffix.lower() not in readers or path.suffix.lower() in TEXTS:
+        endings = ", ".join(sorted(ending for ending in readers if ending.startswith(".") and not (by_rows and ending in TEXTS)))
+        raise UsageError(f"--input {source}: allowed are files ending in {endings}")  # "/" is a folder's
+    rows = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).read(broken=True)
+    return [Asked(number_of(row, place), row) for place, row in enumerate(rows)]
+
+
+def from_stdin(by_rows: bool) -> list[Asked]:
+    """The lines of stdin, or the rows of a table that comes from there."""
+    from toolkit.core.rows import csv_rows, json_rows
+
+    try:
+        text = sys.stdin.read().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise UsageError("what comes from stdin is not UTF-8") from error
+    if not by_rows:
+        if not text.strip():
+            raise UsageError("stdin holds no lines; allowed: a text, or the name of a file, in each")
+        return lines_of(text)
+    lines = io.StringIO(text, newline="")
+    rows = list(json_rows(lines) if text.lstrip().startswith("{") else csv_rows(lines, Path("stdin")))
+    if not rows:
+        raise UsageError("stdin holds no rows; allowed: CSV with a header, or JSON Lines, an object in each")
+    return [Asked(row.number, row) for row in rows]
+
+
+def lines_of(text: str) -> list[Asked]:
+    """The lines of a text, blank ones too."""
+    return [Asked(number, line if line.strip() else None) for number, line in enumerate(text.removesuffix("\n").split("\n"), 1)]
 
 
 @contextmanager
@@ -124,6 +179,10 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None] | None]:
 
 def answer_text(answer: Any) -> str:
     """One line for a person."""
+    return words_of(answer).replace("\n", "\\n")
+
+
+def words_of(answer: Any) -> str:
     if "label" in answer:
         return f"{answer['label']}\t{answer['probability']:.4f}"
     if "tags" in answer:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from toolkit.core.base import Example
 from toolkit.core.problem import Array, Batch, Problem, Tally, refuse_rows
+from toolkit.core.rows import row_name
 from toolkit.core.tallies import ClassTally
 from toolkit.errors import UsageError
 
@@ -61,12 +62,14 @@ class ClassProblem(Problem[Any]):
         if self.config.class_weights == "balanced":
             self.weights = torch.tensor([len(labels) / (len(counts) * counts[name]) for name in self.classes])
 
-    def encode_classes(self, labels: Sequence[str]) -> Tensor:
-        """The place of each label among the classes [N]. Raises UsageError for one that training has not seen."""
-        places = {name: index for index, name in enumerate(self.classes)}
-        unknown = sorted(set(labels) - set(places))
+    def encode_classes(self, examples: Sequence[Example]) -> Tensor:
+        """The place of each example's label among the classes [N]. Raises UsageError for one that training has not seen."""
+        labels, places = self.labels(examples), {name: index for index, name in enumerate(self.classes)}
+        unknown = list(dict.fromkeys(label for label in labels if label not in places))
         if unknown:
-            raise UsageError(f"{self.target!r} holds {unknown[0]!r}, which is not among the classes trained on: "
+            first = labels.index(unknown[0])
+            where = row_name(examples[first], first)
+            raise UsageError(f"{self.target!r} holds {unknown[0]!r} in {where}, which is not among the classes trained on: "
                              f"{', '.join(self.classes[:20])}{', ...' if len(self.classes) > 20 else ''}. "
                              f"{self.unknown_advice(unknown)}")
         return torch.tensor([places[label] for label in labels])

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from toolkit.core.base import Example
 from toolkit.core.batching import hold_out
 from toolkit.core.configs import TaskConfig
+from toolkit.core.rows import fault_of, listed, number_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -87,6 +88,7 @@ class Problem(Generic[Config]):
 
     unit = "examples"
     frontend: nn.Module | None = None
+    asked_by_rows: ClassVar[bool] = False  # whether people ask about rows with columns, and never about lines of text
     driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it
 
     def __init__(self, config: Config) -> None:
@@ -97,7 +99,10 @@ class Problem(Generic[Config]):
     # -- before training
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        """Raise UsageError when examples cannot be learned from, with counts and row numbers; or leave them out, if told to."""
+        """Raise UsageError when examples cannot be learned from, with counts and row numbers; or leave them out, if told to.
+
+        Other data that is judged has one split, ``test``.
+        """
 
     def groups(self, examples: Sequence[Example]) -> Array | None:
         """A label [N] for each example that both sides of a hold-out should have their share of; None is none."""
@@ -206,9 +211,15 @@ class Problem(Generic[Config]):
         """Fresh totals for one evaluation."""
         raise NotImplementedError
 
+    def require_answers(self) -> None:
+        """Raise UsageError for a run that has no answers."""
+
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
-        """The rows of the file ``source``, or the lines of a text, as values that a person asks about; here as they are."""
-        return rows
+        """The rows of the file ``source``, or the lines of a text, as values that a person asks about; here as they are.
+
+        Where one cannot be asked about stands the error that says why. Raises UsageError for a file without a needed column.
+        """
+        return [UsageError(fault) if (fault := fault_of(row)) else row for row in rows]
 
     def as_example(self, value: Any) -> Example:
         """What a person asks about (a text, a row, a path) as an example without target."""
@@ -237,11 +248,20 @@ def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Te
     return outputs, lengths, ready
 
 
-def refuse_rows(splits: Mapping[str, Sequence[Example]], bad: Callable[[Example], bool], said: str,
+def first_split(splits: Mapping[str, Sequence[Example]]) -> Sequence[Example]:
+    """The training examples, or where other data is judged what there is of it."""
+    return splits["train"] if "train" in splits else next(iter(splits.values()))
+
+
+def refuse_rows(splits: Mapping[str, Sequence[Example]], bad: Callable[[Example], bool | str | None], said: str,
                 advice: str = "take them out or fill them in") -> None:
-    """Raise UsageError where ``bad`` holds for examples: how many of which split, and which rows, counted from 1."""
+    """Raise UsageError where ``bad`` holds for examples: how many of which split, which rows, and why the first if it says so."""
+    refused = []
     for split, rows in splits.items():
-        found = [number for number, row in enumerate(rows, 1) if bad(row)]
+        found = {number_of(row, place): why for place, row in enumerate(rows) if (why := bad(row))}
         if found:
-            shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
-            raise UsageError(f"{len(found)} of {len(rows)} rows ({split}) {said}: rows {shown}. {advice.capitalize()}")
+            first = next(iter(found.values()))
+            reason = f" ({first})" if isinstance(first, str) else ""
+            refused.append(f"{len(found)} of {len(rows)} rows ({split}) {said}{reason}: rows {listed(list(found))}. ")
+    if refused:
+        raise UsageError(f"{''.join(refused)}{advice[:1].upper()}{advice[1:]}")

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
 from toolkit.core.numeric import NumberProblem, moments, number
-from toolkit.core.problem import Array, Batch, Problem, refuse_rows
+from toolkit.core.problem import Array, Batch, Problem, first_split, refuse_rows
+from toolkit.core.rows import like, require_columns, row_name
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
@@ -52,8 +54,9 @@ class Column:
     def width(self) -> int:
         return len(self.categories) or 1 + self.gaps
 
-    def encode(self, values: Sequence[Any]) -> Array:
+    def encode(self, examples: Sequence[Example]) -> Array:
         """Numbers [N, width]."""
+        values = [example.get(self.name) for example in examples]
         if self.categories:
             places = {name: index for index, name in enumerate(self.categories)}
             matrix = np.zeros((len(values), len(self.categories)), np.float32)
@@ -65,7 +68,8 @@ class Column:
         filled = [self.mean if is_missing(value) else number(value) for value in values]
         wrong = next((row for row, value in enumerate(filled) if value is None), None)
         if wrong is not None:
-            raise UsageError(f"column {self.name!r} was a number in training; row {wrong + 1} holds {values[wrong]!r}")
+            raise UsageError(f"{row_name(examples[wrong], wrong)}: column {self.name!r} was a number in training; got "
+                             f"{values[wrong]!r}")
         scaled = ((np.asarray(filled, np.float64) - self.mean) / self.scale).astype(np.float32)[:, None]
         marks = np.array([[is_missing(value)] for value in values], np.float32).reshape(-1, 1)
         return np.hstack([scaled, marks]) if self.gaps else scaled
@@ -75,11 +79,12 @@ def category(value: Any) -> str:
     return "" if is_missing(value) else str(value).strip()
 
 
-def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
-    """How ``values`` become numbers; None for a column that says nothing: empty, or always the same.
+def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | None:
+    """How a column's values become numbers; None for one that says nothing: empty, or always the same.
 
     Warns of a column of categories that are numbers for the most part.
     """
+    values: list[Any] = [example.get(name) for example in examples]
     present = [value for value in values if not is_missing(value)]
     gaps = len(present) < len(values)
     if not present:
@@ -93,10 +98,10 @@ def fit_column(name: str, values: Sequence[Any], most: int) -> Column | None:
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
     words = numbers.count(None)
     if words < len(present) / 2:
-        row = next(row for row, value in enumerate(values) if not is_missing(value) and number(value) is None)
+        place = next(place for place, value in enumerate(values) if not is_missing(value) and number(value) is None)
         warnings.warn(f"column {name!r} is read as categories: {words} of its {len(present)} values are no finite numbers, the "
-                      f"first in row {row + 1}: {values[row]!r}. Correct them, or leave the column out: --ignore {name}",
-                      stacklevel=2)
+                      f"first in {row_name(examples[place], place)}: {values[place]!r}. Correct them, or leave the column out: "
+                      f"--ignore {name}", stacklevel=2)
     counts = Counter(category(value) for value in values)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None
@@ -121,6 +126,7 @@ class TabularProblem(Problem[Any]):
     """What classification and regression of tables share: columns in, `mlp` or another model over them."""
 
     config: TabularConfig
+    asked_by_rows = True
 
     def __init__(self, config: TabularConfig) -> None:
         super().__init__(config)
@@ -135,7 +141,7 @@ class TabularProblem(Problem[Any]):
         return name
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        names = list(splits["train"][0])
+        names = list(first_split(splits)[0])
         if self.target not in names:
             raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
                              f"Allowed for --target: {', '.join(names)}.")
@@ -143,7 +149,7 @@ class TabularProblem(Problem[Any]):
 
     def fit(self, examples: Sequence[Example]) -> None:
         if self.inherited:
-            self.fit_target([row[self.target] for row in examples])
+            self.fit_target(examples)
             return
         names = list(dict.fromkeys(name for row in examples for name in row))
         for name in self.config.ignore:
@@ -151,18 +157,18 @@ class TabularProblem(Problem[Any]):
                 raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
                                  f"Allowed for --ignore: {', '.join(names)}.")
         names = [name for name in names if name not in (self.target, *self.config.ignore)]
-        found = [fit_column(name, [row.get(name) for row in examples], self.config.max_categories) for name in names]
+        found = [fit_column(name, examples, self.config.max_categories) for name in names]
         self.columns = [column for column in found if column is not None]
         if not self.columns:
             raise UsageError(f"no column beside {self.target!r} holds anything that differs between rows")
-        self.fit_target([row[self.target] for row in examples])
+        self.fit_target(examples)
 
     def inherit(self, facts: Mapping[str, Any]) -> None:
         """The columns and their scales; the target is learned anew."""
         self.columns = columns_of(facts)
         self.inherited = True
 
-    def fit_target(self, values: Sequence[Any]) -> None:
+    def fit_target(self, examples: Sequence[Example]) -> None:
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
@@ -182,15 +188,22 @@ class TabularProblem(Problem[Any]):
     def outputs(self) -> int:
         raise NotImplementedError
 
+    def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
+        """The rows, with gaps for the columns that only others have."""
+        names = [column.name for column in self.columns]
+        require_columns(rows, names, source, "which the model was trained on", "Add what is missing; an empty cell is a gap")
+        gaps = dict.fromkeys(names)
+        return super().asked([like(row, {**gaps, **row}) for row in rows], source)
+
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Table:
         absent = [column.name for column in self.columns if not any(column.name in row for row in examples)]
         if absent:
             raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
-        inputs = np.hstack([column.encode([row.get(column.name) for row in examples]) for column in self.columns])
-        wanted = self.encode_target([row[self.target] for row in examples]) if targets else None
+        inputs = np.hstack([column.encode(examples) for column in self.columns])
+        wanted = self.encode_target(examples) if targets else None
         return Table(torch.from_numpy(inputs), wanted)
 
-    def encode_target(self, values: Sequence[Any]) -> Tensor:
+    def encode_target(self, examples: Sequence[Example]) -> Tensor:
         raise NotImplementedError
 
     def sizes(self, encoded: Table) -> Array:
@@ -210,8 +223,8 @@ class TabularClassification(ClassProblem, TabularProblem):
     config: TabularClassificationConfig
     target = TabularProblem.target  # there is no usual name for it
 
-    def fit_target(self, values: Sequence[Any]) -> None:
-        labels = [str(value).strip() for value in values]
+    def fit_target(self, examples: Sequence[Example]) -> None:
+        labels = self.labels(examples)
         self.fit_classes(labels)
         if len(self.classes) > max(50, len(labels) // 2):
             raise UsageError(f"{self.target!r} has {len(self.classes)} different values in {len(labels)} rows. "
@@ -221,8 +234,8 @@ class TabularClassification(ClassProblem, TabularProblem):
         numbers = all(number(label) is not None for label in (*self.classes, *labels))
         return INSTEAD if numbers else super().unknown_advice(labels)
 
-    def encode_target(self, values: Sequence[Any]) -> Tensor:
-        return self.encode_classes([str(value).strip() for value in values])
+    def encode_target(self, examples: Sequence[Example]) -> Tensor:
+        return self.encode_classes(examples)
 
 
 class TabularRegression(NumberProblem, TabularProblem):
@@ -236,8 +249,8 @@ class TabularRegression(NumberProblem, TabularProblem):
         refuse_rows(splits, lambda row: number(row[self.target]) is None, f"hold no number as {self.target!r}",
                     "correct them, or predict a class: toolkit run tabular-classification")
 
-    def fit_target(self, values: Sequence[Any]) -> None:
-        self.fit_numbers(values)
+    def fit_target(self, examples: Sequence[Example]) -> None:
+        self.fit_numbers([row[self.target] for row in examples])
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "mean": self.centre, "scale": self.scale}
@@ -246,5 +259,5 @@ class TabularRegression(NumberProblem, TabularProblem):
         super().restore(facts)
         self.centre, self.scale = facts["mean"], facts["scale"]
 
-    def encode_target(self, values: Sequence[Any]) -> Tensor:
-        return self.encode_numbers(values)
+    def encode_target(self, examples: Sequence[Example]) -> Tensor:
+        return self.encode_numbers([row[self.target] for row in examples])

@@ -17,7 +17,8 @@ import torch
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import epoch_batches
 from toolkit.core.configs import TaskConfig
-from toolkit.core.problem import Array, Batch, Encoded, Problem
+from toolkit.core.problem import Array, Batch, Encoded, Problem, refuse_rows
+from toolkit.core.rows import Row, fault_of, refuse_unread
 from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
 
@@ -31,30 +32,58 @@ def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dic
     Raises UsageError for data that the problem cannot learn from.
     """
     problem.target_name = dataset.target
-    splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
+    splits = readable(dataset, problem)
     if TRAIN not in splits:
         raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
     if begins:
-        refuse_unread_split(splits, problem.config)
+        ignore = ", or leave it out: --ignore {name}" if hasattr(problem.config, "ignore") else ""
+        refuse_unread_split(splits, problem.config, ignore)
     problem.check(splits)
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])
     return splits
 
 
-def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskConfig) -> None:
+def to_judge(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Example]]:
+    """Other data than a run's own as one split, `TEST`: what the data says is that, where it does, else everything in it.
+
+    Raises UsageError for data that the problem cannot be judged on.
+    """
+    if problem.target_name is None:
+        problem.target_name = dataset.target
+    splits = readable(dataset, problem)
+    if not splits:
+        raise UsageError("the data has no examples to judge")
+    refuse_unread_split(splits, problem.config, ", or take it out")
+    rows = splits[TEST] if TEST in splits else [row for examples in splits.values() for row in examples]
+    judged: dict[str, Sequence[Example]] = {TEST: rows}
+    problem.check(judged)
+    return judged
+
+
+def readable(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Example]]:
+    """The splits of ``dataset`` that hold anything.
+
+    Rows that cannot be read are for a problem to judge that can leave bad ones out; others are given none.
+    """
+    splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
+    if not hasattr(problem.config, "skip_bad"):
+        from_files = {name: examples for name, examples in splits.items() if isinstance(examples[0], Row)}
+        refuse_rows(from_files, fault_of, "cannot be read", "mend them, or take them out")
+    return splits
+
+
+def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskConfig, advice: str) -> None:
     """Raise UsageError for a column that is ``split`` but for its spelling, where no column of that name has divided the data.
 
     It would hold nothing out, and be learned from. It may be the target, or among the columns that are left out.
     """
     if list(splits) != [TRAIN]:
         return
-    wanted = {getattr(config, "target", None), *getattr(config, "ignore", ())}
-    for name in splits[TRAIN][0]:
-        if name != "split" and name.strip().lower() == "split" and name not in wanted:
-            ignore = f", or leave it out: --ignore {name}" if hasattr(config, "ignore") else ""
-            raise UsageError(f"the data's column {name!r} is not read as 'split', which says what is held out. Rename it to "
-                             f"split{ignore}")
+    rows = splits[TRAIN]
+    names = {name for row in rows for name in row} if isinstance(rows[0], Row) else set(rows[0])  # others may be costly to get
+    wanted = (getattr(config, "target", None) or "", *getattr(config, "ignore", ()))
+    refuse_unread(names, ("split",), "the data's", wanted, advice)
 
 
 class Loaded(NamedTuple):

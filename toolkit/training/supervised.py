@@ -7,6 +7,7 @@ Learner   problem and model of a finished run: answers, and judges other data
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,11 +25,13 @@ from toolkit.core.problem import Batch, Encoded, Judged, Problem, run_model
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.errors import ToolkitError
 from toolkit.registry import registry, resolve
 from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
 from toolkit.training.tasks import Report
 
+ASKED = 1024  # values that are encoded at a time: enough to put like lengths into one batch
 Stop = Callable[[], bool]
 Facts = Mapping[str, Any] | None
 
@@ -304,6 +307,7 @@ class Learner:
 
     def predict(self, values: Sequence[Any], batch_size: int = 64, progress: Callable[[int], None] | None = None) -> list[Any]:
         """One answer for each value (a text, a row, a path), in their order."""
+        self.problem.require_answers()
         if not len(values):
             return []
         examples = [self.problem.as_example(value) for value in values]
@@ -316,6 +320,27 @@ class Learner:
                 if progress:
                     progress(len(indices))
         return [found[index] for index in range(len(values))]
+
+    def answers(self, values: Sequence[Any], progress: Callable[[int], None] | None = None) -> list[Any]:
+        """An answer for each value, or the error that says why it has none; a value may be such an error already.
+
+        Raises UsageError for a run that has no answers.
+        """
+        self.problem.require_answers()
+        good = [value for value in values if not isinstance(value, ToolkitError)]
+        parts = (self._answers(good[start:start + ASKED], progress) for start in range(0, len(good), ASKED))
+        found = itertools.chain.from_iterable(parts)
+        return [value if isinstance(value, ToolkitError) else next(found) for value in values]
+
+    def _answers(self, values: Sequence[Any], progress: Callable[[int], None] | None) -> list[Any]:
+        """Answers for all values at once, or where one has none for each half of them: a few bad ones cost little."""
+        try:
+            return self.predict(values, progress=progress)
+        except ToolkitError as error:
+            if len(values) == 1:
+                return [error]
+        middle = len(values) // 2
+        return [*self._answers(values[:middle], progress), *self._answers(values[middle:], progress)]
 
     def judge(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, Judged]:
         """What the model does on each split."""

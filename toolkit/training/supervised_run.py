@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.base import Dataset, Example
+from toolkit.core.base import Example
+from toolkit.core.problem import Problem
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training.data import TEST, TRAIN, VALIDATION, divide
+from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, to_judge
 from toolkit.training.evaluation import Evaluation
 from toolkit.training.resolve import Plan, options_of, with_data_file
 from toolkit.training.run_directory import RunDirectory, plain
@@ -57,6 +60,10 @@ class TaskRun(RunFolder):
         found = self.learner.predict([value] if single else list(value), progress=progress)
         return found[0] if single else found
 
+    def answers(self, values: Sequence[Any], progress: Callable[[int], None] | None = None) -> list[Any]:
+        """An answer for each of ``values``, or for one that cannot be answered the ToolkitError that says why."""
+        return self.learner.answers(values, progress)
+
     def generate(self, prompt: str = "", **options: Any) -> Any:
         """What the model goes on with after ``prompt``; see the options of ``toolkit generate``."""
         generate = getattr(self.learner.problem, "generate", None)
@@ -101,12 +108,18 @@ class TaskRun(RunFolder):
         rate = getattr(self.learner.problem, "spec").sample_rate  # noqa: B009 (a problem of sound has one)
         return listening.at_rate(waveform, sample_rate, rate)
 
-    def evaluate(self, data: str | None = None) -> Evaluation:
-        """Judge the model on the run's held-out splits, or on all of other ``data``; kept in ``evaluations/``."""
+    def evaluate(self, data: str | None = None, skip_bad: bool = False) -> Evaluation:
+        """Judge the model on the run's held-out splits, or on all of other ``data``; kept in ``evaluations/``.
+
+        ``skip_bad``, of tasks that have this setting, leaves out what of other data cannot be used, and warns of it.
+        """
         from toolkit.training import setup
 
         plan = setup.plan_of(self.facts)
-        splits = held_out(self.learner, plan) if data is None else all_of(self.learner, plan, data)
+        if skip_bad and data is None:
+            raise UsageError("--skip-bad goes with other data: of the run's own it would hold out another share than training "
+                             "did. Allowed: toolkit evaluate RUN --data DATA --skip-bad")
+        splits = held_out(self.learner, plan) if data is None else all_of(self.learner, plan, data, skip_bad)
         judged = self.learner.judge(splits)
         main = next(name for name in (TEST, VALIDATION) if name in judged)
         evaluation = Evaluation(judged[main].score, summary_of(judged, main), {},
@@ -125,17 +138,24 @@ def held_out(learner: Learner, plan: Plan) -> dict[str, Sequence[Example]]:
     return {name: examples for name, examples in splits.items() if name != TRAIN}
 
 
-def all_of(learner: Learner, plan: Plan, data: str) -> dict[str, Sequence[Example]]:
+def all_of(learner: Learner, plan: Plan, data: str, skip_bad: bool = False) -> dict[str, Sequence[Example]]:
     """Other data: its split ``test`` where it has one, else everything in it."""
     settings = with_data_file({"data": data}, plan.entry)
     options = {"path": settings["data.path"]} if "data.path" in settings else {}
     own = options_of(plan.entry, plan.config)["data"]
     if own.name == settings["data"]:
         options = {**own.options, **options}
-    dataset: Dataset = registry.make("dataset", settings["data"], **options)
-    if learner.problem.target_name is None:
-        learner.problem.target_name = dataset.target
-    splits = dict(dataset.splits())
-    rows = splits[TEST] if TEST in splits else [row for examples in splits.values() for row in examples]
-    learner.problem.check({TRAIN: rows, TEST: rows})
-    return {TEST: rows}
+    with skipping(learner.problem, skip_bad):
+        return to_judge(registry.make("dataset", settings["data"], **options), learner.problem)
+
+
+@contextmanager
+def skipping(problem: Problem[Any], wanted: bool) -> Iterator[None]:
+    """The problem leaves out bad examples meanwhile, where that is ``wanted`` or its config says so."""
+    config = problem.config
+    if wanted:
+        problem.config = replace(config, skip_bad=True)
+    try:
+        yield
+    finally:
+        problem.config = config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,12 @@ def test_a_clip_of_which_the_transforms_leave_nothing_is_named(transforms: str, 
     done = toolkit("run", "audio-classification", "--data", "sounds.csv", *SMALL[:-6], "--transforms", transforms,
                    "--epochs", "1", "--batch-size", "1", "--out", "run")
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
-    assert f"--transforms: {blamed} left 0 of the 8000 samples of row " in done.stderr
+    assert f"--transforms: {blamed} left 0 of the 8000 samples of row 5 (" in done.stderr
     assert "sounds/b/3.wav) of the training data; 0 samples at 16000 Hz are too short for one frame of" in done.stderr
     assert f"Leave that clip out of the data, or {blamed} out of --transforms" in done.stderr
+    done = toolkit("run", "audio-classification", "--data", "sounds/", *SMALL[:-6], "--transforms", transforms,
+                   "--split-seed", "1", "--epochs", "1", "--batch-size", "1", "--out", "other")
+    assert re.search(r"left 0 of the 8000 samples of /[^ ]*/sounds/b/3.wav of the training data", done.stderr), done.stderr
 
 
 def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit, tmp_path: Path) -> None:
@@ -94,12 +99,48 @@ def test_clips_that_cannot_be_used_are_counted_before_training(toolkit: Toolkit,
             audio.save(tmp_path / f"{label}{number}.wav", sound, 16000)
     rows = [f'{{"path": "{label}{number}.wav", "label": "{label}"}}' for label in ("a", "b") for number in range(6)]
     (tmp_path / "empty.wav").write_bytes(b"")
-    rows += ['{"path": "none.wav", "label": "a"}', '{"path": "empty.wav", "label": "b"}', '{"path": "a0.wav"}']
+    rows += ['{"path": "none.wav", "label": "a"}', '{"path": "empty.wav", "label": "b"}', '{"path": "a0.wav"}', "no row", "",
+             '{"path": "a1.wav", "label": "a", "duration": -1}', '{"path": 3, "label": "a"}']
     (tmp_path / "clips.jsonl").write_text("\n".join(rows) + "\n")
     words = ("run", "audio-classification", "--data", "clips.jsonl", *SMALL[:8], "--steps", "20")
     done = toolkit(*words)
     assert done.returncode == 2
-    assert "3 of 15 clips (train) cannot be used: row 13: " in done.stderr and "--skip-bad true" in done.stderr
-    assert "row 15: no 'label'" in done.stderr
-    skipped = toolkit(*words, "--skip-bad", "true")
-    assert skipped.returncode == 0 and "3 of 15 clips (train) are left out: row 13: " in skipped.stderr
+    assert "6 of 18 clips (train) cannot be used: row 13: " in done.stderr and "--skip-bad true" in done.stderr
+    assert "row 15: no 'label'; row 16: it is not JSON: Expecting value at column 1; row 18: duration: got -1, all" in done.stderr
+    skipped = toolkit(*words, "--skip-bad", "true", "--out", "skipping")
+    assert skipped.returncode == 0 and "6 of 18 clips (train) are left out: row 13: " in skipped.stderr
+    (tmp_path / "good.jsonl").write_text("\n".join(rows[:12]))
+    good = toolkit.json(*words[:3], "good.jsonl", *words[4:], "--out", "run")
+    assert toolkit.json("evaluate", "skipping")["accuracy"] == good["evaluation"]["accuracy"]
+    judged = toolkit("evaluate", "run", "--data", "clips.jsonl")
+    assert judged.returncode == 2 and "6 of 18 clips (test) cannot be used: row 13: " in judged.stderr
+    assert judged.stderr.endswith("or judge other data without them: toolkit evaluate RUN --data DATA --skip-bad\n")
+    judged = toolkit("evaluate", "run", "--data", "clips.jsonl", "--skip-bad", "--json")
+    assert judged.stderr.count("6 of 18 clips (test) are left out: row 13: ") == 1
+    assert json.loads(judged.stdout)["accuracy"] == toolkit.json("evaluate", "run", "--data", "good.jsonl")["accuracy"]
+    alone = toolkit("evaluate", "run", "--skip-bad")
+    assert alone.returncode == 2 and "Allowed: toolkit evaluate RUN --data DATA --skip-bad" in alone.stderr
+    asked = toolkit("predict", "run", "--input", "clips.jsonl", "--json")
+    told = json.loads(asked.stdout)["answers"]
+    assert asked.returncode == 1 and [row["row"] for row in told] == [*range(1, 17), 18, 19]
+    assert [row["row"] for row in told if "error" in row] == [13, 14, 16, 18, 19]
+    assert "clips.jsonl, row 18: duration: got -1, allowed: seconds above 0\n" in asked.stderr
+    heard = toolkit("audio", "classify", "run", "clips.jsonl")
+    assert heard.returncode == 1 and "skipped: clips.jsonl, row 19: path: got 3, allowed: a file's name\n" in heard.stderr
+    assert "heard 13 clips, 5 skipped" in heard.stderr
+
+
+def test_other_data_of_another_class_is_named_with_its_row(toolkit: Toolkit, tmp_path: Path) -> None:
+    for name in "abcd":
+        audio.save(tmp_path / f"{name}.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 4000).astype(np.float32), 16000)
+    (tmp_path / "clips.csv").write_text("path,label\n" + "a.wav,x\nb.wav,y\n" * 3)
+    toolkit.json("run", "audio-classification", "--data", "clips.csv", *SMALL[:8], "--steps", "2", "--out", "run")
+    (tmp_path / "new.csv").write_text("path,label\na.wav,x\nb.wav,z\n")
+    done = toolkit("evaluate", "run", "--data", "new.csv", "--skip-bad")
+    assert done.returncode == 2 and "'label' holds 'z' in row 3, which is not among the classes trained on: x, y" in done.stderr
+    (tmp_path / "empty.csv").write_text("file,label\na.wav,x\n")
+    for words in ("evaluate", "run", "--data"), ("predict", "run", "--input"):
+        done = toolkit(*words, "empty.csv")
+        said = "it has no column 'path', which names the sound file of each row; it has file, label. Rename "
+        assert done.returncode == 2 and said in done.stderr
+        assert "Rename the column that does to path, or write a manifest: toolkit audio manifest FOLDER --out" in done.stderr

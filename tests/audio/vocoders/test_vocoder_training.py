@@ -21,6 +21,8 @@ from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.critics import Critics, Opinion
 from toolkit.audio.vocoders.hifigan import is_folded
 from toolkit.audio.vocoders.task import waveform_of
+from toolkit.errors import UsageError
+from toolkit.registry import registry
 
 TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
         "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
@@ -178,6 +180,15 @@ def test_stretches_past_the_end_of_their_file_are_found_before_training(toolkit:
     done = toolkit("run", "vocoder", "--data", str(tmp_path / "clips.jsonl"))
     assert done.returncode == 2 and "2 of 4 rows (train) hold no sound that can be used (" in done.stderr, done.stderr
     assert "0.wav: the stretch from 0 s to 9 s reaches past its end" in done.stderr and ": rows 2, 4. Mend them" in done.stderr
+
+
+def test_each_clip_is_looked_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(io, "info", lambda path: looked.append(str(path)) or (_ for _ in ()).throw(io.AudioError("gone")))
+    rows = [{"path": str(tmp_path / name)} for name in ("a.wav", "b.wav")] + [{"path": "c.wav", "duration": "0"}]
+    with pytest.raises(UsageError, match=r"3 of 3 rows \(train\) hold no sound that can be used \(gone\): rows 1, 2, 3. Mend"):
+        registry.make("task", "vocoder").check({"train": rows})
+    assert len(looked) == 2
 
 
 def test_vocode_by_name(toolkit: Any, folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from toolkit.audio import io, manifests
 from toolkit.audio.recognition_configs import RecordingsConfig
 from toolkit.core.base import Example
 from toolkit.core.data.files import split_meant
+from toolkit.core.rows import Row
 from toolkit.errors import UsageError
 
 
@@ -24,19 +25,30 @@ class Recordings:
         self.path, self.limit = Path(config.path), config.limit
 
     def splits(self) -> Mapping[str, Sequence[Example]]:
-        """The clips by split. Raises ManifestError naming the row; UsageError when there are none."""
-        clips = manifests.scan(self.path, damaged=True)[0] if self.path.is_dir() else manifests.read(self.path)
+        """The clips by split; rows that name none are there with their faults.
+
+        Raises ManifestError for a manifest that has no rows or no paths; UsageError for a folder without sound.
+        """
+        rows = self.scanned() if self.path.is_dir() else [row_of(*found) for found in manifests.tried(self.path)]
+        splits: dict[str, list[Example]] = {}
+        for row in rows[:self.limit]:
+            splits.setdefault(split_meant(row.get("split") or "train"), []).append(row)
+        return splits
+
+    def scanned(self) -> list[Example]:
+        """The clips of the folder, damaged ones too."""
+        clips = manifests.scan(self.path, damaged=True)[0]
         if not clips:
             raise UsageError(f"{self.path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
-        splits: dict[str, list[Example]] = {}
-        for clip in clips[:self.limit]:
-            splits.setdefault(split_meant(clip.more.get("split") or "train"), []).append(example_of(clip))
-        if "train" not in splits:
-            raise UsageError(f"{self.path}: no row has the split 'train'; found: {', '.join(splits)}")
-        return splits
+        return [example_of(clip) for clip in clips]
+
+
+def row_of(row: Row, clip: manifests.Clip | str) -> Example:
+    """A manifest's row as an example, or as it is with what is wrong with it."""
+    return Row(row, row.number, clip) if isinstance(clip, str) else Row(example_of(clip), row.number)
 
 
 def example_of(clip: manifests.Clip) -> dict[str, Any]:
-    """A manifest's row as an example: its sound is read when it is needed."""
+    """A clip as an example: its sound is read when it is needed."""
     known = {"text": clip.text, "label": clip.label, "speaker": clip.speaker}
     return {**{name: value for name, value in known.items() if value is not None}, **clip.more, "audio": clip}

@@ -12,6 +12,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,24 +28,32 @@ from toolkit.audio.spec import FrameSpec
 from toolkit.audio.transforms.pipeline import Pipeline
 from toolkit.core.base import Example
 from toolkit.core.problem import Array, Batch, Problem
+from toolkit.core.rows import SHOWN, Row, fault_of, number_of
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
 MEASURED = 400  # training clips whose features tell mean and deviation
-SHOWN = 5  # rows that an error names
 FULL_SCALE = 32768.0
 
 
-def row_name(index: int) -> str:
-    """What to call an example in an error."""
-    return f"row {index + 1}"
+def clip_name(example: Example, place: int) -> str:
+    """What to call a clip in an error: the row and path of one from a manifest, the path of a folder's, else its place."""
+    path = str(getattr(example.get("audio"), "path", ""))
+    if isinstance(example, Row):
+        return f"row {example.number}{path and f' ({path})'}"
+    return path or unnamed(place)
+
+
+def unnamed(place: int) -> str:
+    """What to call a clip of which no more is known than its place in the split."""
+    return f"clip {place + 1}"
 
 
 @dataclass(frozen=True)
 class Clips(Batch):
     """Waveforms [B, T], and what to call each example of the data in an error."""
 
-    name: Callable[[int], str] = row_name
+    name: Callable[[int], str] = unnamed
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,10 @@ def whole(samples: Array) -> Array:
 
 
 class Sound:
-    """Waveforms [T], int16 or float32, one a clip, with their targets and the files that they are from where these are known."""
+    """Waveforms [T], int16 or float32, one a clip, with their targets and what to call each in an error where that is known."""
 
-    def __init__(self, clips: Sequence[Array], targets: Any = None, paths: Sequence[str] = ()) -> None:
-        self.clips, self.targets, self.paths = clips, targets, paths
+    def __init__(self, clips: Sequence[Array], targets: Any = None, names: Sequence[str] = ()) -> None:
+        self.clips, self.targets, self.names = clips, targets, names
         self.sizes = np.array([len(clip) for clip in clips], np.int64)
 
     def __len__(self) -> int:
@@ -69,8 +78,7 @@ class Sound:
 
     def name(self, index: int) -> str:
         """What to call a clip in an error."""
-        path = self.paths[index] if self.paths else ""
-        return f"{row_name(index)}{path and f' ({path})'}"
+        return self.names[index] if self.names else unnamed(index)
 
     def pad(self, indices: Array) -> tuple[Tensor, Tensor]:
         """Clips ``indices`` as [B, T] float in [-1, 1], zeros past their ends, and their lengths."""
@@ -113,31 +121,44 @@ class HeardProblem(Problem[Any]):
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
         for split, rows in splits.items():
-            if len(rows) and "audio" not in rows[0]:
-                raise UsageError(f"the data's split {split!r} holds {', '.join(rows[0])} and no sound. Allowed: a folder of "
+            first = next((row for row in rows if not fault_of(row)), None)
+            if first is not None and "audio" not in first:
+                raise UsageError(f"the data's split {split!r} holds {', '.join(first)} and no sound. Allowed: a folder of "
                                  "sound files, a manifest, or a data set of sound; see them: toolkit list dataset")
         self._leave_out(splits, self.fault)
 
     def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], fault: Callable[[Example], str | None],
                    advice: str = "Mend them") -> None:
         """Refuse clips with a fault, or leave them out where the config says so."""
+        refused = []
         for split, rows in list(splits.items()):
-            found = {number: why for number, row in enumerate(rows, 1) if (why := fault(row))}
+            found = {place: why for place, row in enumerate(rows) if (why := fault(row))}
             if not found:
                 continue
-            shown = "; ".join(f"row {number}: {why}" for number, why in list(found.items())[:SHOWN])
+            shown = "; ".join(blamed(rows[place], place, why) for place, why in list(found.items())[:SHOWN])
             bad = f"{len(found)} of {len(rows)} clips ({split})"
             told = f"{shown}{'; ...' if len(found) > SHOWN else ''}"
             if self.config.skip_bad and len(found) == len(rows):
                 raise UsageError(f"{bad} cannot be used, so that none is left: {told}. {advice}")
-            if not self.config.skip_bad:
-                raise UsageError(f"{bad} cannot be used: {told}. {advice}, or let training go on without them: toolkit run ... "
-                                 "--skip-bad true")
-            warnings.warn(f"{bad} are left out: {told}", stacklevel=2)
-            splits[split] = [rows[place] for place in range(len(rows)) if place + 1 not in found]
+            if self.config.skip_bad:
+                warnings.warn(f"{bad} are left out: {told}", stacklevel=2)
+                splits[split] = [row for place, row in enumerate(rows) if place not in found]
+            else:
+                refused.append(f"{bad} cannot be used: {told}. ")
+        if refused:
+            raise UsageError(f"{''.join(refused)}{advice}{self._way_on}")
+
+    @property
+    def _way_on(self) -> str:
+        """How to go on without bad clips."""
+        if self.restored:
+            return ", or judge other data without them: toolkit evaluate RUN --data DATA --skip-bad"
+        return ", or let training go on without them: toolkit run ... --skip-bad true"
 
     def fault(self, row: Example) -> str | None:
         """Why a clip cannot be used, or None."""
+        if fault_of(row):
+            return fault_of(row)
         if row.get(self.target) in (None, ""):
             return f"no {self.target!r}"
         audio = row["audio"]
@@ -218,8 +239,7 @@ class HeardProblem(Problem[Any]):
         for example, clip in zip(examples, clips, strict=True):
             if not targets and not self.spec.frames(len(clip)):
                 raise io.AudioError(f"{getattr(example['audio'], 'path', 'a clip')}: {self.spec.too_short(len(clip))}")
-        paths = [str(getattr(example["audio"], "path", "")) for example in examples]
-        return Sound(clips, self.encode_targets(examples) if targets else None, paths)
+        return Sound(clips, self.encode_targets(examples) if targets else None, list(map(clip_name, examples, count())))
 
     def encode_targets(self, examples: Sequence[Example]) -> Any:
         raise NotImplementedError
@@ -248,7 +268,7 @@ class HeardProblem(Problem[Any]):
     def _require_sound(self, batch: Batch, lengths: Tensor) -> None:
         """Raise UsageError where the transforms left less than a frame of a clip, such as ``trim`` of one that is silent."""
         assert batch.lengths is not None and self.transforms is not None
-        name_of = batch.name if isinstance(batch, Clips) else row_name
+        name_of = batch.name if isinstance(batch, Clips) else unnamed
         for index, before, after in zip(batch.indices, batch.lengths.tolist(), lengths.tolist(), strict=True):
             if not self.spec.frames(after):
                 named, shortening = name_of(int(index)), " and ".join(self.transforms.shortening)
@@ -265,9 +285,8 @@ class HeardProblem(Problem[Any]):
 
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
         """Names of files and rows of a manifest as clips; as in training they count from the folder that ``source`` is in."""
-        manifests.refuse_unread_columns(source, {name for row in rows if isinstance(row, Mapping) for name in row})
-        return [manifests.asked_clip(row if isinstance(row, Mapping) else {"path": row}, f"{source}, row {number}",
-                                     source.resolve().parent) for number, row in enumerate(rows, 1)]
+        manifests.refuse_columns(source, [row for row in rows if isinstance(row, Mapping)])
+        return [asked_clip(row, source.resolve().parent) for row in rows]
 
     def as_example(self, value: Any) -> Example:
         """A path, a `toolkit.audio.manifests.Clip`, a row with one or of a manifest, or samples [T] at the front end's rate."""
@@ -278,3 +297,21 @@ class HeardProblem(Problem[Any]):
         if isinstance(value, Mapping):
             return value if "audio" in value else {**value, "audio": manifests.clip_of(value, "predict", Path())}
         return {"audio": np.asarray(value)}
+
+
+def asked_clip(row: Any, folder: Path) -> manifests.Clip | ToolkitError:
+    """The clip that a row of a manifest or the name of a file in ``folder`` means, or why it cannot be heard."""
+    fault = fault_of(row)
+    if fault:
+        return manifests.ManifestError(fault)
+    try:
+        return manifests.asked_clip(row if isinstance(row, Mapping) else {"path": row}, folder)
+    except manifests.ManifestError as error:
+        return error
+
+
+def blamed(example: Example, place: int, why: str) -> str:
+    """A clip that cannot be used and why: by its row, or by the path that ``why`` may begin with."""
+    path = str(getattr(example.get("audio"), "path", ""))
+    name = path if path and not isinstance(example, Row) else f"row {number_of(example, place)}"
+    return why if why.startswith(name) else f"{name}: {why}"

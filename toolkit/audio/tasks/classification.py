@@ -11,6 +11,7 @@ from toolkit.audio.recognition_configs import AudioClassificationConfig
 from toolkit.audio.tasks.base import HeardProblem
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
+from toolkit.core.rows import like
 
 
 class AudioClassification(ClassProblem, HeardProblem):
@@ -24,10 +25,10 @@ class AudioClassification(ClassProblem, HeardProblem):
         if not self.config.shuffle_labels:
             return examples
         labels = [examples[int(place)][self.target] for place in generator.permutation(len(examples))]
-        return [{**row, self.target: label} for row, label in zip(examples, labels, strict=True)]
+        return [like(row, {**row, self.target: label}) for row, label in zip(examples, labels, strict=True)]
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
         self.fit_classes(self.labels(examples))
 
     def encode_targets(self, examples: Sequence[Example]) -> Tensor:
-        return self.encode_classes(self.labels(examples))
+        return self.encode_classes(examples)

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from toolkit.audio.decoding import BLANK, error_rate, prefix_beam
 from toolkit.audio.language_model import Fusion, read_arpa
 from toolkit.audio.recognition_configs import SpeechRecognitionConfig
-from toolkit.audio.tasks.base import HeardProblem, Sound
+from toolkit.audio.tasks.base import Clips, HeardProblem, Sound, unnamed
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Batch, Judged, Tally
+from toolkit.core.problem import Array, Batch, Judged, Tally, first_split
+from toolkit.core.rows import SHOWN
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -70,9 +71,10 @@ class SpeechRecognition(HeardProblem):
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         """Besides what every task on sound looks at: unknown letters, and texts with more letters than the clip has positions."""
         super().check(splits)
-        tokenizer = self.tokenizer if self.inherited or self.restored else self._learned(splits["train"])
+        first = first_split(splits)
+        tokenizer = self.tokenizer if self.inherited or self.restored else self._learned(first)
         # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
-        strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in splits["train"])
+        strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in first)
         with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
             positions = positions_of(self.made_model(tokenizer.size, begun=True), self.spec.bins)
         self._leave_out(splits, lambda row: self._misfit(row, tokenizer, positions, strict),
@@ -125,9 +127,10 @@ class SpeechRecognition(HeardProblem):
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         assert lengths is not None and batch.target_lengths is not None and batch.targets is not None
         needed = batch.target_lengths.to(lengths.device) + repeats(batch.targets).to(lengths.device)
-        short = [int(batch.indices[int(place)]) + 1 for place in torch.nonzero(needed > lengths).flatten()]
+        short = [int(batch.indices[int(place)]) for place in torch.nonzero(needed > lengths).flatten()]
         if short and self.transforms is None:  # a clip that was played faster sits this one out: its loss is 0
-            raise UsageError(f"training clips {', '.join(map(str, short[:5]))} are shorter than their texts: the model gives "
+            names = [batch.name(index) if isinstance(batch, Clips) else unnamed(index) for index in short[:SHOWN]]
+            raise UsageError(f"training clips ({', '.join(names)}) are shorter than their texts: the model gives "
                              "fewer positions than there are letters. Use smaller strides (crnn: --model.time-strides 2,1,1; "
                              "others: --model.subsampling 2), or take the clips out")
         result: Tensor = self.loss_function(outputs, batch.targets, lengths, batch.target_lengths)

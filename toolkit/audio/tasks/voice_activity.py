@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from toolkit.audio.recognition_configs import VoiceActivityConfig
-from toolkit.audio.tasks.base import HeardProblem, Sound, whole
+from toolkit.audio.tasks.base import HeardProblem, Sound, clip_name, whole
 from toolkit.core import metrics
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
 from toolkit.core.problem import Array, Batch, Judged, Tally
+from toolkit.core.rows import like
 from toolkit.errors import UsageError
 
 Segment = tuple[float, float]
@@ -58,7 +59,7 @@ class VoiceActivity(HeardProblem):
 
     def fault(self, row: Example) -> str | None:
         if self.target not in row and self.config.surround:
-            row = {**row, self.target: [[0, 1]]}  # all of the clip is speech
+            row = like(row, {**row, self.target: [[0, 1]]})  # all of the clip is speech
         problem = super().fault(row)
         if problem is None and not well_formed(row[self.target]):
             return f"{self.target!r} is {row[self.target]!r}; allowed: [[start, end], ...] in seconds, ascending"
@@ -71,7 +72,8 @@ class VoiceActivity(HeardProblem):
         if not targets:
             return super().encode(examples, False)
         found = [self.set(example) for example in examples]
-        return Sound([item.samples for item in found], [item.segments for item in found])
+        return Sound([item.samples for item in found], [item.segments for item in found],
+                     list(map(clip_name, examples, itertools.count())))
 
     def set(self, example: Example) -> Set:
         """A clip as it is, or surrounded by silence and noise that its own samples seed."""

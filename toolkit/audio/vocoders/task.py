@@ -83,10 +83,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
             if len(examples) and not {"audio", "path"} & set(examples[0]):
                 raise UsageError(f"the data's split {name!r} holds {', '.join(examples[0])} and no sound: an example needs "
                                  "'audio' or 'path'. Allowed: a folder of sound files, a manifest, or a data set of sound")
-            why = next(filter(None, map(fault, examples)), None)
-            if why:
-                refuse_rows({name: examples}, lambda row: fault(row) is not None, f"hold no sound that can be used ({why})",
-                            "mend them, or take them out")
+        refuse_rows(splits, fault, "hold no sound that can be used", "mend them, or take them out")
 
     def build(self) -> nn.Module:
         return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
@@ -297,11 +294,11 @@ def clip_in(example: Example) -> manifests.Clip | None:
 
 def fault(example: Example) -> str | None:
     """Why the sound that an example names cannot be used, or None."""
-    clip = clip_in(example)
     try:
-        return f"{clip.path}: its sound has length zero" if clip and manifests.seconds_of(clip) <= 0 else None
-    except io.AudioError as error:
+        clip = clip_in(example)
+    except manifests.ManifestError as error:
         return str(error)
+    return None if clip is None else manifests.sound_fault(clip)
 
 
 def waveform_of(example: Example, rate: int) -> Tensor:

@@ -101,7 +101,7 @@ class Source:
 
 
 def sources_of(files: Sequence[str], batch: Batch) -> list[Source]:
-    """The clips that FILES mean, in order; files of a folder that cannot be used go to ``batch``.
+    """The clips that FILES mean, in order; files of a folder and rows of a manifest that cannot be used go to ``batch``.
 
     Raises UsageError for a folder without sound files and ManifestError for a manifest that cannot be read.
     """
@@ -118,7 +118,11 @@ def expanded(name: str, batch: Batch) -> Iterator[Source]:
             raise UsageError(f"{path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
         yield from (Source(clip, Path(clip.path).relative_to(path.resolve())) for clip in clips)
     elif path.suffix.lower() in manifests.FORMS:
-        yield from (Source(clip, manifest_name(clip)) for clip in manifests.read(path))
+        for row, clip in manifests.tried(path):
+            if isinstance(clip, str):
+                batch.skip(f"{path}, row {row.number}: {clip}")
+            else:
+                yield Source(clip, manifest_name(clip))
     else:
         yield Source(manifests.Clip(name), Path(path.name))
 

@@ -6,17 +6,15 @@ with the words train, validation, test puts rows where they say.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.base import Example
 from toolkit.core.configs import CSVConfig, FileConfig, TextFileConfig
+from toolkit.core.rows import Row, csv_rows, fault_of, json_rows, like, number_of, refuse_broken, row_name
 from toolkit.errors import UsageError, did_you_mean
 
-LONGEST = 2**31 - 1  # characters of a cell; Python's own limit, 2**17, is less than a long text
 SPLITS = ("train", "validation", "test")
 ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 
@@ -37,8 +35,11 @@ class FileDataset:
     def splits(self) -> Mapping[str, Sequence[Example]]:
         return by_split(self.read(), self.path)
 
-    def read(self) -> list[Example]:
-        """All rows in their order, up to the limit. Raises UsageError for a file that cannot be read, or holds none."""
+    def read(self, broken: bool = False) -> list[Example]:
+        """All rows in their order, up to the limit; ``broken`` ones, which cannot be read, too where they are wanted.
+
+        Raises UsageError for a file that cannot be read, or holds none.
+        """
         rows: list[Example] = []
         try:
             for row in self.rows():
@@ -51,6 +52,9 @@ class FileDataset:
             raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
+        if not broken:
+            faults = {number_of(row, place): why for place, row in enumerate(rows) if (why := fault_of(row))}
+            refuse_broken(faults, self.path)
         return rows
 
 
@@ -66,14 +70,12 @@ def by_split(rows: Sequence[Example], path: Path) -> dict[str, list[Example]]:
     if not any("split" in row for row in rows):
         return {"train": list(rows)}
     found: dict[str, list[Example]] = {}
-    for number, row in enumerate(rows, 1):
+    for place, row in enumerate(rows):
         name = split_meant(row.get("split"))
         if name not in SPLITS:
-            raise UsageError(f"{path}: row {number} has split {row.get('split')!r}; allowed: {', '.join(SPLITS)}."
+            raise UsageError(f"{path}: {row_name(row, place)} has split {row.get('split')!r}; allowed: {', '.join(SPLITS)}."
                              f"{did_you_mean(name, SPLITS)}")
-        found.setdefault(name, []).append({key: value for key, value in row.items() if key != "split"})
-    if "train" not in found:
-        raise UsageError(f"{path}: its column split puts no row into train")
+        found.setdefault(name, []).append(like(row, {key: value for key, value in row.items() if key != "split"}))
     return found
 
 
@@ -87,28 +89,8 @@ class CSVDataset(FileDataset):
             raise UsageError(f"delimiter: got {self.delimiter!r}, allowed: auto, or one character")
 
     def rows(self) -> Iterator[Example]:
-        csv.field_size_limit(LONGEST)
         with self.path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=self.delimiter if self.delimiter != "auto" else guess_delimiter(first))
-            header = [name.strip() for name in next(reader, [])]
-            if len(set(header)) < len(header) or not all(header):
-                index = " Rows that pandas numbers have no name there: save them with index=False" if not header[0] else ""
-                raise UsageError(f"{self.path}: its header has empty or repeated names: {', '.join(header)}.{index}")
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise UsageError(f"{self.path}: line {reader.line_num} has {len(cells)} cells and the header "
-                                     f"{len(header)}; quote cells that hold the delimiter, or name it: --data.delimiter")
-                yield dict(zip(header, cells, strict=True))
-
-
-def guess_delimiter(line: str) -> str:
-    """The most frequent of comma, semicolon, tab and bar outside quotes; the comma when there is none."""
-    outside = "".join(line.split('"')[::2])
-    return max(",;\t|", key=outside.count)
+            yield from csv_rows(file, self.path, self.delimiter)
 
 
 class JSONLinesDataset(FileDataset):
@@ -116,20 +98,11 @@ class JSONLinesDataset(FileDataset):
 
     def rows(self) -> Iterator[Example]:
         with self.path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise UsageError(f"{self.path}: line {number} is not JSON: {error}") from error
-                if not isinstance(row, dict):
-                    raise UsageError(f"{self.path}: line {number} is not a JSON object")
-                yield row
+            yield from json_rows(file)
 
 
 class ParquetDataset(FileDataset):
-    """Columns of a Parquet file."""
+    """Columns of a Parquet file, its rows counted from 1."""
 
     def rows(self) -> Iterator[Example]:
         from pyarrow import ArrowInvalid, parquet
@@ -138,7 +111,7 @@ class ParquetDataset(FileDataset):
             table: Any = parquet.read_table(self.path)
         except ArrowInvalid as error:
             raise UsageError(f"{self.path}: it is not a Parquet file: {error}") from error
-        yield from table.to_pylist()
+        yield from (Row(row, number) for number, row in enumerate(table.to_pylist(), 1))
 
 
 class TextDataset(FileDataset):
@@ -150,5 +123,8 @@ class TextDataset(FileDataset):
 
     def rows(self) -> Iterator[Example]:
         text = self.path.read_text(encoding="utf-8-sig")
-        pieces = {"file": [text], "paragraph": text.split("\n\n"), "line": text.splitlines()}[self.by]
+        if self.by == "line":
+            yield from (Row({"text": line}, number) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+            return
+        pieces = text.split("\n\n") if self.by == "paragraph" else [text]
         yield from ({"text": piece} for piece in pieces if piece.strip())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
 
 from toolkit.core.base import Example
-from toolkit.core.problem import Array, Problem, refuse_rows
+from toolkit.core.classes import is_blank
+from toolkit.core.problem import Array, Problem, first_split, refuse_rows
+from toolkit.core.rows import require_columns
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.nlp.base import TextSpec, Tokenizer
 from toolkit.nlp.configs import TextTaskConfig
@@ -65,7 +68,7 @@ class TextProblem(Problem[Any]):
     # -- before training
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        names = list(splits["train"][0])
+        names = list(first_split(splits)[0])
         for column in self.columns():
             if column not in names:
                 raise UsageError(f"there is no column {column!r}.{did_you_mean(column, names)} The data has: {', '.join(names)}. "
@@ -132,6 +135,13 @@ class TextProblem(Problem[Any]):
         """Ids that are never answered: all special ones but the end."""
         special = {self.tokenizer.pad_id, self.tokenizer.unknown_id, self.tokenizer.begin_id, self.tokenizer.mask_id}
         return tuple(sorted(special - {self.tokenizer.end_id}))
+
+    def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
+        column = self.config.text_column
+        require_columns(rows, [column], source, "which held the texts in training",
+                        f"Rename the one that holds them to {column}, or write the texts line by line into a .txt file")
+        return [UsageError(f"it holds no {column!r}") if isinstance(row, Mapping) and is_blank(row.get(column)) else row
+                for row in super().asked(rows, source)]
 
     def as_example(self, value: Any) -> Example:
         if isinstance(value, str):

@@ -29,7 +29,7 @@ class TextClassification(ClassProblem, TextProblem):
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Texts:
         ids = Ragged([self.wrapped(self.text(example)) for example in examples])
-        return Texts(ids, self.encode_classes(self.labels(examples)) if targets else None)
+        return Texts(ids, self.encode_classes(examples) if targets else None)
 
     def collate(self, encoded: Texts, indices: Array) -> Batch:
         inputs, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)

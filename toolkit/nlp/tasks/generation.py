@@ -115,11 +115,13 @@ class TextGeneration(TextProblem):
 
     # -- use
 
-    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
-        """The likeliest target of each text, token by token. Raises UsageError for a run without targets."""
+    def require_answers(self) -> None:
         if not self.target:
             raise UsageError("this run learned from whole texts, without a target: it has no answers, it writes on. "
                              "Ask it: toolkit generate RUN --prompt TEXT")
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """The likeliest target of each text, token by token."""
         assert batch.lengths is not None
         found: list[Any] = [None] * batch.inputs.shape[0]
         longest = getattr(model, "longest", None)

@@ -12,7 +12,8 @@ from torch import Tensor
 from toolkit.core import metrics
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
-from toolkit.core.problem import Array, Batch, Judged, Tally
+from toolkit.core.problem import Array, Batch, Judged, Tally, refuse_rows
+from toolkit.core.rows import row_name
 from toolkit.errors import UsageError
 from toolkit.nlp.configs import TokenClassificationConfig
 from toolkit.nlp.ragged import Ragged
@@ -54,12 +55,8 @@ class TokenClassification(TextProblem):
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
-        for split, rows in splits.items():
-            wrong = [number for number, row in enumerate(rows, 1)
-                     if len(self.words(row[self.config.text_column])) != len(self.words(row.get(self.target)))]
-            if wrong:
-                raise UsageError(f"{len(wrong)} of {len(rows)} rows ({split}) have not as many tags as words: rows "
-                                 f"{', '.join(map(str, wrong[:5]))}")
+        refuse_rows(splits, lambda row: len(self.words(row[self.config.text_column])) != len(self.words(row.get(self.target))),
+                    "have not as many tags as words", "mend them, or take them out")
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -75,12 +72,13 @@ class TokenClassification(TextProblem):
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Texts:
         places = {tag: index for index, tag in enumerate(self.tags)}
         rows, wanted = [], []
-        for example in examples:
+        for place, example in enumerate(examples):
             words = self.words(example[self.config.text_column])
             tags = self.words(example[self.target]) if targets else []
             unknown = sorted(set(tags) - set(places))
             if unknown:
-                raise UsageError(f"the tag {unknown[0]!r} was not trained on; known: {', '.join(self.tags[:20])}")
+                raise UsageError(f"the tag {unknown[0]!r} in {row_name(example, place)} was not trained on; known: "
+                                 f"{', '.join(self.tags[:20])}. Take such texts out, or have some of them in training")
             ids, marks = self._row(words, [places[tag] for tag in tags] if targets else [0] * len(words))
             rows.append(ids)
             wanted.append(marks)

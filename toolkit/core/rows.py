@@ -1,0 +1,147 @@
+"""Rows of files: where each stands, why one cannot be read, and which columns are not read as they were meant.
+
+Row                   the names and values of a row, and its number
+csv_rows, json_rows   the rows of an open file; one that cannot be read is there too, with its fault
+refuse_broken         the error of whoever needs every row
+require_columns       the error for a column that no row has
+refuse_unread         the error for a column that is another one but for its spelling
+
+A row's number is the line that an editor shows: the header of a CSV file is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.base import Example
+from toolkit.errors import UsageError, did_you_mean
+
+LONGEST = 2**31 - 1  # characters of a cell; Python's own limit, 2**17, is less than a long text
+SHOWN = 5  # rows that an error names
+MEANINGS = {"split": "what is held out", "start": "where in its file a clip begins", "duration": "how long a clip is"}
+
+
+class Row(dict[str, Any]):
+    """A row of a file, ``number`` the line that it begins in. ``fault`` says why it cannot be read, where it cannot."""
+
+    __slots__ = ("fault", "number")
+
+    def __init__(self, values: Mapping[str, Any], number: int, fault: str | None = None) -> None:
+        super().__init__(values)
+        self.number, self.fault = number, fault
+
+
+def like(example: Example, values: Mapping[str, Any]) -> Example:
+    """Other ``values`` in the place of ``example``."""
+    return Row(values, example.number, example.fault) if isinstance(example, Row) else values
+
+
+def number_of(example: Example, place: int) -> int:
+    """The row's number in its file; of an example that is from none its ``place`` (from 0) in the split, counted from 1."""
+    return example.number if isinstance(example, Row) else place + 1
+
+
+def row_name(example: Example, place: int) -> str:
+    """What to call an example in an error."""
+    return f"row {number_of(example, place)}"
+
+
+def fault_of(example: object) -> str | None:
+    """Why a row of a file cannot be read, or None."""
+    return example.fault if isinstance(example, Row) else None
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """The first of many row numbers."""
+    return ", ".join(map(str, numbers[:SHOWN])) + (", ..." if len(numbers) > SHOWN else "")
+
+
+def refuse_broken(broken: Mapping[int, str], path: Path, error: type[UsageError] = UsageError) -> None:
+    """Raise ``error`` where there are rows, by number, that cannot be read: what is wrong with the first, and which others."""
+    if not broken:
+        return
+    (number, why), *others = broken.items()
+    more = f" (nor can {len(others)} more be used: rows {listed([other for other, _ in others])})" if others else ""
+    raise error(f"{path}, row {number}: {why}{more}")
+
+
+def refuse_unread(names: Collection[str], read: Collection[str], whose: str, wanted: Collection[str] = (),
+                  advice: str = "", error: type[UsageError] = UsageError) -> None:
+    """Raise ``error`` for a column that is one of ``read`` but for its capitals or blanks: it would be passed over in silence.
+
+    One that is ``wanted`` as it is may be. ``advice`` is what else can be done, with ``{name}`` for the column's name.
+    """
+    for name in sorted(names):
+        meant = name.strip().lower()
+        if meant in read and meant not in names and name not in wanted:
+            raise error(f"{whose} column {name!r} is not read as {meant!r}, which says {MEANINGS[meant]}. Rename it to {meant}"
+                        + advice.format(name=name))
+
+
+def require_columns(rows: Iterable[object], wanted: Iterable[str], path: Path, why: str, advice: str,
+                    error: type[UsageError] = UsageError) -> None:
+    """Raise ``error`` where none of the rows has a column that is ``wanted``; lines of text have no columns."""
+    names = list(dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row))
+    absent = [name for name in wanted if name not in names]
+    if names and absent:
+        lacked = f"column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}"
+        raise error(f"{path}: it has no {lacked}, {why}; it has {', '.join(names)}.{did_you_mean(absent[0], names)} {advice}")
+
+
+def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: bool = False) -> Iterator[Row]:
+    """The rows below the header, whose names lose the blanks around them; ``strict`` is csv's, of quotes.
+
+    Raises UsageError for a header with empty or repeated names.
+    """
+    csv.field_size_limit(LONGEST)
+    lines = iter(lines)
+    first = next(lines, "")
+    reader = csv.reader(itertools.chain([first], lines), strict=strict,
+                        delimiter=guess_delimiter(first) if delimiter == "auto" else delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    if len(set(header)) < len(header) or not all(header):
+        index = " Rows that pandas numbers have no name there: save them with index=False" if not header[0] else ""
+        raise UsageError(f"{path}: its header has empty or repeated names: {', '.join(header)}.{index}")
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row({}, number, f"it is not CSV: {error}")
+            continue
+        if cells:
+            fault = (None if len(cells) == len(header) else
+                     f"it has {len(cells)} cells and the header {len(header)}; quote cells that hold the delimiter")
+            yield Row(dict(zip(header, cells, strict=False)), number, fault)
+
+
+def guess_delimiter(line: str) -> str:
+    """The most frequent of comma, semicolon, tab and bar outside quotes; the comma when there is none."""
+    outside = "".join(line.split('"')[::2])
+    return max(",;\t|", key=outside.count)
+
+
+def json_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """The rows of JSON Lines: one object a line, blank lines between them."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Row({}, number, f"it is not JSON: {error.msg} at column {error.colno}")
+            continue
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+            yield Row({}, number, f"it is not JSON that can be read: {error}")
+            continue
+        if isinstance(row, dict):
+            yield Row(row, number)
+        else:
+            yield Row({}, number, f"a row is an object, names and values in {{}}; got {type(row).__name__}")
