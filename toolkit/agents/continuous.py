@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toolkit.agents.base import Acted, Array, Batches, Cadence
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.distributions import float_bounds, to_dtype
-from toolkit.agents.networks.fast import path_of
+from toolkit.agents.networks.fast import forward_of, path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.q_learning import buffer_part
 from toolkit.agents.twin_critics import TwinCritics, require_vectors
@@ -79,7 +79,7 @@ class ContinuousAgent:
         share = self.config.average_fraction
         self.average = TailAverage(self.flat_actor, share, self.clock) if share else None
         self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
-        self._actor_path, self._next_path = path_of(self.actor, batch), path_of(self.actor, batch)
+        self._actor_path, self._next_actions = path_of(self.actor, batch), forward_of(self.actor, batch)
         self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch)
 
     def _make_actor(self, body: nn.Module) -> Headed:

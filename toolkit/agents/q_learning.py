@@ -19,7 +19,7 @@ from torch import Tensor
 from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.configs import QLearningConfig
-from toolkit.agents.networks.fast import path_of
+from toolkit.agents.networks.fast import forward_of, path_of
 from toolkit.agents.q_network import QNetwork
 from toolkit.config import Part
 from toolkit.core.averaging import TailAverage
@@ -32,6 +32,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 LONGEST = 10_000  # steps of one random action; an episode's end ends it too
+CACHED = 65_536  # numbers of a layer's outputs that stay in the cache until the next layer reads them
 
 
 class Phase(NamedTuple):
@@ -88,8 +89,9 @@ class QLearner:
         self._outputs = self.online.acting()
         self.average = TailAverage(self.flat, config.average_fraction, self.clock) if config.average_fraction else None
         self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
-        self._path, self._selector = (path_of(self.online, config.batch_size) for _ in range(2))
-        self._target_path = path_of(self.target, config.batch_size)
+        self._path, self._selector = path_of(self.online, config.batch_size), forward_of(self.online, config.batch_size)
+        self._at_once = max(1, CACHED // (config.batch_size * self.online.features))
+        self._target_forward = forward_of(self.target, self._at_once * config.batch_size)
         self._updates, self._target_step = 0, 0
 
     def _network(self, observation_space: gymnasium.Space[Any]) -> QNetwork:
@@ -230,12 +232,12 @@ class QLearner:
     def _target_outputs(self, following: Tensor) -> Tensor:
         """Target-network outputs [K, B, A, Z] of all next observations of the phase.
 
-        One minibatch after another on preallocated tensors: activations stay in the cache, which is
-        several times faster than one large pass.
+        As many minibatches at once as keep their activations in the cache, which is several times
+        faster than one large pass.
         """
         outputs = torch.empty(*following.shape[:2], self.n_actions, self.atoms, device=self.device)
-        for k in range(len(following)):
-            outputs[k] = self._target_path.forward(following[k])
+        for some, place in zip(following.split(self._at_once), outputs.split(self._at_once), strict=True):
+            place.copy_(self._target_forward(some.flatten(0, 1)).view_as(place))
         return outputs
 
     def _best(self, phase: Phase) -> Tensor:
@@ -245,7 +247,7 @@ class QLearner:
 
     def _double_goals(self, phase: Phase, k: int) -> Tensor:
         """Targets [B, Z] of minibatch k, the next actions being those of the network that is learning."""
-        best = self.expectation(self._selector.forward(phase.following[k])).argmax(-1)
+        best = self.expectation(self._selector(phase.following[k])).argmax(-1)
         following = phase.target_outputs[k].gather(1, self._of_actions(best)).squeeze(1)
         return self.goals(phase.rewards[k], phase.discounts[k], following)
 

@@ -61,7 +61,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.body, self.actions, self.atoms = body, actions, atoms
         self.dueling, self.noisy = dueling, noisy
-        features = int(getattr(body, "features"))  # noqa: B009 (a Module's attributes have no type)
+        self.features = features = int(getattr(body, "features"))  # noqa: B009 (a Module's attributes have no type)
         self.advantage = stream(features, actions * atoms, noisy)
         self.value = stream(features, atoms, noisy) if dueling else None
 

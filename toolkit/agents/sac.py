@@ -98,7 +98,7 @@ class SAC(ContinuousAgent):
     def _draw(self, phase: Phase, k: int, noise: Tensor) -> Squashed:
         """Actions at the observations [B], then at those that follow [B]."""
         outputs = self._actor_path.forward(phase.observations[k])  # [B, 2A]
-        return squash(torch.cat([outputs, self._next_path.forward(phase.following[k])]), noise)
+        return squash(torch.cat([outputs, self._next_actions(phase.following[k])]), noise)
 
     def _goals(self, phase: Phase, k: int, actions: Tensor, cost: Tensor) -> Tensor:
         """``r + discount * (min q' - alpha * log pi)`` [B] at fresh actions (equation 3); ``cost`` is alpha * log pi."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from toolkit.agents.base import Array, Batches, Updated
 from toolkit.agents.configs import TD3Config
 from toolkit.agents.continuous import ContinuousAgent, Phase
-from toolkit.agents.networks.fast import path_of
+from toolkit.agents.networks.fast import forward_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.noise import ActionNoise, make_noise
 from toolkit.core.flat import FlatParameters
@@ -31,7 +31,7 @@ class TD3(ContinuousAgent):
         self.target_actor = Headed(body, self.size).to(self.device)
         self.flat_target_actor = FlatParameters(self.target_actor)
         self.flat_actor.blend_into(self.flat_target_actor, 1.0)
-        self._target_actor = path_of(self.target_actor, config.batch_size)
+        self._next_actions = forward_of(self.target_actor, config.batch_size)
         self.action_noise: ActionNoise = make_noise(config.noise_type, config.noise_std)
 
     # -- acting
@@ -56,7 +56,7 @@ class TD3(ContinuousAgent):
         errors = torch.empty(count, 2, size, device=self.device)
         value = torch.zeros((), device=self.device)
         for k in range(count):
-            following = torch.tanh(self._target_actor.forward(phase.following[k])).add_(smoothing[k]).clamp_(-1.0, 1.0)
+            following = torch.tanh(self._next_actions(phase.following[k])).add_(smoothing[k]).clamp_(-1.0, 1.0)
             q_t = self._target.forward(torch.cat([phase.next_inputs[k], following], -1)).amin(0)  # [B]
             goals = phase.rewards[k] + phase.discounts[k] * q_t
             weights = None if phase.weights is None else phase.weights[k]

@@ -173,6 +173,23 @@ class AutogradPath:
 
 def path_of(module: nn.Module, batch_size: int) -> FastPath:
     """The module's own fast path where it has one, autograd otherwise."""
+    return own_path(module, batch_size) or AutogradPath(module)
+
+
+def forward_of(module: nn.Module, batch_size: int) -> Callable[[Tensor], Tensor]:
+    """Outputs of at most ``batch_size`` rows from which nothing goes back; they may be written over by the next call."""
+    path = own_path(module, batch_size)
+    if path is not None:
+        return path.forward
+
+    def forward(inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            outputs: Tensor = module(inputs)
+        return outputs
+
+    return forward
+
+
+def own_path(module: nn.Module, batch_size: int) -> FastPath | None:
     own: Callable[[int], FastPath | None] | None = getattr(module, "fast_path", None)
-    path = own(batch_size) if own is not None else None
-    return path if path is not None else AutogradPath(module)
+    return own(batch_size) if own is not None else None
