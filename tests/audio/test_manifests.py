@@ -86,10 +86,16 @@ def test_a_wrong_csv_row_is_named(tmp_path: Path, text: str, message: str) -> No
         manifests.read(tmp_path / "a.csv")
 
 
+def test_a_manifest_that_a_spreadsheet_or_pandas_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeff;path;label;;\r\n0;a.wav;x;;\r\n", encoding="utf-8")
+    clip, = manifests.read(tmp_path / "a.csv")
+    assert (clip.path, clip.label, clip.more) == (str(tmp_path / "a.wav"), "x", {})
+
+
 def test_all_wrong_rows_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"path": "a.wav"}\n\n{\n{"path": 3}\n{"path": "b.wav", "duration": 1}\n{"path": "c.wav", "start": "x"}\n')
-    with pytest.raises(ManifestError, match=r"a.jsonl, row 3: it is not JSON.* \(nor can 2 more be used: rows 4, 6\)$"):
+    with pytest.raises(ManifestError, match=r"a.jsonl, row 3: it is not JSON.* \(2 more cannot be used: rows 4, 6\)$"):
         manifests.read(path)
     assert [(row.number, clip if isinstance(clip, str) else None) for row, clip in manifests.tried(path)][2:] == [
         (4, "path: got 3, allowed: a file's name"), (5, None), (6, "start: got 'x', allowed: a number of seconds")]

@@ -231,8 +231,9 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
     (tmp_path / "latin.csv").write_bytes(b"caf\xe9\n")
     done = command("predict", "run", "--input", "latin.csv", cwd=tmp_path)
     assert done.code == 2 and "latin.csv: byte 3 is not UTF-8; save the file as UTF-8" in done.err
-    done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
-    assert done.code == 2 and "there is no such file" in done.err
+    done = command("predict", "run", "40", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
+                                                "COLUMN=VALUE COLUMN=VALUE\n")
     (tmp_path / "lines.txt").write_text("a\n")
     done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("--input lines.txt: allowed are files ending in .csv, .jsonl, .ndjson, "
@@ -241,12 +242,12 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
 
 def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) -> None:
     assert command(*run_words(TABLES[0], people, "--out", "run"), cwd=tmp_path).code == 0
-    text = "age,town,income\n40,Ulm,3\n41,Ulm,much\n42,Ulm\n43,Bonn,2\n"
+    text = ",age,town,income\n0,40,Ulm,3\n1,41,Ulm,much\n2,42,Ulm\n3,43,Bonn,2\n"  # with the index that pandas writes
     (tmp_path / "some.csv").write_text(text)
     done = command("predict", "run", "--input", "some.csv", cwd=tmp_path)
     assert done.code == 1 and [bool(line) for line in done.out.splitlines()] == [True, False, False, True]
     assert done.err.endswith("some.csv, row 3: column 'income' was a number in training; got 'much'\n"
-                             "some.csv, row 4: it has 2 cells and the header 3; quote cells that hold the delimiter\n")
+                             "some.csv, row 4: it has 3 cells and the header 4; quote cells that hold the delimiter\n")
     found = command("predict", "run", "--input", "some.csv", "--json", cwd=tmp_path)
     rows = json.loads(found.out)["answers"]
     assert found.code == 1 and [(row["row"], "error" in row, "label" in row) for row in rows] == [

@@ -149,7 +149,7 @@ def rows_of(path: Path) -> list[Row]:
             if form == ".jsonl":
                 return list(json_rows(file))
             return [Row({name: cell for name, cell in row.items() if cell != ""}, row.number, row.fault)
-                    for row in csv_rows(file, path, ",", strict=True)]
+                    for row in csv_rows(file, path, strict=True, nameless=True)]
     except OSError as error:
         cause = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ManifestError(f"{path}: {cause}") from error

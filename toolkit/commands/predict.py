@@ -135,8 +135,9 @@ def rows_of(source: str, by_rows: bool) -> list[Asked]:
     if path.suffix.lower() not in readers or path.suffix.lower() in TEXTS:
         endings = ", ".join(sorted(ending for ending in readers if ending.startswith(".") and not (by_rows and ending in TEXTS)))
         raise UsageError(f"--input {source}: allowed are files ending in {endings}")  # "/" is a folder's
-    rows = registry.make("dataset", readers[path.suffix.lower()], path=str(path)).read(broken=True)
-    return [Asked(number_of(row, place), row) for place, row in enumerate(rows)]
+    dataset = registry.make("dataset", readers[path.suffix.lower()], path=str(path))
+    dataset.asked = True
+    return [Asked(number_of(row, place), row) for place, row in enumerate(dataset.read())]
 
 
 def from_stdin(by_rows: bool) -> list[Asked]:
@@ -152,7 +153,7 @@ def from_stdin(by_rows: bool) -> list[Asked]:
             raise UsageError("stdin holds no lines; allowed: a text, or the name of a file, in each")
         return lines_of(text)
     lines = io.StringIO(text, newline="")
-    rows = list(json_rows(lines) if text.lstrip().startswith("{") else csv_rows(lines, Path("stdin")))
+    rows = list(json_rows(lines) if text.lstrip().startswith("{") else csv_rows(lines, Path("stdin"), nameless=True))
     if not rows:
         raise UsageError("stdin holds no rows; allowed: CSV with a header, or JSON Lines, an object in each")
     return [Asked(row.number, row) for row in rows]

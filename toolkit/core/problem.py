@@ -224,7 +224,8 @@ class Problem(Generic[Config]):
     def as_example(self, value: Any) -> Example:
         """What a person asks about (a text, a row, a path) as an example without target."""
         if not isinstance(value, Mapping):
-            raise UsageError(f"predict: got {value!r}; allowed: rows with named columns")
+            raise UsageError(f"predict: got {value!r}; allowed: rows with named columns. Ask about one: toolkit predict RUN "
+                             "COLUMN=VALUE COLUMN=VALUE")
         return value
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:

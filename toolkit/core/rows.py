@@ -66,7 +66,7 @@ def refuse_broken(broken: Mapping[int, str], path: Path, error: type[UsageError]
     if not broken:
         return
     (number, why), *others = broken.items()
-    more = f" (nor can {len(others)} more be used: rows {listed([other for other, _ in others])})" if others else ""
+    more = f" ({len(others)} more cannot be used: rows {listed([other for other, _ in others])})" if others else ""
     raise error(f"{path}, row {number}: {why}{more}")
 
 
@@ -93,10 +93,12 @@ def require_columns(rows: Iterable[object], wanted: Iterable[str], path: Path, w
         raise error(f"{path}: it has no {lacked}, {why}; it has {', '.join(names)}.{did_you_mean(absent[0], names)} {advice}")
 
 
-def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: bool = False) -> Iterator[Row]:
+def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: bool = False,
+             nameless: bool = False) -> Iterator[Row]:
     """The rows below the header, whose names lose the blanks around them; ``strict`` is csv's, of quotes.
 
-    Raises UsageError for a header with empty or repeated names.
+    Columns without a name are passed over where there may be ``nameless`` ones. Raises UsageError for a header with them
+    otherwise, or with repeated names.
     """
     csv.field_size_limit(LONGEST)
     lines = iter(lines)
@@ -104,7 +106,8 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
     reader = csv.reader(itertools.chain([first], lines), strict=strict,
                         delimiter=guess_delimiter(first) if delimiter == "auto" else delimiter)
     header = [name.strip() for name in next(reader, [])]
-    if len(set(header)) < len(header) or not all(header):
+    names = [name for name in header if name or not nameless]
+    if len(set(names)) < len(names) or not all(names):
         index = " Rows that pandas numbers have no name there: save them with index=False" if not header[0] else ""
         raise UsageError(f"{path}: its header has empty or repeated names: {', '.join(header)}.{index}")
     while True:
@@ -119,7 +122,7 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
         if cells:
             fault = (None if len(cells) == len(header) else
                      f"it has {len(cells)} cells and the header {len(header)}; quote cells that hold the delimiter")
-            yield Row(dict(zip(header, cells, strict=False)), number, fault)
+            yield Row({name: cell for name, cell in zip(header, cells, strict=False) if name}, number, fault)
 
 
 def guess_delimiter(line: str) -> str:

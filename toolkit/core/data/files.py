@@ -20,9 +20,14 @@ ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "traini
 
 
 class FileDataset:
-    """Rows of a file as dictionaries from column to value."""
+    """Rows of a file as dictionaries from column to value.
+
+    Where people ask about them (``asked``), rows that cannot be read are there too, each with its fault, and columns without a
+    name are passed over.
+    """
 
     target: str | None = None
+    asked = False
 
     def __init__(self, config: FileConfig) -> None:
         if not config.path:
@@ -35,11 +40,8 @@ class FileDataset:
     def splits(self) -> Mapping[str, Sequence[Example]]:
         return by_split(self.read(), self.path)
 
-    def read(self, broken: bool = False) -> list[Example]:
-        """All rows in their order, up to the limit; ``broken`` ones, which cannot be read, too where they are wanted.
-
-        Raises UsageError for a file that cannot be read, or holds none.
-        """
+    def read(self) -> list[Example]:
+        """All rows in their order, up to the limit. Raises UsageError for a file that cannot be read, or holds none."""
         rows: list[Example] = []
         try:
             for row in self.rows():
@@ -52,7 +54,7 @@ class FileDataset:
             raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
-        if not broken:
+        if not self.asked:
             faults = {number_of(row, place): why for place, row in enumerate(rows) if (why := fault_of(row))}
             refuse_broken(faults, self.path)
         return rows
@@ -90,7 +92,7 @@ class CSVDataset(FileDataset):
 
     def rows(self) -> Iterator[Example]:
         with self.path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv_rows(file, self.path, self.delimiter)
+            yield from csv_rows(file, self.path, self.delimiter, nameless=self.asked)
 
 
 class JSONLinesDataset(FileDataset):
