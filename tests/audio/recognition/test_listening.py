@@ -268,7 +268,7 @@ def test_sounds_are_told_apart_whole_and_stretch_by_stretch(toolkit: Toolkit) ->
 
 
 def test_texts_that_do_not_fit_are_counted_before_training(toolkit: Toolkit) -> None:
-    """Row 2 has more letters than its half second has positions; row 3 says nothing; one test text has a letter of its own."""
+    """Row 3 has more letters than its half second has positions; row 4 says nothing; one test text has a letter of its own."""
     folder = toolkit.folder
     for name in ("a", "b", "c", "d", "e", "f"):
         io.save(folder / f"{name}.wav", 0.1 * np.ones((1, 8000), np.float32), 16000)
@@ -278,13 +278,13 @@ def test_texts_that_do_not_fit_are_counted_before_training(toolkit: Toolkit) -> 
     small = ("run", "speech-recognition", "--data", "said.csv", "--model.channels", "4,6", "--model.time-strides", "2,1",
              "--model.hidden-size", "8", "--model.layers", "1", "--epochs", "1")
     refused = toolkit(*small)
-    assert refused.returncode == 2 and "1 of 4 clips (train) cannot be used: row 3: its text is empty" in refused.stderr
+    assert refused.returncode == 2 and "1 of 4 clips (train) cannot be used: row 4: its text is empty" in refused.stderr
     (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("c.wav,  ,", "c.wav,bb,"))
     refused = toolkit(*small)
-    assert "1 of 4 clips (train) cannot be used: row 2: its text" in refused.stderr and "needs 80 positions" in refused.stderr
+    assert "1 of 4 clips (train) cannot be used: row 3: its text" in refused.stderr and "needs 80 positions" in refused.stderr
     assert not list(folder.glob("runs/*")), "nothing may be left behind"
     done = toolkit(*small, "--skip-bad", "true", "--out", "said", "--json")
     assert done.returncode == 0, done.stderr
     (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("ab" * 40, "ab"))
     refused = toolkit(*small)
-    assert "(test) cannot be used: row 1: its text 'abq' holds letters that no training text has" in refused.stderr
+    assert "(test) cannot be used: row 6: its text 'abq' holds letters that no training text has" in refused.stderr
