@@ -62,26 +62,20 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if sink:
         Path(sink).parent.mkdir(parents=True, exist_ok=True)
     loaded: Any = load(run)
-    problem = loaded.learner.problem
-    asked = rows_of(source, problem.asked_by_rows) if source else parsed(values)
-    wanted = [one.value for one in asked if one.value is not None]
-    if source and (source != "-" or problem.asked_by_rows):
-        wanted = problem.asked(wanted, Path(source if source != "-" else "stdin"))
-    with progress_bar(len(wanted)) as progress:
-        found = iter(loaded.answers(wanted, progress))
-    answers = [None if one.value is None else next(found) for one in asked]
+    asked = rows_of(source, loaded.learner.problem.asked_by_rows) if source else parsed(values)
+    answers = answers_of(loaded, asked, source)
     if values and len(answers) == 1 and isinstance(answers[0], ToolkitError):
         raise answers[0]
-    rows = [entry(*pair) for pair in zip(asked, answers, strict=True)]
+    kept = [numbered(*pair) for pair in zip(asked, answers, strict=True) if pair[1] is not None]
     whose = "argument" if values else f"{'stdin' if source == '-' else source}, row"
-    failed = [f"{whose} {row['row']}: {row['error']}" for row in rows if row and "error" in row]
+    failed = [f"{whose} {row['row']}: {row['error']}" for row in kept if "error" in row]
     if sink:
-        Path(sink).write_text("".join(json.dumps({"row": one.number, "input": one.value, **row}, ensure_ascii=False) + "\n"
-                                      for one, row in zip(asked, rows, strict=True) if row), encoding="utf-8")
-        errors = f", and {len(failed):,} errors" if failed else ""
-        output.talk(f"wrote {len(wanted) - len(failed):,} answers to {sink}{errors}")
+        inputs = {one.number: one.value for one in asked}
+        lines = [json.dumps({"input": inputs[row["row"]], **row}, ensure_ascii=False) + "\n" for row in kept]
+        Path(sink).write_text("".join(lines), encoding="utf-8")
+        output.talk(f"wrote {len(kept) - len(failed):,} answers to {sink}{f', and {len(failed):,} errors' if failed else ''}")
     elif as_json:
-        output.emit({"run": run, "answers": [row for row in rows if row]})
+        output.emit({"run": run, "answers": kept})
     else:
         for answer in answers:
             print("" if answer is None or isinstance(answer, ToolkitError) else answer_text(answer))
@@ -90,10 +84,19 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     return int(bool(failed))
 
 
-def entry(one: Asked, answer: Any) -> dict[str, Any]:
-    """The answer, or the error, with the number of its row; of a blank line nothing."""
-    if answer is None:
-        return {}
+def answers_of(loaded: Any, asked: list[Asked], source: str | None) -> list[Any]:
+    """For each an answer, the error that says why there is none, or None for a blank line."""
+    problem = loaded.learner.problem
+    wanted = [one.value for one in asked if one.value is not None]
+    if source and (source != "-" or problem.asked_by_rows):
+        wanted = problem.asked(wanted, Path(source if source != "-" else "stdin"))
+    with progress_bar(len(wanted)) as progress:
+        found = iter(loaded.answers(wanted, progress))
+    return [None if one.value is None else next(found) for one in asked]
+
+
+def numbered(one: Asked, answer: Any) -> dict[str, Any]:
+    """The answer, or the error, with the number of its row."""
     if isinstance(answer, ToolkitError):
         return {"row": one.number, "error": str(answer).removeprefix(f"row {one.number}: ")}
     return {"row": one.number, **answer}
