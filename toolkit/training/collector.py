@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from toolkit.agents.base import Agent, Array, Steps
+from toolkit.agents.base import Acted, Agent, Array, Steps
 from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
@@ -21,6 +21,69 @@ class Episode(NamedTuple):
 
     episode_return: float
     length: int
+
+
+class Rows:
+    """Time-major arrays for ``size`` steps of every environment, filled row by row."""
+
+    def __init__(self, envs: VectorEnv, size: int) -> None:
+        shape = (size, envs.n_envs)
+        self.space = envs.observation_space
+        self.observations = zeros(self.space, size + 1, envs.n_envs)
+        self.actions = zeros(envs.action_space, *shape)
+        self.rewards = np.zeros(shape)
+        self.terminated, self.truncated, self.lost = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
+        self.valid = np.ones(shape, bool)
+        self.extras: dict[str, Array] = {}
+        self.finals: list[tuple[int, Final]] = []
+        self.count = 0  # rows that are filled
+
+    def write(self, acted: Acted, stepped: Stepped) -> Array:
+        """Fill the next row; which of its steps are valid, [N], as a view."""
+        row = self.count
+        self.observations[row + 1] = stepped.observations
+        self.actions[row] = acted.actions
+        self.rewards[row] = stepped.rewards
+        self.terminated[row] = stepped.terminated
+        self.truncated[row] = stepped.truncated
+        for name, value in acted.extras.items():
+            if name not in self.extras:
+                self.extras[name] = np.zeros((len(self.rewards), *value.shape), value.dtype)
+            self.extras[name][row] = value
+        if stepped.lost is not None:
+            self._lose(row, stepped.lost)
+        if stepped.final is not None:
+            self.finals.append((row, stepped.final))
+        valid: Array = self.valid[row]
+        if stepped.valid is not None:
+            valid[:] = stepped.valid
+        self.count += 1
+        return valid
+
+    def _lose(self, row: int, copies: Array) -> None:
+        """End the episodes of ``copies`` [k], lost in this row, in the row before."""
+        self.lost[row, copies] = True
+        if row:
+            ended = break_off(copies, self.observations[row], self.truncated[row - 1], self.terminated[row - 1],
+                              self.valid[row - 1])
+            self.finals.append((row - 1, ended))
+
+    def steps(self) -> Steps:
+        """The rows that are filled."""
+        count = self.count
+        return Steps(
+            self.observations[:count + 1], self.actions[:count], self.rewards[:count], self.terminated[:count],
+            self.truncated[:count], self.valid[:count], *self._side_table(),
+            {name: value[:count] for name, value in self.extras.items()})
+
+    def _side_table(self) -> tuple[Array, Array, Array]:
+        """Row, copy and true last observation of every episode that ended and was reset in the same step."""
+        if not self.finals:
+            empty = np.zeros(0, np.int64)
+            return empty, empty, zeros(self.space, 0)
+        rows = np.concatenate([np.full(len(final.indices), row) for row, final in self.finals])
+        return rows, np.concatenate([final.indices for _, final in self.finals]), np.concatenate(
+            [final.observations for _, final in self.finals])
 
 
 class Collector:
@@ -45,72 +108,58 @@ class Collector:
 
         Steps beyond the budget are marked not valid, so that a run takes exactly its budget.
         """
-        n_envs = self.envs.n_envs
+        seen = self._seen()
+        filled = Rows(self.envs, rows)
+        filled.observations[0] = seen
+        while filled.count < rows and self.clock.step < self.clock.budget and self.failure is None:
+            acted = self._act(filled.observations[filled.count])
+            stepped = self._step(acted)
+            if stepped is None:
+                break
+            self._move_clock(filled.write(acted, stepped), stepped.valid is None)
+        return self._finished(filled)
+
+    def _seen(self) -> Array:
+        """The observations [N, ...] to act on. Raises UsageError where masks are asked for and there are none."""
         if self._observations is None:
             self._observations = self.envs.reset()
         if self._masked and self.envs.masks is None:
             raise UsageError("action_masking is on, but this environment gives no info['action_mask']; "
                              "leave out --action-masking")
-        observations = zeros(self.envs.observation_space, rows + 1, n_envs)
-        actions = zeros(self.envs.action_space, rows, n_envs)
-        rewards = np.zeros((rows, n_envs))
-        terminated, truncated = np.zeros((rows, n_envs), bool), np.zeros((rows, n_envs), bool)
-        valid = np.ones((rows, n_envs), bool)
-        finals: list[tuple[int, Final]] = []
-        extras: dict[str, Array] = {}
-        lost = np.zeros((rows, n_envs), bool)
-        observations[0] = self._observations
-        acting = stepping = 0.0
-        taken, clock = 0, self.clock
-        while taken < rows and clock.step < clock.budget and self.failure is None:
-            begin = perf_counter()
-            acted = self.agent.act(observations[taken], self._state, self.envs.masks if self._masked else None)
-            middle = perf_counter()
-            try:
-                stepped = self.envs.step(acted.actions)
-            except WorkersFailed as failure:
-                self.failure = failure
-                break
-            end = perf_counter()
-            acting += middle - begin
-            stepping += end - middle
-            observations[taken + 1] = stepped.observations
-            actions[taken] = acted.actions
-            rewards[taken] = stepped.rewards
-            terminated[taken] = stepped.terminated
-            truncated[taken] = stepped.truncated
-            for name, value in acted.extras.items():
-                if name not in extras:
-                    extras[name] = np.zeros((rows, *value.shape), value.dtype)
-                extras[name][taken] = value
-            if acted.state is not None:
-                self._state = fresh_where_ended(acted.state, stepped)
-            if stepped.lost is not None:
-                lost[taken, stepped.lost] = True
-                if taken:
-                    finals.append((taken - 1, break_off(stepped.lost, observations[taken], truncated[taken - 1],
-                                                        terminated[taken - 1], valid[taken - 1])))
-            if stepped.final is not None:
-                finals.append((taken, stepped.final))
-            if stepped.valid is not None:
-                valid[taken] = stepped.valid
-                clock.step += self._within_budget(valid[taken])
-            elif clock.step + n_envs > clock.budget:
-                clock.step += self._within_budget(valid[taken])
-            else:
-                clock.step += n_envs
-            taken += 1
-        self.seconds["acting"] += acting
-        self.seconds["stepping"] += stepping
-        self._observations = observations[taken].copy()
-        steps = Steps(
-            observations[:taken + 1], actions[:taken], rewards[:taken], terminated[:taken], truncated[:taken],
-            valid[:taken], *self._side_table(finals), {name: value[:taken] for name, value in extras.items()},
-        )
-        if self._broken is not None and taken:
+        return self._observations
+
+    def _act(self, observations: Array) -> Acted:
+        begin = perf_counter()
+        acted = self.agent.act(observations, self._state, self.envs.masks if self._masked else None)
+        self.seconds["acting"] += perf_counter() - begin
+        return acted
+
+    def _step(self, acted: Acted) -> Stepped | None:
+        """Step every environment; None where workers failed, which `failure` then says."""
+        begin = perf_counter()
+        try:
+            stepped = self.envs.step(acted.actions)
+        except WorkersFailed as failure:
+            self.failure = failure
+            return None
+        self.seconds["stepping"] += perf_counter() - begin
+        if acted.state is not None:
+            self._state = fresh_where_ended(acted.state, stepped)
+        return stepped
+
+    def _move_clock(self, valid: Array, whole: bool) -> None:
+        """Count one row's ``valid`` steps [N]; ``whole``: all are, but for those beyond the budget."""
+        n_envs, clock = self.envs.n_envs, self.clock
+        clock.step += n_envs if whole and clock.step + n_envs <= clock.budget else self._within_budget(valid)
+
+    def _finished(self, filled: Rows) -> tuple[Steps, list[Episode]]:
+        """The steps and the episodes that ended in them; what has not ended is carried over."""
+        self._observations = filled.observations[filled.count].copy()
+        steps = filled.steps()
+        if self._broken is not None and filled.count:
             steps.broken_copies, steps.broken_observations = self._broken
             self._broken = None
-        episodes = self._episodes(steps, lost[:taken])
+        episodes = self._episodes(steps, filled.lost[:filled.count])
         if self.failure is not None:
             self._forget(self.failure.copies)
         return steps, episodes
@@ -128,14 +177,6 @@ class Collector:
         if extra > 0:
             valid[np.flatnonzero(valid)[-extra:]] = False
         return int(valid.sum())
-
-    def _side_table(self, finals: list[tuple[int, Final]]) -> tuple[Array, Array, Array]:
-        if not finals:
-            empty = np.zeros(0, np.int64)
-            return empty, empty, zeros(self.envs.observation_space, 0)
-        rows = np.concatenate([np.full(len(final.indices), row) for row, final in finals])
-        return rows, np.concatenate([final.indices for _, final in finals]), np.concatenate(
-            [final.observations for _, final in finals])
 
     def _episodes(self, steps: Steps, lost: Array) -> list[Episode]:
         """Finished episodes in the order they ended; unfinished ones are carried over, lost ones dropped."""
