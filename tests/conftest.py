@@ -43,13 +43,26 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already: threads
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own))
 
 
-# What numba compiles for these takes up to a minute in a new clone.
-COMPILED = ("pyin", "wavenet", "cached_generation", "a_slow_front_end", "moods_differ", "draws_samples", "prioritized", "rainbow")
+# Components whose code numba compiles when it is first used: up to a minute in a new clone.
+COMPILED = (("frontend", "pyin"), ("vocoder", "wavenet"), ("buffer", "prioritized"), ("agent", "rainbow"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the same compiled code come first and together: xdist deals out tests in a row, so one process compiles."""
-    items.sort(key=lambda item: not any(name in item.nodeid for name in COMPILED))
+    """Tests that need compiled code come first and together: xdist deals out tests in a row, so one process compiles.
+
+    They are marked `compiles`, or are given one of `COMPILED`, or its name, as a parameter.
+    """
+    from toolkit.registry import Entry, registry
+
+    entries = [registry.get(kind, name) for kind, name in COMPILED]
+    compiled = [*entries, *(entry.name for entry in entries)]
+
+    def compiles(item: pytest.Item) -> bool:
+        given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return item.get_closest_marker("compiles") is not None or any(
+            isinstance(value, (str, Entry)) and value in compiled for value in given)
+
+    items.sort(key=lambda item: not compiles(item))
 
 
 class Server:

@@ -262,6 +262,7 @@ def test_the_final_table_keeps_order_while_it_grows() -> None:
     assert len(table) == 26
 
 
+@pytest.mark.compiles
 def test_the_sum_tree_draws_in_proportion() -> None:
     tree = SumTree(5)
     tree.set(np.arange(5), np.array([1.0, 0.0, 3.0, 0.0, 4.0]))
@@ -272,6 +273,7 @@ def test_the_sum_tree_draws_in_proportion() -> None:
     assert priorities.tolist() == [1, 1, 3, 3, 4, 4]
 
 
+@pytest.mark.compiles
 def test_priorities_decide_what_is_drawn_and_weights_undo_it() -> None:
     config = PrioritizedConfig(alpha=1.0, beta=1.0, epsilon=1e-9)
     buffer = PrioritizedBuffer(config, capacity=4, n_envs=1, observation_space=OBSERVATIONS, action_space=ACTIONS,

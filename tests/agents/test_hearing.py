@@ -64,6 +64,7 @@ def test_a_model_that_cannot_be_made_names_flags_of_this_network(name: str, opti
         registry.make("network", "hearing", observation_space=SOUND, model=Part(name, options))
 
 
+@pytest.mark.compiles
 def test_a_slow_front_end_is_warned_of_with_a_cheaper_one() -> None:
     with pytest.warns(UserWarning, match="the front end pyin is slow: .* cqt tells pitch too"):
         perception_of(Part("hearing", {"frontend": Part("pyin")}), SOUND)

@@ -44,7 +44,7 @@ def test_actions_of_every_shape_reach_the_environment_as_it_wants_them(agent: st
 
 @pytest.mark.parametrize("sees", OBSERVATIONS)
 @pytest.mark.parametrize(("agent", "settings"), [
-    ("dqn", {"buffer": "prioritized", "n_step": 3}), ("ppo", {"recurrent": True}),
+    pytest.param("dqn", {"buffer": "prioritized", "n_step": 3}, marks=pytest.mark.compiles), ("ppo", {"recurrent": True}),
     ("ppo", {"network": "transformer", "frame_stack": 3}), ("sac", {"env.does": "uneven"}), ("sb3-dqn", {}),
     ("torchrl-ppo", {})], ids=str)
 def test_observations_of_every_shape_are_learned_from(agent: str, settings: dict[str, Any], sees: str) -> None:

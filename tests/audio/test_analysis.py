@@ -122,6 +122,7 @@ def test_griffin_lim_finds_a_waveform_of_these_magnitudes() -> None:
         audio.invert_mel(magnitude, registry.make("frontend", "mfcc").spec)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("rate", [16000, 22050])
 def test_pyin_is_librosas_and_finds_a_gliding_voice(rate: int) -> None:
     time = torch.arange(rate) / rate

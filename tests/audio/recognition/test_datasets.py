@@ -192,6 +192,7 @@ def test_a_style_has_its_beat() -> None:
         assert len(style.low) == len(style.high) == len(style.chord) and len(style.low) % style.beat == 0
 
 
+@pytest.mark.compiles
 def test_moods_differ_in_pitch_pace_and_brightness() -> None:
     t = np.arange(32000) / 16000
 

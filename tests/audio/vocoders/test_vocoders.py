@@ -537,6 +537,7 @@ def test_mu_law_levels_by_hand() -> None:
 SMALL_WAVENET = SMALL["wavenet"]
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_cached_generation_is_the_uncached_one(temperature: float) -> None:
     torch.manual_seed(0)
@@ -558,6 +559,7 @@ def test_a_taught_sample_depends_on_those_before_it_alone() -> None:
     assert differs.min() == 301 and differs.max() <= 300 + network.receptive_field
 
 
+@pytest.mark.compiles
 def test_what_is_drawn_is_what_was_taught() -> None:
     """The logits of the drawn sound, taught, make the same draws: training and generation are one network."""
     torch.manual_seed(0)
