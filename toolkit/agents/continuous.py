@@ -62,7 +62,8 @@ class ContinuousAgent:
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
         self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
         self._make_networks(observation_space)
-        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        part = config.learning_rate_schedule
+        self.schedule = registry.make("scheduler", part.name, **part.options)
         self._updates = 0
 
     def _make_networks(self, observation_space: gymnasium.Space[Any]) -> None:

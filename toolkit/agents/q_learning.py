@@ -85,7 +85,8 @@ class QLearner:
         self.flat, self.flat_target = FlatParameters(self.online), FlatParameters(self.target)
         self.flat.blend_into(self.flat_target, 1.0)
         self.optimizer = FlatAdam(self.flat, eps=self.adam_eps)
-        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        part = config.learning_rate_schedule
+        self.schedule = registry.make("scheduler", part.name, **part.options)
         self._outputs = self.online.acting()
         self.average = TailAverage(self.flat, config.average_fraction, self.clock) if config.average_fraction else None
         self._average_outputs = self._outputs if self.average is None else self.average.module.acting()

@@ -43,7 +43,8 @@ class TorchRLAgent(BridgedAgent):
 
     def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], **context: Any) -> None:
         super().__init__(config, **context)
-        self.schedule = registry.make("scheduler", config.learning_rate_schedule.name)
+        part = config.learning_rate_schedule
+        self.schedule = registry.make("scheduler", part.name, **part.options)
         self.updates = 0
         with self.randomness.drawing():
             self.build(observation_space)
