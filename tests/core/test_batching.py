@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,15 @@ def test_every_example_is_in_exactly_one_batch_and_limits_hold(
     for batch in batches:
         assert len(batch) <= batch_size
         assert length is None or len(batch) == 1 or array[batch].max() * len(batch) <= length
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.booleans())
+@settings(max_examples=60)
+def test_full_batches_take_examples_again_as_evenly_as_can_be(count: int, batch_size: int, bucket: bool) -> None:
+    batches = epoch_batches(np.arange(1, count + 1), batch_size, np.random.default_rng(0), bucket=bucket, full=True)
+    assert {len(batch) for batch in batches} == {batch_size} and len(batches) == math.ceil(count / batch_size)
+    times = np.bincount(np.concatenate(batches), minlength=count)
+    assert times.min() >= 1 and times.max() - times.min() <= 1
 
 
 def test_buckets_pad_less_and_epochs_differ_and_seeds_repeat() -> None:

@@ -16,14 +16,18 @@ POOL = 50  # batches' worth of examples that are sorted by size together
 
 
 def epoch_batches(sizes: Array, batch_size: int, generator: np.random.Generator, *, bucket: bool = True,
-                  batch_length: int | None = None) -> list[Array]:
+                  batch_length: int | None = None, full: bool = False) -> list[Array]:
     """The batches of one epoch, as indices; every example is in exactly one.
+
+    With ``full`` the last one is filled up with the epoch's first examples again, as often as it takes.
 
     With ``bucket`` the examples of one batch are of like size: the shuffled examples are sorted within
     pools of 50 batches, so that little is padded and the order still differs each epoch.
     ``batch_length`` limits a batch's padded size (its longest example times its number).
     """
     order = generator.permutation(len(sizes))
+    if full:
+        order = np.resize(order, -(-len(order) // batch_size) * batch_size)
     if not bucket or len(sizes) == 0 or (sizes == sizes[0]).all():
         return packed(order, sizes, batch_size, batch_length)
     batches: list[Array] = []

@@ -87,6 +87,7 @@ class Problem(Generic[Config]):
     """
 
     unit = "examples"
+    full_batches = False  # whether few examples are repeated until a batch is full: where each is drawn from anew
     frontend: nn.Module | None = None
     asked_by_rows: ClassVar[bool] = False  # whether people ask about rows with columns, and never about lines of text
     driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it
@@ -175,6 +176,10 @@ class Problem(Generic[Config]):
     def collate(self, encoded: Encoded, indices: Array) -> Batch:
         """The examples ``indices`` as one batch on the CPU."""
         raise NotImplementedError
+
+    def drawn(self, encoded: Encoded, indices: Array, generator: torch.Generator) -> Batch:
+        """The training examples ``indices`` as one batch on the CPU, changed at random."""
+        return self.augment(self.collate(encoded, indices), generator)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A training batch, changed at random."""

@@ -108,9 +108,8 @@ class Loader:
 
     def made(self, epoch: int, number: int) -> Batch:
         """A batch by its place, changed at random as its place says: whichever thread makes it, it is the same."""
-        batch = self.problem.collate(self.encoded, self.order(epoch)[number])
         seed = self.streams.seed("augmentation", epoch * 1_000_003 + number)
-        return self.problem.augment(batch, torch.Generator().manual_seed(seed))
+        return self.problem.drawn(self.encoded, self.order(epoch)[number], torch.Generator().manual_seed(seed))
 
     @property
     def units_per_epoch(self) -> int:
@@ -149,7 +148,7 @@ class Loader:
             self._order = {key: value for key, value in self._order.items() if key >= epoch - 1}
             self._order[epoch] = epoch_batches(
                 self.sizes, self.config.batch_size, self.streams.generator("shuffling", epoch),
-                bucket=self.config.bucket, batch_length=self.config.batch_length)
+                bucket=self.config.bucket, batch_length=self.config.batch_length, full=self.problem.full_batches)
         return self._order[epoch]
 
     def _after(self, epoch: int, number: int) -> tuple[int, int]:

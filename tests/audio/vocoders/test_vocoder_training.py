@@ -21,8 +21,10 @@ from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.critics import Critics, Opinion
 from toolkit.audio.vocoders.hifigan import is_folded
 from toolkit.audio.vocoders.task import waveform_of
+from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.data import Loader
 
 TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
         "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
@@ -152,6 +154,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     assert is_folded(vocoder) and not any(value.requires_grad for value in vocoder.parameters())
 
 
+@pytest.mark.compiles
 def test_a_vocoder_that_draws_samples_learns_their_likelihood(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     """Untrained 8 bits a sample or so; what is learned first is that loud samples are rare."""
     words = ("run", "vocoder", "--data", str(folder), "--model", "wavenet", "--model.channels", "8",
@@ -165,6 +168,27 @@ def test_a_vocoder_that_draws_samples_learns_their_likelihood(toolkit: Any, fold
     assert done["duration"] > 0.2
     refused = toolkit(*words, "--mel-weight", "2", "--steps", "2")
     assert refused.returncode == 2 and "mel-weight: wavenet learns by likelihood" in refused.stderr
+
+
+def test_few_clips_give_segments_until_a_batch_is_full(folder: Path) -> None:
+    problem = make("task", "vocoder", model={"name": "hifigan-v3", "channels": 8}, segment=1024, batch_size=5)
+    clips = problem.encode([{"path": str(folder / f"{number}.wav")} for number in range(2)])
+    loader, resumed = (Loader(problem, clips, problem.config, Streams(0)) for _ in range(2))
+    first = loader.next()
+    resumed.load_state_dict(loader.state_dict())
+    second = loader.next()
+    assert first.units == 5 and sorted(np.bincount(first.batch.indices)) == [2, 3]
+    for segment, index in zip(first.batch.inputs, first.batch.indices, strict=True):
+        assert (clips[index].unfold(0, 1024, 1) == segment).all(1).any(), "each is a stretch of its clip"
+    assert len({segment.numpy().tobytes() for segment in (*first.batch.inputs, *second.batch.inputs)}) == 10
+    assert torch.equal(resumed.next().batch.inputs, second.batch.inputs)
+
+
+def test_the_preset_for_a_cpu_is_for_any_sound(toolkit: Any, folder: Path) -> None:
+    for data in (str(folder), "spoken-sentences"):
+        rows = toolkit.json("run", "vocoder", "--data", data, "--preset", "vocos", "--steps", "9", "--print-config")["config"]
+        assert (rows["model"]["value"], rows["model.dim"]["value"], rows["steps"]["value"]) == ("vocos", 256, 9)
+        assert rows["warm_up"]["value"] >= rows["steps"]["value"], "no critics"
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -220,3 +244,12 @@ def test_samples_are_learned_from_as_a_file_would_hold_them(tmp_path: Path) -> N
     window = torch.hann_window(12000)
     empty = torch.fft.rfft(learned[:12000] * window)[4500:].abs().square().mean() / window.square().sum()  # from 9 kHz on
     assert 10 * math.log10(float(empty)) == pytest.approx(10 * math.log10(1 / 12 / 32768**2), abs=1.0)
+
+
+def test_samples_are_a_files_to_the_bit_beyond_full_scale_too(tmp_path: Path) -> None:
+    loud = np.array([-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5], np.float32)
+    samples = np.concatenate([loud, 1.2 * noise(5000).clamp(-1, 1).numpy()])
+    io.save(tmp_path / "loud.wav", samples, 22050)
+    learned = waveform_of({"audio": samples, "sample_rate": 22050}, 22050)
+    assert torch.equal(learned, waveform_of({"path": str(tmp_path / "loud.wav")}, 22050))
+    assert (learned[:len(loud)] * 32768).tolist() == [-32768, -32768, -16384, 0, 16384, 32767, 32767]

@@ -57,6 +57,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
     """From mel frames to sound, against critics, as HiFi-GAN is trained."""
 
     unit = "segments"
+    full_batches = True
 
     def __init__(self, config: VocoderTaskConfig) -> None:
         super().__init__(config)
@@ -105,14 +106,13 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
         lengths = torch.tensor([len(clip) for clip in clips])
         return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, indices=indices)
 
-    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def drawn(self, encoded: list[Tensor], indices: Array, generator: torch.Generator) -> Batch:
         """A segment of each clip, anywhere in it."""
-        assert batch.lengths is not None
         size, cut = self.config.segment, []
-        for clip, length in zip(batch.inputs, batch.lengths.tolist(), strict=True):
-            first = int(torch.randint(length - size + 1, (), generator=generator))
+        for clip in (encoded[int(index)] for index in indices):
+            first = int(torch.randint(len(clip) - size + 1, (), generator=generator))
             cut.append(clip[first:first + size])
-        return replace(batch, inputs=torch.stack(cut), lengths=None)
+        return Batch(torch.stack(cut), indices=indices)
 
     def fixed(self, batch: Batch) -> Batch:
         """The clip's beginning, in whole hops."""
@@ -305,8 +305,8 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     """The sound of an example, [T] float at ``rate`` (Hz).
 
     ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file, of which ``start`` and
-    ``duration`` may name a stretch. Samples are rounded to 16 bits, as a file holds them: made sound has bands without any,
-    and a vocoder that has heard no others answers the rounding noise of a recording with noise of its own.
+    ``duration`` may name a stretch. Samples are cut to 16 bits, exactly as `toolkit.audio.io.save` writes them: made sound has
+    bands without any, and a vocoder that has heard no others answers the rounding noise of a recording with noise of its own.
     """
     clip = clip_in(example)
     if clip is not None:
@@ -315,7 +315,8 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     own = int(example.get("sample_rate", rate))
     if own != rate:
         samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]
-    return torch.from_numpy(np.ascontiguousarray(np.round(samples * FULL_SCALE) / FULL_SCALE, np.float32))
+    held = np.clip(np.floor(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    return torch.from_numpy(np.ascontiguousarray(held / FULL_SCALE, np.float32))
 
 
 def synthesised(vocoder: Any, waveform: Tensor) -> tuple[Tensor, Tensor, float]:
