@@ -9,8 +9,10 @@ import gymnasium
 import numpy as np
 import pytest
 
+from toolkit import train
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.exchange import export_sb3
 
 sb3 = pytest.importorskip("stable_baselines3")
 SMALL: dict[str, dict[str, Any]] = {
@@ -22,6 +24,22 @@ OURS = {"ppo": ("PPO", "Pendulum-v1", ("--n-steps", "32")), "actor-critic": ("A2
         "sac": ("SAC", "Pendulum-v1", ("--learning-starts", "20")),
         "td3": ("TD3", "Pendulum-v1", ("--learning-starts", "20", "--average-fraction", "0.5")),
         "sb3-ppo": ("PPO", "CartPole-v1", ("--n-steps", "32"))}
+
+
+class WholeNumbers(gymnasium.Env[Any, Any]):
+    """Wants a whole number from -3 to 3."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Box(-3, 3, (1,), np.int64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+
+gymnasium.register("WholeNumbers-v0", WholeNumbers)
 
 
 def quick(names: Any, *chosen: str) -> list[Any]:
@@ -43,6 +61,7 @@ def test_a_saved_policy_becomes_a_run_that_acts_the_same(toolkit: Any, tmp_path:
     assert refused.returncode == 2 and "executes whatever it holds" in refused.stderr and "--trust" in refused.stderr
     done = toolkit.json("load-sb3", "theirs.zip", "--env", ENVS[kind], "--trust", "--out", "run")
     assert done["steps"] == model.num_timesteps and done["evaluation"]["episodes"] == 100
+    assert done["steps_per_second"] is None, "nothing was trained here"
     import toolkit as package
 
     run = package.load(str(tmp_path / "run"))
@@ -76,6 +95,13 @@ def test_layer_norms_cannot_be_exchanged() -> None:
     body = registry.make("network", "mlp", observation_space=gymnasium.spaces.Box(-1, 1, (3,), np.float32), layer_norm=True)
     with pytest.raises(UsageError, match="layer norms have no counterpart"):
         plain(body)
+
+
+def test_actions_that_only_one_side_rounds_cannot_be_exchanged(tmp_path: Path) -> None:
+    run = train("ppo", env="WholeNumbers-v0", preset="none", steps=32, n_steps=32, final_episodes=1, out=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match=r"whole numbers in a range, .*int64\): Stable-Baselines3 .* where the toolkit rounds"):
+        export_sb3(run.directory, None, str(tmp_path / "x.zip"))
+    assert not (tmp_path / "x.zip").exists()
 
 
 def test_what_cannot_be_exchanged_says_why(toolkit: Any, tmp_path: Path) -> None:

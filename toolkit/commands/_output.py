@@ -59,25 +59,34 @@ def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
 
 
 def session_json(session: Any, wall_seconds: float) -> dict[str, Any]:
-    """The JSON object of ``run`` and ``resume``."""
+    """The JSON object of ``run`` and ``resume``; the speed is null where this process has trained nothing."""
     outcome = session.outcome
     taken = outcome.steps - session.start
+    speed = round(taken / outcome.train_seconds, 3) if taken and outcome.train_seconds else None
     return {
         "run": str(session.directory.path), "steps": outcome.steps, "resumed_from": session.resumed_from,
         "wall_seconds": round(wall_seconds, 3), "train_seconds": round(outcome.train_seconds, 3),
-        "steps_per_second": round(taken / outcome.train_seconds, 1) if outcome.train_seconds else 0.0,
-        "parameters_sha256": outcome.parameters_sha256, "evaluation": dict(outcome.evaluation.summary),
+        "steps_per_second": speed, "parameters_sha256": outcome.parameters_sha256,
+        "evaluation": dict(outcome.evaluation.summary),
     }
 
 
 def session_text(facts: dict[str, Any]) -> str:
     """The same for a person."""
     (first, text), *others = evaluation_rows(facts["evaluation"])
-    rows = [("run", facts["run"]), ("steps", f"{facts['steps']:,} ({facts['steps_per_second']:,.0f} a second)"),
+    speed = facts["steps_per_second"]
+    steps, took = f"{facts['steps']:,}", f"{facts['wall_seconds']:.1f} s"
+    if speed is not None:
+        steps, took = f"{steps} ({speed_text(speed)} a second)", f"{took}, of which {facts['train_seconds']:.1f} s training"
+    rows = [("run", facts["run"]), ("steps", steps),
             ("evaluation", f"on {first}: {text}" if first else text), *((f"  {split}", more) for split, more in others),
-            ("time", f"{facts['wall_seconds']:.1f} s, of which {facts['train_seconds']:.1f} s training"),
-            ("next", f"toolkit evaluate {shlex.quote(facts['run'])}")]
+            ("time", took), ("next", f"toolkit evaluate {shlex.quote(facts['run'])}")]
     return table(rows)
+
+
+def speed_text(speed: float) -> str:
+    """Steps a second: whole ones, of few two digits."""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
 
 
 def evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:

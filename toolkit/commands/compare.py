@@ -60,9 +60,10 @@ def table(rows: list[Compared]) -> str:
     for name in dict.fromkeys(name for row in rows for name in row.others):
         values = [row.others.get(name) for row in rows]
         lines.append(line(name.replace("_", " "), [None if value is None else f"{value:.4g}" for value in values]))
+    speeds = [None if row.steps_per_second is None else output.speed_text(row.steps_per_second) for row in rows]
     lines += [line("steps", [f"{row.steps:,} {row.unit}" for row in rows]),
               line("training time", [None if row.train_seconds is None else f"{row.train_seconds:.1f} s" for row in rows]),
-              line("steps a second", [None if row.steps_per_second is None else f"{row.steps_per_second:,.0f}" for row in rows])]
+              line("steps a second", speeds)]
     return output.table(lines)
 
 

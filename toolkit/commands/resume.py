@@ -39,7 +39,7 @@ def resume_command(run: str, steps: int | None, epochs: float | None, final_epis
         output.talk(f"{directory.path} is finished ({facts['steps']:,} {facts['unit']}). "
                     f"Extend it: toolkit resume {shlex.quote(run)} {flag} N")
         already = {"run": str(directory.path), "steps": facts["steps"], "resumed_from": facts["steps"],
-                   "wall_seconds": round(output.process_seconds(), 3), "train_seconds": 0.0, "steps_per_second": 0.0,
+                   "wall_seconds": round(output.process_seconds(), 3), "train_seconds": 0.0, "steps_per_second": None,
                    "parameters_sha256": facts["parameters_sha256"], "evaluation": facts["evaluation"]}
         if as_json:
             output.emit(already)

@@ -66,11 +66,11 @@ def compared(directory: RunDirectory) -> Compared:
     evaluation = facts.get("evaluation") or {}
     last = (records(directory) or [{}])[-1]
     steps = int(facts.get("steps") or last.get("step", 0))
-    seconds = facts.get("train_seconds") or last.get("time")
+    seconds = facts.get("train_seconds") or last.get("time") or None  # 0 for a policy that another library has trained
     metric, score, low, high = scored(evaluation)
     others = {name: value for name, value in numbers_of(evaluation).items() if name not in (metric, *SPREAD)}
     return Compared(str(directory.path), facts["name"], facts["subject"], facts.get("preset"), facts["seeds"]["root"],
-                    facts["status"], facts["unit"], steps, seconds, round(steps / seconds, 1) if seconds else None, metric, score,
+                    facts["status"], facts["unit"], steps, seconds, round(steps / seconds, 3) if seconds else None, metric, score,
                     low, high, others)
 
 

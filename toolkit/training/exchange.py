@@ -28,6 +28,7 @@ def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int
     if not trust:
         raise UsageError(NOT_TRUSTED.format(path=path))
     algorithm = exchange.loaded(path, kind)
+    exchange.require_equal_actions(algorithm.action_space)
     settings = {**exchange.settings_of(algorithm, kind), "env": env, "seed": seed, "steps": max(1, int(algorithm.num_timesteps))}
     made = plan(registry.get("agent", f"sb3-{kind}"), settings, preset="none")
     task = setup.make_task(made)
@@ -61,8 +62,9 @@ def export_sb3(directory: RunDirectory, step: int | None, path: str) -> Path:
     if target.exists():
         raise UsageError(f"{target}: it exists, and nothing is overwritten. Name another file")
     facts = directory.read()
-    agent = setup.load_agent(directory, step)
     observation, action = (spaces.from_json(facts["spaces"][name]) for name in ("observation", "action"))
+    exchange.require_equal_actions(action)
+    agent = setup.load_agent(directory, step)
     algorithm = exchange.exported(agent, facts["name"], observation, action)
     exchange.agree(algorithm, agent, observation, action)
     algorithm.num_timesteps = int(facts.get("steps", 0))

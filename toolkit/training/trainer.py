@@ -172,8 +172,10 @@ class Trainer:
         return {**means, **{name: total / count for name, (total, count) in self.sums.items()}}
 
     def _write_record(self, task: Task) -> None:
-        times = {"time/fps": round(self.speed(task), 1), "time/total_timesteps": task.clock.step,
+        times = {"time/total_timesteps": task.clock.step,
                  **{f"time/{name}_seconds": round(value, 3) for name, value in task.seconds.items()}}
+        if self.train_seconds:
+            times["time/fps"] = round(self.speed(task), 1)
         self.recorder.write(task.clock.step, self.seconds_before + self.train_seconds, {**self._means(), **times})
         self.sums.clear()
 

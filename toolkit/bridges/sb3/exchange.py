@@ -4,6 +4,7 @@ kind_of_file  what a saved file holds, from its JSON alone
 loaded        its algorithm object; the file is a pickle, so only on the caller's word that it is trusted
 settings_of   its settings under the toolkit's names
 exported      an agent of the toolkit as an algorithm object of the library
+require_equal_actions  raises for a space in which the two act differently by design
 agree         raises unless both choose the same actions
 """
 
@@ -223,6 +224,14 @@ def linear(prefix: str, layer: nn.Linear) -> dict[str, Tensor]:
 
 
 # -- proof
+
+
+def require_equal_actions(space: gymnasium.Space[Any]) -> None:
+    """Raise UsageError for actions that are whole numbers in a range: the same outputs become other actions there and here."""
+    if isinstance(space, gymnasium.spaces.Box) and np.issubdtype(space.dtype, np.integer):
+        raise UsageError(f"the actions are whole numbers in a range, {space}: Stable-Baselines3 hands the environment what its "
+                         "policy gives, cut to the range and with its fraction, where the toolkit rounds to the nearest. So the "
+                         "two would act differently, and such a policy cannot be exchanged. Use it here: toolkit evaluate RUN")
 
 
 def agree(algorithm: Any, agent: Agent, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
