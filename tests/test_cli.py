@@ -16,7 +16,7 @@ from conftest import Toolkit
 
 from toolkit.cli import exit_code
 from toolkit.commands import doctor
-from toolkit.commands._output import evaluation_rows, table
+from toolkit.commands._output import evaluation_rows, session_text, table
 from toolkit.commands._settings import in_flags
 
 BLOCKED = ("torch", "numpy", "gymnasium", "librosa", "rich")
@@ -54,6 +54,26 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
      "'--network.hiden-sizes'. Did you mean '--network.hidden-sizes'? Allowed: --network.activation, --network.hidden-sizes"),
     (("run", "dqn", "--env", "CartPole-v1", "--network.hidden-sizes", "0"), "--network.hidden-sizes: got 0, allowed: whole"),
     (("run", "dqn", "--env", "CartPole-v1", "--network", "mpl"), "Did you mean 'mlp'"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.nonsense", "3"), "unknown setting '--network.nonsense'. Allowed: --netw"),
+    (("run", "dqn", "--env", "CartPole-v1", "--network.frontend.n-mels", "3"),
+     "unknown setting '--network.frontend.n-mels'. Allowed: --network.activation, --network.hidden-sizes, --network.layer-norm. "
+     "It belongs to hearing: --network hearing.\n"),
+    (("run", "audio-classification", "--data", "spoken-digits", "--model.width", "3"),
+     "--model.time-strides. It belongs to conformer or streaming-conformer or transformer or wav2vec2: --model conformer.\n"),
+    (("run", "audio-classification", "--model", "hifigan-v9"),
+     "toolkit: unknown model 'hifigan-v9'. Allowed here: conformer, conv-pool, crnn, streaming-conformer, tdnn, transformer, "
+     "wav2vec2. See: toolkit info model NAME\n"),
+    (("run", "text-classification", "--model", "crnn"),
+     "toolkit: --model: the model 'crnn' is not one for text: it is for clip and frames. Allowed here: bert, gru-classifier, "),
+    (("run", "speech-recognition", "--model", "transformer-lm"), "one for frames: it is for next. Allowed here: conformer, crnn"),
+    (("run", "tabular-regression", "--loss", "cross-entropy"), "'cross-entropy' is not one for numbers: it is for classes."),
+    (("run", "dqn", "--env", "CartPole-v1", "--buffer", "rolout"), "unknown buffer 'rolout'. Allowed here: n-step, prioritized"),
+    (("run", "ppo", "--learning-rate-schedule", "plateau"), "--learning-rate-schedule: the scheduler 'plateau' is not one for"),
+    (("run", "vocoder", "--model", "griffin-lim"), "it has nothing to learn; use it as it is: toolkit audio vocode griffin-lim"),
+    (("run", "dqn", "--env", "CartPole-v1", "--clip-range", "0.2"),
+     "toolkit: --clip-range is an option of ppo, sb3-ppo, torchrl-ppo; dqn has --learning-rate, --learning-rate-schedule, "),
+    (("run", "text-classification", "--tokenizr.size", "3"), "text-classification has no option '--tokenizr.size'. Did you mean"),
+    (("run", "tabular-regression", "--tokenizer.size", "3"), "--tokenizer.size is an option of masked-language-model, "),
     (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
     (("run", "dqn", "CartPole-v1"), "run takes one NAME, here dqn, and everything else as a flag; got 'CartPole-v1'. "
                                     "Did you mean --env CartPole-v1?\n"),
@@ -198,6 +218,15 @@ def test_splits_of_an_evaluation_have_a_line_each_and_intervals_stand_beside_the
     assert evaluation_rows({"split": "test", **summary})[0] == ("test", "accuracy 0.9 [0.8, 0.95], loss 0.25")
 
 
+def test_speeds_are_said_where_they_were_measured() -> None:
+    facts = {"run": "here", "steps": 64, "steps_per_second": 0.29, "wall_seconds": 250.0, "train_seconds": 219.2,
+             "evaluation": {"split": "test", "accuracy": 0.5}}
+    assert "64 (0.29 a second)" in session_text(facts) and "250.0 s, of which 219.2 s training" in session_text(facts)
+    assert "(1,234 a second)" in session_text({**facts, "steps_per_second": 1234.4})
+    unmeasured = session_text({**facts, "steps_per_second": None, "train_seconds": 0.0})
+    assert "a second" not in unmeasured and "training" not in unmeasured
+
+
 def test_bools_take_values_too(toolkit: Toolkit) -> None:
     rows = toolkit.json("run", "dqn", "--env", "CartPole-v1", "--double", "false", "--preset", "none", "--print-config")["config"]
     assert rows["double"] == {"value": False, "origin": "flag"}
@@ -262,7 +291,14 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--out", "file/inside")
     assert done.returncode == 1
     assert "the run folder file/inside cannot be written" in done.stderr and "--out DIR" in done.stderr
+    assert done.stderr.count("\n") == 1, "what is refused has no notes before it"
+
+
+def test_a_budget_within_the_random_steps_is_said_to_teach_nothing(toolkit: Toolkit) -> None:
+    done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--final-episodes", "1")
+    assert done.returncode == 0
     assert "nothing is learned in 10 steps: --learning-starts is 1,000. Give more with --steps" in done.stderr
+    assert done.stderr.startswith("preset 'tuned' of dqn for CartPole-v1")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a program cannot become another there")

@@ -17,7 +17,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -48,7 +48,8 @@ class Setting:
     """One knob of a config, as plain data.
 
     ``type`` is ``int``, ``float``, ``bool`` or ``str``; ``many`` makes it a tuple of them and
-    ``optional`` also allows None. ``kind`` names the component kind when the value is a part.
+    ``optional`` also allows None. ``kind`` names the component kind when the value is a part, and
+    ``fits`` which of its kind may stand there: those that accept that word; all when it is empty.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Setting:
     below: float | None = None
     choices: tuple[str, ...] = ()
     kind: str = ""
+    fits: str = ""
     many: bool = False
     optional: bool = False
 
@@ -71,7 +73,7 @@ class Setting:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind:
-            return f"the name of a {self.kind} (see: toolkit list {self.kind})"
+            return f"the name of a {self.kind}{self.fits and f' for {self.fits}'} (see: toolkit list {self.kind})"
         nouns = {"int": "whole numbers", "float": "numbers", "bool": "truth values", "str": "words"} if self.many else {
             "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
         bounds = " and ".join(self._bounds())
@@ -163,10 +165,10 @@ def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
     return field(default=default, metadata={"help": help, "unit": unit, **limits})
 
 
-def part(kind: str, default: str | None, help: str, options: Mapping[str, Any] | None = None) -> Any:
-    """A dataclass field that holds another component of ``kind``, ``default`` unless chosen."""
+def part(kind: str, default: str | None, help: str, options: Mapping[str, Any] | None = None, fits: str = "") -> Any:
+    """A dataclass field that holds another component of ``kind``, ``default`` unless chosen; see `Setting` for ``fits``."""
     value = None if default is None else Part(default, options or {})
-    return field(default_factory=lambda: value, metadata={"help": help, "kind": kind})
+    return field(default_factory=lambda: value, metadata={"help": help, "kind": kind, "fits": fits})
 
 
 def settings_of(config: type | None) -> tuple[Setting, ...]:
@@ -200,7 +202,7 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
     limits = {key: facts[key] for key in BOUNDS if key in facts}
     return Setting(
         item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),
-        choices=tuple(facts.get("choices", ())), kind=kind, many=many, optional=optional, **limits,
+        choices=tuple(facts.get("choices", ())), kind=kind, fits=facts.get("fits", ""), many=many, optional=optional, **limits,
     )
 
 
@@ -230,10 +232,20 @@ def lookup(known: Mapping[str, Setting], name: str) -> Setting:
     """The setting called ``name``, dotted or not; an unknown one is answered with the nearest and those of its place."""
     if name in known:
         return known[name]
-    place = name.rpartition(".")[0]
-    beside = [other for other in known if other.rpartition(".")[0] == place]
-    allowed = ", ".join(sorted(beside or known)) or "none"
-    raise ConfigError(f"unknown setting {name!r}.{did_you_mean(name, known)} Allowed: {allowed}.")
+    place, own = place_of(name, known)
+    beside = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == place}
+    namesakes = [other for other in known if other.rpartition(".")[2] == own]  # such as network.hidden_sizes for hidden_sizes
+    near = did_you_mean(own, beside, lambda word: repr(beside[word])) or did_you_mean(name, namesakes)
+    raise ConfigError(f"unknown setting {name!r}.{near} Allowed: {', '.join(sorted(beside.values())) or 'none'}.")
+
+
+def place_of(name: str, known: Container[str]) -> tuple[str, str]:
+    """The part that a dotted name is about, the innermost that is ``known``, and the rest of the name."""
+    words = name.split(".")
+    for count in range(len(words) - 1, 0, -1):
+        if ".".join(words[:count]) in known:
+            return ".".join(words[:count]), ".".join(words[count:])
+    return "", name
 
 
 def to_json(settings: Iterable[Setting]) -> list[dict[str, Any]]:

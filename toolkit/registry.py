@@ -104,7 +104,8 @@ class Entry:
     known      its settings, when they were read elsewhere (a guest's, from the cache)
     aliases    other names it answers to
     extras     optional dependencies: module name -> install command
-    accepts    what it takes, for an agent the names of action spaces (``Discrete``, ``Box``)
+    accepts    what it takes, for an agent the names of action spaces (``Discrete``, ``Box``), for a part
+               of other components the places it is for (``clip``), which their settings name in ``fits``
     cannot     what it cannot do, e.g. ``{"resume": "approximate"}``
     presets    ``"package:path/to/file.toml"``
     origin     where it was declared, for messages
@@ -288,6 +289,28 @@ class Registry:
             raise AmbiguousComponent(f"{kinds[0]} {name!r} is offered by more than one distribution. Write {ids}.")
         return found[0]
 
+    def part(self, place: Setting, name: str) -> Entry:
+        """The entry called ``name`` for the part ``place`` of another component.
+
+        Raises UnknownComponent, also for one that is for other places, with the names that may stand there.
+        """
+        found = self._find((place.kind,), name, plugins=False) or self._find((place.kind,), name, plugins=True)
+        if found and suits(found[0], place):
+            return self.get(place.kind, name)
+        fitting = self.fitting(place)
+        listing = f"See them all: toolkit list {place.kind}"
+        if place.fits:
+            listing = f"Allowed here: {', '.join(entry.name for entry in fitting)}. See: toolkit info {place.kind} NAME"
+        if not found:
+            near = did_you_mean(name.rpartition("/")[2], [word for entry in fitting for word in (entry.name, *entry.aliases)])
+            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}")
+        why = found[0].cannot.get(place.fits, f"it is for {' and '.join(found[0].accepts) or 'other places'}")
+        raise UnknownComponent(f"{place.name}: the {place.kind} {name!r} is not one for {place.fits}: {why}. {listing}")
+
+    def fitting(self, place: Setting) -> list[Entry]:
+        """The entries that may stand in the part ``place``."""
+        return [entry for entry in self.entries(place.kind) if suits(entry, place)]
+
     def _find(self, kinds: tuple[str, ...], name: str, plugins: bool) -> list[Entry]:
         pool = [entry for entry in self.entries(plugins=plugins) if entry.kind in kinds]
         distribution, _, bare = name.rpartition("/")
@@ -390,9 +413,15 @@ class Registry:
 
     def _checked_part(self, value: Any, setting: Setting) -> Any:
         if isinstance(value, Part):
-            known = {item.name: item for item in self.get(setting.kind, value.name).settings}
+            known = {item.name: item for item in self.part(setting, value.name).settings}
             return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
         return value
+
+
+def suits(entry: Entry, place: Setting) -> bool:
+    """Whether ``entry`` may stand in the part ``place``; a guest that does not say what it is for is taken at its word."""
+    silent = not entry.accepts and entry.distribution != BUILTIN and place.fits not in entry.cannot
+    return not place.fits or silent or place.fits in entry.accepts
 
 
 def several(what: str, words: Sequence[str]) -> tuple[str, ...]:

@@ -283,8 +283,9 @@ def test_a_users_file_is_learned(ending: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "said"), [
     (("--text-column", "word"), "Did you mean 'words'"), (("--target", "moods"), "Did you mean 'mood'"),
-    (("--model", "transformer-lm"), "does not answer one class a text; allowed: bert, gru-classifier"),
-    (("--model", "mlp"), "does not answer one class a text"), (("--model", "pretrained"), "add --tokenizer pretrained")])
+    (("--model", "transformer-lm"), "is not one for text: it is for next. Allowed here: bert, gru"),
+    (("--model", "mlp"), "it is for columns. Allowed here: bert, gru-classifier"),
+    (("--model", "pretrained"), "add --tokenizer pretrained")])
 def test_wrong_data_and_models_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     path = reviews(tmp_path / "mine.csv", 30)
     done = command("run", "text-classification", "--data", str(path), *OWN, *words, "--epochs", "1", cwd=tmp_path)

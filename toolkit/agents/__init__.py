@@ -51,15 +51,17 @@ def declare(registry: Declarer) -> None:
     registry.add("model", "conv-pool", "toolkit.agents.networks.hearing:ConvPool", config="toolkit.agents.configs:ConvPoolConfig",
                  accepts=("clip",), summary="Convolutions over frames, then mean and maximum over time; quick on a CPU.")
     registry.add("buffer", "uniform", "toolkit.agents.buffers.uniform:UniformBuffer",
-                 config="toolkit.agents.configs:UniformConfig",
+                 config="toolkit.agents.configs:UniformConfig", accepts=("transitions",),
                  summary="Replay sampled uniformly; every observation is stored once.")
     registry.add("buffer", "n-step", "toolkit.agents.buffers.uniform:UniformBuffer",
-                 config="toolkit.agents.configs:NStepConfig", summary="Uniform replay that sums n rewards before bootstrapping.")
+                 config="toolkit.agents.configs:NStepConfig", accepts=("transitions",),
+                 summary="Uniform replay that sums n rewards before bootstrapping.")
     registry.add("buffer", "prioritized", "toolkit.agents.buffers.prioritized:PrioritizedBuffer",
-                 config="toolkit.agents.configs:PrioritizedConfig",
+                 config="toolkit.agents.configs:PrioritizedConfig", accepts=("transitions",),
                  summary="Replay in proportion to the last error, from a sum tree.")
     registry.add("buffer", "torchrl", "toolkit.agents.buffers.torchrl_memmap:TorchRLBuffer",
                  config="toolkit.agents.configs:TorchRLConfig", extras={"torchrl": "pip install torchrl"},
+                 accepts=("transitions",),
                  summary="Uniform replay on the disk, in TorchRL's memory-mapped storage; for buffers larger than memory.")
     registry.add("buffer", "rollout", "toolkit.agents.buffers.rollout:RolloutBuffer",
-                 summary="The steps since the last update, used once; for on-policy agents.")
+                 accepts=("rollouts",), summary="The steps since the last update, used once; for on-policy agents.")

@@ -59,7 +59,7 @@ class HearingConfig:
     """A front end and a model of sound before the policy."""
 
     frontend: Part = part("frontend", "log-mel", "from sound to frames", HEARD)
-    model: Part = part("model", "conv-pool", "from frames to features of the sound")
+    model: Part = part("model", "conv-pool", "from frames to features of the sound", fits="clip")
     sound_features: int = setting(64, "features of each sound", unit="units", minimum=1)
     hidden_size: int = setting(128, "width of the layer that joins sound and the rest", unit="units", minimum=1)
     init_from: str = setting("", "run of a trained recogniser that hears instead of front end and model, fixed")
@@ -102,7 +102,7 @@ class QLearningConfig:
     """What the DQN family shares."""
 
     learning_rate: float = setting(5e-4, "Adam's step size", above=0)
-    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run", fits="budget")
     buffer_size: int = setting(100_000, "transitions that the replay buffer holds", unit="steps", minimum=1)
     learning_starts: int = setting(1_000, "random steps before learning begins", unit="steps", minimum=0)
     batch_size: int = setting(64, "transitions in one update", unit="steps", minimum=1)
@@ -124,7 +124,7 @@ class QLearningConfig:
     average_fraction: float = setting(0.0, "last share of the run whose parameters are averaged for deterministic actions; "
                                            "0 takes the newest ones", minimum=0, maximum=1)
     network: Part = part("network", "mlp", "the body of the Q-network")
-    buffer: Part = part("buffer", "uniform", "the replay buffer")
+    buffer: Part = part("buffer", "uniform", "the replay buffer", fits="transitions")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class RainbowConfig(C51Config):
     dueling: bool = setting(True, "separate streams for the state's value and the actions' advantages")
     noisy: bool = setting(True, "explore by learned parameter noise instead of epsilon")
     n_step: int = setting(3, "rewards summed before bootstrapping", unit="steps", minimum=1)
-    buffer: Part = part("buffer", "prioritized", "the replay buffer", {"alpha": 0.5})
+    buffer: Part = part("buffer", "prioritized", "the replay buffer", {"alpha": 0.5}, fits="transitions")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class OnPolicyConfig:
     """What the on-policy agents share."""
 
     learning_rate: float = setting(3e-4, "step size of the optimizer", above=0)
-    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run", fits="budget")
     n_steps: int = setting(128, "steps of each environment in a rollout", unit="steps", minimum=1)
     gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
     ent_coef: float = setting(0.0, "weight of the entropy; higher explores more", minimum=0)
@@ -198,7 +198,7 @@ class PPOConfig(OnPolicyConfig):
     n_epochs: int = setting(10, "passes over each rollout", unit="passes", minimum=1)
     gae_lambda: float = setting(0.95, "trades bias (0) for variance (1) in advantages", minimum=0, maximum=1)
     clip_range: float = setting(0.2, "how far the probability ratio may move from 1", above=0)
-    clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run")
+    clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run", fits="budget")
     clip_range_vf: float | None = setting(None, "how far a value may move from its old one; none does not limit it", above=0)
     recurrent: bool = setting(False, "an LSTM between body and heads; policy and value share both")
     lstm_hidden_size: int = setting(64, "width of the LSTM of a recurrent policy", unit="units", minimum=1)
@@ -232,7 +232,7 @@ class ContinuousConfig:
     """What SAC and TD3 share."""
 
     learning_rate: float = setting(3e-4, "Adam's step size", above=0)
-    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run", fits="budget")
     buffer_size: int = setting(1_000_000, "transitions that the replay buffer holds", unit="steps", minimum=1)
     learning_starts: int = setting(100, "random steps before learning begins", unit="steps", minimum=0)
     batch_size: int = setting(256, "transitions in one update", unit="steps", minimum=1)
@@ -244,7 +244,7 @@ class ContinuousConfig:
     average_fraction: float = setting(0.0, "last share of the run whose actors are averaged for deterministic actions; 0 takes "
                                            "the newest one", minimum=0, maximum=1)
     network: Part = part("network", "mlp", "the body of actor and critics")
-    buffer: Part = part("buffer", "uniform", "the replay buffer")
+    buffer: Part = part("buffer", "uniform", "the replay buffer", fits="transitions")
 
 
 @dataclass(frozen=True)

@@ -206,15 +206,18 @@ def declare_vocoders(registry: Declarer) -> None:
     registry.add("vocoder", "griffin-lim", f"{vocoders}.griffin_lim:GriffinLim", config=f"{configs}:GriffinLimConfig",
                  summary="Phases that fit the magnitudes, without learning; fast with momentum.",
                  cannot={"stream": "each sample depends on the whole clip",
-                         "bfloat16": "phases are fitted by transforms, which torch does not have in it"})
+                         "bfloat16": "phases are fitted by transforms, which torch does not have in it",
+                         "training": "it has nothing to learn; use it as it is: toolkit audio vocode griffin-lim IN.wav OUT.wav"})
+    taught = ("training",)
     for size, config in (("v1", "HifiganConfig"), ("v2", "HifiganV2Config"), ("v3", "HifiganV3Config")):
         registry.add("vocoder", f"hifigan-{size}", f"{vocoders}.hifigan:Hifigan", config=f"{configs}:{config}",
-                     aliases=("hifigan",) if size == "v1" else (), summary=f"HiFi-GAN's generator {size.upper()}.")
-    registry.add("vocoder", "vocos", f"{vocoders}.vocos:Vocos", config=f"{configs}:VocosConfig",
+                     aliases=("hifigan",) if size == "v1" else (), accepts=taught,
+                     summary=f"HiFi-GAN's generator {size.upper()}.")
+    registry.add("vocoder", "vocos", f"{vocoders}.vocos:Vocos", config=f"{configs}:VocosConfig", accepts=taught,
                  summary="ConvNeXt blocks and an inverse Fourier transform.")
-    registry.add("vocoder", "lstm", f"{vocoders}.lstm:LSTM", config=f"{configs}:LSTMVocoderConfig",
+    registry.add("vocoder", "lstm", f"{vocoders}.lstm:LSTM", config=f"{configs}:LSTMVocoderConfig", accepts=taught,
                  summary="Recurrent layers over frames and an inverse Fourier transform; streams.")
-    registry.add("vocoder", "wavenet", f"{vocoders}.wavenet:WaveNet", config=f"{configs}:WaveNetConfig",
+    registry.add("vocoder", "wavenet", f"{vocoders}.wavenet:WaveNet", config=f"{configs}:WaveNetConfig", accepts=taught,
                  summary="Samples drawn one after another by dilated causal convolutions, on mu-law levels.",
                  cannot={"bfloat16": "samples are drawn one after another by a compiled loop in float32"})
     registry.add("task", "vocoder", f"{vocoders}.task:make", config=f"{configs}:VocoderTaskConfig", accepts=("recordings",),

@@ -145,7 +145,7 @@ class AudioTaskConfig(TaskConfig):
 
 @dataclass(frozen=True)
 class AudioClassificationConfig(AudioTaskConfig):
-    model: Part = part("model", "crnn", "from features to classes")
+    model: Part = part("model", "crnn", "from features to classes", fits="clip")
     target: str | None = setting(None, "what clips are told apart by; none takes the data's own, or label")
     class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
                                  choices=("none", "balanced"))
@@ -154,14 +154,14 @@ class AudioClassificationConfig(AudioTaskConfig):
 
 @dataclass(frozen=True)
 class AudioRegressionConfig(AudioTaskConfig):
-    model: Part = part("model", "crnn", "from features to the number")
+    model: Part = part("model", "crnn", "from features to the number", fits="clip")
     target: str | None = setting(None, "the column that holds the number; none takes the data's own, or label")
-    loss: Part = again(TaskConfig, "loss", "mse")
+    loss: Part = part("loss", "mse", "what is made small", fits="numbers")
 
 
 @dataclass(frozen=True)
 class VoiceActivityConfig(AudioTaskConfig):
-    model: Part = part("model", "crnn", "from features to speech or none", {"time_strides": (2, 1, 1)})
+    model: Part = part("model", "crnn", "from features to speech or none", {"time_strides": (2, 1, 1)}, fits="frames")
     target: str | None = setting(None, "the column that holds [[start, end], ...] of speech; none takes segments")
     surround: float = setting(1.0, "clips without that column are all speech, and get up to so much silence and noise before and "
                                    "after; 0 refuses them", unit="s", minimum=0)
@@ -170,10 +170,11 @@ class VoiceActivityConfig(AudioTaskConfig):
 
 @dataclass(frozen=True)
 class SpeechRecognitionConfig(AudioTaskConfig):
-    model: Part = part("model", "crnn", "from features to letters", {"time_strides": (2, 1, 1), "hidden_size": 96, "layers": 2})
+    model: Part = part("model", "crnn", "from features to letters", {"time_strides": (2, 1, 1), "hidden_size": 96, "layers": 2},
+                       fits="frames")
     tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
-    loss: Part = part("loss", "ctc", "what is made small", {"zero_infinity": True})
+    loss: Part = part("loss", "ctc", "what is made small", {"zero_infinity": True}, fits="alignments")
     beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
     language_model: str | None = setting(None, "ARPA file of word n-grams that the beam also listens to; needs beam 2 or more")
     language_model_weight: float = setting(0.5, "what its log-probabilities count", minimum=0)

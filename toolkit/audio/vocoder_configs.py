@@ -107,8 +107,8 @@ class WaveNetConfig(VocoderConfig):
 class VocoderTaskConfig(TaskConfig):
     """Adversarial training as HiFi-GAN's (Kong et al., 2020)."""
 
-    model: Part = part("vocoder", "hifigan-v3", "from mel frames to sound")
-    loss: Part = part("loss", "l1", "between the log mel frames of the made and the real sound")
+    model: Part = part("vocoder", "hifigan-v3", "from mel frames to sound", fits="training")
+    loss: Part = part("loss", "l1", "between the log mel frames of the made and the real sound", fits="numbers")
     segment: int = setting(8192, "samples of a training segment, a multiple of the hop", unit="samples", minimum=1)
     warm_up: int = setting(0, "segments that only the reconstruction loss is learned from, before the critics join",
                            unit="segments", minimum=0)

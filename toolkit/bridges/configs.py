@@ -12,7 +12,7 @@ class SB3Config:
     """What every algorithm of Stable-Baselines3 has."""
 
     learning_rate: float = setting(3e-4, "step size of the optimizer", above=0)
-    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run", fits="budget")
     gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
     net_arch: tuple[int, ...] | None = setting(None, "width of each hidden layer; none takes the policy's own", unit="units",
                                                minimum=1)
@@ -41,7 +41,7 @@ class SB3PPOConfig(SB3OnPolicyConfig):
     batch_size: int = setting(64, "steps in one minibatch", unit="steps", minimum=1)
     n_epochs: int = setting(10, "passes over each rollout", unit="passes", minimum=1)
     clip_range: float = setting(0.2, "how far the probability ratio may move from 1", above=0)
-    clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run")
+    clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run", fits="budget")
     clip_range_vf: float | None = setting(None, "how far a value may move from its old one; none does not limit it", above=0)
     target_kl: float | None = setting(None, "stop a phase when the divergence exceeds 1.5 times this; none never stops", above=0)
 
@@ -69,7 +69,7 @@ class SB3OffPolicyConfig(SB3Config):
     train_freq: int = setting(1, "steps of each environment between two training phases", unit="steps", minimum=1)
     gradient_steps: int = setting(1, "updates in one training phase; -1 means one for each step collected", minimum=-1)
     n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
-    buffer: Part = part("buffer", "uniform", "the replay buffer")
+    buffer: Part = part("buffer", "uniform", "the replay buffer", fits="transitions")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class TorchRLConfig:
     """What the agents on TorchRL's losses share."""
 
     learning_rate: float = setting(3e-4, "Adam's step size", above=0)
-    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run")
+    learning_rate_schedule: Part = part("scheduler", "constant", "how the learning rate changes over the run", fits="budget")
     gamma: float = setting(0.99, "discount factor; higher looks further ahead", minimum=0, maximum=1)
 
 
@@ -162,4 +162,4 @@ class TorchRLDQNConfig(TorchRLConfig):
     double: bool = setting(True, "choose the next action with the learned network, value it with the target")
     loss: str = setting("smooth_l1", "of the temporal difference", choices=("smooth_l1", "l2"))
     network: Part = part("network", "mlp", "the body of the Q-network")
-    buffer: Part = part("buffer", "torchrl", "the replay buffer, of single steps")
+    buffer: Part = part("buffer", "torchrl", "the replay buffer, of single steps", fits="transitions")

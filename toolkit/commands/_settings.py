@@ -18,7 +18,7 @@ from toolkit.config import Setting, flag_of, value_text
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import Entry, registry
 from toolkit.training.presets import load_presets
-from toolkit.training.resolve import ENV_PREFIX, all_settings, literal, with_data_file
+from toolkit.training.resolve import ENV_PREFIX, all_settings, having, literal, with_data_file
 
 # What people write after the wrong half of what `run` takes, and what to write instead.
 MISPLACED = {
@@ -158,7 +158,11 @@ def take_flags(entry: Entry, args: Sequence[str], statics: Mapping[str, bool],
 
 
 def unknown_flag(entry: Entry, word: str, allowed: Sequence[str]) -> UsageError:
-    """The error about a flag that does not exist: those whose initials it is, as in ``--lr``, else the nearest."""
+    """The error about a flag that does not exist: whose it is, else what it abbreviates, as in ``--lr``, or the nearest."""
+    owners = having(registry.entries(entry.kind), setting_name(word)) if word.startswith("--") else []
+    if owners:
+        own = ", ".join(flag_of(item.name) for item in entry.settings) or "none of its own"
+        return UsageError(f"{word} is an option of {', '.join(owners)}; {entry.name} has {own}. See: toolkit info {entry.name}")
     letters = word.strip("-")
     meant = [flag for flag in allowed if len(letters) > 1 and "." not in flag and letters == initials(flag)]
     near = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else did_you_mean(word.replace("_", "-"), allowed)
@@ -177,7 +181,8 @@ def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
         value = value if equals or following.startswith("--") else following
         if value and word.startswith("--"):
             chosen[setting_name(word)] = value
-    return all_settings(entry, with_data_file(chosen, entry))
+    with naming_flags(chosen, ()):
+        return all_settings(entry, with_data_file(chosen, entry))
 
 
 @contextmanager
@@ -275,6 +280,7 @@ def flag_text(name: str, item: Setting) -> str:
 def help_text(item: Setting) -> str:
     """``Adam's step size [above 0; default 0.0005]``."""
     facts = [item.unit] if item.unit else []
+    facts += [f"one of {', '.join(entry.name for entry in registry.fitting(item))}"] if item.fits else []
     bounds = item._bounds()
     facts += [" and ".join(bounds)] if bounds else []
     facts.append(f"default {value_text(item.default)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -36,21 +37,27 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
         show_config(resolved, as_json)
         return
     check_environment(resolved)
-    if resolved.preset != NONE:
-        output.talk(f"preset {resolved.preset!r} of {entry.name} for {resolved.subject} (--preset none for the plain defaults)")
-    say_what_never_begins(resolved)
     from toolkit.training import setup
 
-    report(setup.start(resolved, out, init_from, output.talk), as_json)
+    def begun(facts: Sequence[str]) -> None:
+        for text in (*notes(resolved), *facts):
+            output.talk(text)
+
+    report(setup.start(resolved, out, init_from, begun), as_json)
 
 
-def say_what_never_begins(resolved: Plan) -> None:
-    """A budget that ends within the random steps before learning leaves a policy that has learned nothing."""
-    values = resolved.config.values
+def notes(resolved: Plan) -> Iterator[str]:
+    """What a person should know of a run that begins: its preset, and whether it is too short.
+
+    A budget that ends within the random steps before learning leaves a policy that has learned nothing.
+    """
+    values, name = resolved.config.values, resolved.entry.name
+    if resolved.preset != NONE:
+        yield f"preset {resolved.preset!r} of {name} for {resolved.subject} (--preset none for the plain defaults)"
     warm_up, steps = values.get("learning_starts"), values["steps"]
     if warm_up is not None and steps is not None and steps <= warm_up:
-        output.talk(f"nothing is learned in {steps:,} steps: --learning-starts is {warm_up:,}. Give more with --steps, or fewer "
-                    "with --learning-starts")
+        yield (f"nothing is learned in {steps:,} steps: --learning-starts is {warm_up:,}. Give more with --steps, or fewer "
+               "with --learning-starts")
 
 
 def show_config(resolved: Plan, as_json: bool) -> None:

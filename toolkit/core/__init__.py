@@ -16,22 +16,23 @@ def declare(registry: Declarer) -> None:
 def declare_training(registry: Declarer) -> None:
     """What every task is trained with."""
     configs, schedules, metrics = "toolkit.core.configs", "toolkit.core.schedules", "toolkit.core.metrics"
-    registry.add("scheduler", "constant", f"{schedules}:constant", summary="Keeps the value where it starts.")
-    registry.add("scheduler", "linear", f"{schedules}:linear",
+    budget = ("budget",)  # a schedule that goes by the share of the budget alone
+    registry.add("scheduler", "constant", f"{schedules}:constant", accepts=budget, summary="Keeps the value where it starts.")
+    registry.add("scheduler", "linear", f"{schedules}:linear", accepts=budget,
                  summary="Falls in a straight line from the value to zero at the end of the budget.")
-    registry.add("scheduler", "warmup", f"{schedules}:warmup", config=f"{configs}:WarmupConfig",
+    registry.add("scheduler", "warmup", f"{schedules}:warmup", config=f"{configs}:WarmupConfig", accepts=budget,
                  summary="Rises from zero in a straight line, then stays.")
-    registry.add("scheduler", "warmup-linear", f"{schedules}:warmup_linear", config=f"{configs}:WarmupConfig",
+    registry.add("scheduler", "warmup-linear", f"{schedules}:warmup_linear", config=f"{configs}:WarmupConfig", accepts=budget,
                  summary="Rises from zero, then falls to zero, both in straight lines.")
-    registry.add("scheduler", "cosine", f"{schedules}:cosine", config=f"{configs}:CosineConfig",
+    registry.add("scheduler", "cosine", f"{schedules}:cosine", config=f"{configs}:CosineConfig", accepts=budget,
                  summary="Rises from zero, then falls along half a cosine.")
-    registry.add("scheduler", "step", f"{schedules}:step", config=f"{configs}:StepConfig",
+    registry.add("scheduler", "step", f"{schedules}:step", config=f"{configs}:StepConfig", accepts=budget,
                  summary="Falls by a factor at even distances.")
-    registry.add("scheduler", "exponential", f"{schedules}:exponential", config=f"{configs}:ExponentialConfig",
+    registry.add("scheduler", "exponential", f"{schedules}:exponential", config=f"{configs}:ExponentialConfig", accepts=budget,
                  summary="Falls by the same share in each stretch.")
-    registry.add("scheduler", "one-cycle", f"{schedules}:one_cycle", config=f"{configs}:OneCycleConfig",
+    registry.add("scheduler", "one-cycle", f"{schedules}:one_cycle", config=f"{configs}:OneCycleConfig", accepts=budget,
                  summary="Up and down once, along cosines, to almost nothing.")
-    registry.add("scheduler", "plateau", f"{schedules}:plateau", config=f"{configs}:PlateauConfig",
+    registry.add("scheduler", "plateau", f"{schedules}:plateau", config=f"{configs}:PlateauConfig", accepts=("scores",),
                  summary="Falls by a factor when evaluations stop getting better; for tasks on data.")
     optimizers = "toolkit.core.torch_optimizers"
     registry.add("optimizer", "sgd", f"{optimizers}:sgd", config=f"{configs}:SGDConfig",
@@ -44,14 +45,14 @@ def declare_training(registry: Declarer) -> None:
                  summary="Gradients over the root of their running mean square.")
     losses = "toolkit.core.losses"
     registry.add("loss", "cross-entropy", f"{losses}:CrossEntropy", config=f"{configs}:CrossEntropyConfig",
-                 summary="Negative log-probability of the right class.")
-    registry.add("loss", "focal", f"{losses}:Focal", config=f"{configs}:FocalConfig",
+                 accepts=("classes",), summary="Negative log-probability of the right class.")
+    registry.add("loss", "focal", f"{losses}:Focal", config=f"{configs}:FocalConfig", accepts=("classes",),
                  summary="Cross-entropy in which easy examples count less.")
-    registry.add("loss", "mse", f"{losses}:MSE", summary="Mean squared error.")
-    registry.add("loss", "l1", f"{losses}:L1", summary="Mean absolute error.")
-    registry.add("loss", "huber", f"{losses}:Huber", config=f"{configs}:HuberConfig",
+    registry.add("loss", "mse", f"{losses}:MSE", accepts=("numbers",), summary="Mean squared error.")
+    registry.add("loss", "l1", f"{losses}:L1", accepts=("numbers",), summary="Mean absolute error.")
+    registry.add("loss", "huber", f"{losses}:Huber", config=f"{configs}:HuberConfig", accepts=("numbers",),
                  summary="Squared error near zero, absolute error further out.")
-    registry.add("loss", "ctc", f"{losses}:CTC", config=f"{configs}:CTCConfig",
+    registry.add("loss", "ctc", f"{losses}:CTC", config=f"{configs}:CTCConfig", accepts=("alignments",),
                  summary="All alignments of a short target with a long input.")
     for name, summary in METRICS.items():
         registry.add("metric", name, f"{metrics}:{name}", summary=summary)
@@ -80,7 +81,7 @@ def declare_tables(registry: Declarer) -> None:
     registry.add("task", "tabular-regression", "toolkit.core.tabular:TabularRegression",
                  config=f"{configs}:TabularRegressionConfig", summary="Predict a column of numbers from the other columns.")
     registry.add("model", "mlp", "toolkit.core.models.mlp:MLPModel", config=f"{configs}:MLPModelConfig",
-                 summary="Fully connected layers from columns to outputs.")
+                 accepts=("columns",), summary="Fully connected layers from columns to outputs.")
     registry.add("dataset", "csv", f"{files}:CSVDataset", config=f"{configs}:CSVConfig", accepts=(".csv", ".tsv"),
                  summary="Rows of a CSV or TSV file with a header.")
     registry.add("dataset", "jsonl", f"{files}:JSONLinesDataset", config=f"{configs}:FileConfig",

@@ -15,7 +15,7 @@ def again(config: type, name: str, default: Any) -> Any:
     """The setting ``name`` of another config, with another default."""
     metadata = next(item.metadata for item in dataclasses.fields(config) if item.name == name)
     if "kind" in metadata:
-        return part(metadata["kind"], default, metadata["help"])
+        return part(metadata["kind"], default, metadata["help"], fits=metadata["fits"])
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -35,7 +35,7 @@ class TaskConfig:
     learning_rate: float = setting(1e-3, "step size at the top of its schedule", above=0)
     optimizer: Part = part("optimizer", "adamw", "what turns gradients into steps")
     scheduler: Part = part("scheduler", "constant", "how the learning rate changes over the run")
-    loss: Part = part("loss", "cross-entropy", "what is made small")
+    loss: Part = part("loss", "cross-entropy", "what is made small", fits="classes")
     max_grad_norm: float | None = setting(1.0, "gradients are scaled down to this global norm; none leaves them", above=0)
     accumulate: int = setting(1, "batches whose gradients are summed for one step", unit="batches", minimum=1)
     patience: int | None = setting(None, "stop after so many evaluations without a better one; none never stops early",
@@ -54,7 +54,7 @@ class TaskConfig:
 class TabularConfig(TaskConfig):
     target: str | None = setting(None, "the column to predict; none takes the one that the data names")
     ignore: tuple[str, ...] = setting((), "columns that are not to be looked at")
-    model: Part = part("model", "mlp", "from columns to outputs", {"hidden_sizes": (128,), "dropout": 0.3})
+    model: Part = part("model", "mlp", "from columns to outputs", {"hidden_sizes": (128,), "dropout": 0.3}, fits="columns")
     folds: int = setting(0, "also cross-validate over so many folds at the end; 0 does not", unit="folds", minimum=0)
     max_categories: int = setting(100, "the most common categories of a column that get a number of their own",
                                   unit="categories", minimum=1)
@@ -74,7 +74,7 @@ class TabularClassificationConfig(TabularConfig):
 
 @dataclass(frozen=True)
 class TabularRegressionConfig(TabularConfig):
-    loss: Part = again(TaskConfig, "loss", "mse")
+    loss: Part = part("loss", "mse", "what is made small", fits="numbers")
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class TextTaskConfig(TaskConfig):
 
 @dataclass(frozen=True)
 class TextClassificationConfig(TextTaskConfig):
-    model: Part = part("model", "lstm-classifier", "from ids to classes")
+    model: Part = part("model", "lstm-classifier", "from ids to classes", fits="text")
     target: str | None = setting(None, "the column that holds the class; none takes the data's own, or label")
     class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
                                  choices=("none", "balanced"))
@@ -134,14 +134,14 @@ class TextClassificationConfig(TextTaskConfig):
 @dataclass(frozen=True)
 class TokenClassificationConfig(TextTaskConfig):
     tokenizer: Part = again(TextTaskConfig, "tokenizer", "word")
-    model: Part = part("model", "tagger", "from ids to a tag each")
+    model: Part = part("model", "tagger", "from ids to a tag each", fits="position")
     target: str | None = setting(None, "the column that holds the tags; none takes the data's own, or tags")
 
 
 @dataclass(frozen=True)
 class TextGenerationConfig(TextTaskConfig):
     tokenizer: Part = again(TextTaskConfig, "tokenizer", "char")
-    model: Part = part("model", "transformer-lm", "from ids to the next one")
+    model: Part = part("model", "transformer-lm", "from ids to the next one", fits="next")
     target: str | None = setting(None, "the column that holds what is to be generated after the text; none takes the data's own; "
                                        "without one the text itself is modelled")
     context: int = setting(128, "tokens of a training example, where the text itself is modelled", unit="tokens", minimum=2)
@@ -151,7 +151,7 @@ class TextGenerationConfig(TextTaskConfig):
 @dataclass(frozen=True)
 class MaskedLanguageModelConfig(TextTaskConfig):
     tokenizer: Part = again(TextTaskConfig, "tokenizer", "wordpiece")
-    model: Part = part("model", "bert", "from ids to the hidden ones")
+    model: Part = part("model", "bert", "from ids to the hidden ones", fits="masked")
     share: float = setting(0.15, "share of tokens that are hidden", above=0, below=1)
 
 

@@ -7,13 +7,13 @@ imported, so ``--print-config`` and every error about a setting are immediate.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, settings_of
+from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, place_of, settings_of
 from toolkit.errors import UsageError
 from toolkit.registry import Entry, Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
@@ -101,7 +101,7 @@ def _expand(settings: Any, prefix: str, values: Mapping[str, Any], known: dict[s
         chosen = values.get(name, item.default) if item.kind else None
         if chosen is not None:
             part = item.check(chosen)
-            component = source.get(item.kind, part.name)
+            component = source.part(item, part.name)
             if item.default is not None and source.get(item.kind, item.default.name) == component:
                 # Naming the default component keeps what its place says about it.
                 part = replace(part, options={**item.default.options, **part.options})
@@ -140,7 +140,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         elif origin == "preset" and "." in name:
             continue  # the preset's options for a part that was replaced by another
         else:
-            refuse(name, known, source)
+            refuse(entry, name, known, source)
     if entry.kind == "agent" and not resolved.values["env"]:
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
@@ -149,17 +149,23 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     return Plan(entry, resolved, used)
 
 
-def refuse(name: str, known: Mapping[str, Setting], source: Registry) -> None:
+def refuse(entry: Entry, name: str, known: Mapping[str, Setting], source: Registry) -> None:
     """Raise ConfigError for a setting that is not ``known``; it names other components for its place which have it."""
-    place, _, own = name.rpartition(".")
-    kind = known[place].kind if place in known else ""
-    having = [entry.name for entry in (source.entries(kind) if kind else ()) if any(item.name == own for item in entry.settings)]
+    place, own = place_of(name, known)
+    others = source.entries(entry.kind) if not place else source.fitting(known[place]) if known[place].kind else ()
+    owners = having(others, own)
     try:
         lookup(known, name)
     except ConfigError as error:
-        if not having:
+        if not owners:
             raise
-        raise ConfigError(f"{error} It belongs to {' or '.join(having)}: {flag_of(place)} {having[0]}.") from error
+        instead = f": {flag_of(place)} {owners[0]}" if place else ""
+        raise ConfigError(f"{error} It belongs to {' or '.join(owners)}{instead}.") from error
+
+
+def having(entries: Iterable[Entry], name: str) -> list[str]:
+    """The names of those with the setting ``name``, or, where it is dotted, with the part that it is an option of."""
+    return [entry.name for entry in entries if any(item.name == name.partition(".")[0] for item in entry.settings)]
 
 
 def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[str, Any], source: Registry) -> dict[str, Any]:
@@ -171,8 +177,7 @@ def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[st
         if not item.kind or chosen.get(name) is None:
             continue
         earlier = preset.get(name, item.default)
-        if earlier is None or source.get(item.kind, item.check(chosen[name]).name) != source.get(
-                item.kind, item.check(earlier).name):
+        if earlier is None or source.part(item, item.check(chosen[name]).name) != source.part(item, item.check(earlier).name):
             replaced.append(name + ".")
     return {name: value for name, value in preset.items() if not name.startswith(tuple(replaced))}
 

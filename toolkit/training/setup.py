@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,8 +48,12 @@ class Session:
     resumed_from: int | None
 
 
-def start(plan: Plan, out: str | None = None, init_from: str | None = None, say: Callable[[str], None] | None = None) -> Session:
-    """Start a new run and train it to its end; ``say`` is told what a task on data is about to train."""
+def start(plan: Plan, out: str | None = None, init_from: str | None = None,
+          begun: Callable[[Sequence[str]], None] | None = None) -> Session:
+    """Start a new run and train it to its end.
+
+    ``begun`` is called when nothing that was asked for can be refused any more, with what is known of the run only then.
+    """
     values = plan.config.values
     settle(plan)
     with denormals_flushed():
@@ -58,11 +62,11 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None, say:
         try:
             if init_from is not None:
                 initialise_from(task, plan, init_from)
-            if say and "model" in values:
-                say(size_of(plan, task))
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)
+            if begun:
+                begun([size_of(plan, task)] if "model" in values else [])
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()

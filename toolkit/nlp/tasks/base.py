@@ -17,10 +17,7 @@ from toolkit.errors import UsageError, did_you_mean
 from toolkit.nlp.base import TextSpec, Tokenizer
 from toolkit.nlp.configs import TextTaskConfig
 from toolkit.nlp.ragged import Ragged
-from toolkit.registry import BUILTIN, registry
-
-LEVELS = {"text": "one class a text", "position": "one tag a token", "next": "what comes next",
-          "masked": "which tokens are hidden"}
+from toolkit.registry import registry
 
 
 class Texts:
@@ -31,15 +28,6 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def check_model(name: str, level: str) -> None:
-    """Raise UsageError unless the model answers what the task asks; a guest's that does not say is taken at its word."""
-    entry = registry.get("model", name)
-    if level in entry.accepts or (not entry.accepts and entry.distribution != BUILTIN):
-        return
-    fitting = [item.name for item in registry.entries("model", plugins=False) if level in item.accepts]
-    raise UsageError(f"the model {name} does not answer {LEVELS[level]}; allowed: {', '.join(fitting)}")
 
 
 class TextProblem(Problem[Any]):
@@ -54,7 +42,6 @@ class TextProblem(Problem[Any]):
         if model.name == "pretrained" and config.tokenizer.name != "pretrained":
             raise UsageError("a pretrained model knows its own tokens only: add --tokenizer pretrained --tokenizer.path "
                              f"{model.options.get('path') or 'FOLDER'}")
-        check_model(model.name, self.level)
         self.model_part = model
         self.tokenizer: Tokenizer = registry.make("tokenizer", config.tokenizer.name, **config.tokenizer.options)
         self.model_facts: Mapping[str, Any] = {}
