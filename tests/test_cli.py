@@ -64,7 +64,7 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
      "toolkit: unknown model 'hifigan-v9'. Allowed here: conformer, conv-pool, crnn, streaming-conformer, tdnn, transformer, "
      "wav2vec2. See: toolkit info model NAME\n"),
     (("run", "text-classification", "--model", "crnn"),
-     "toolkit: --model: the model 'crnn' is not one for text: it is for clip and frames. Allowed here: bert, gru-classifier, "),
+     "toolkit: --model: the model 'crnn' is not one for text: it is for clip, frames. Allowed here: bert, gru-classifier, "),
     (("run", "speech-recognition", "--model", "transformer-lm"), "one for frames: it is for next. Allowed here: conformer, crnn"),
     (("run", "tabular-regression", "--loss", "cross-entropy"), "'cross-entropy' is not one for numbers: it is for classes."),
     (("run", "dqn", "--env", "CartPole-v1", "--buffer", "rolout"), "unknown buffer 'rolout'. Allowed here: n-step, prioritized"),
