@@ -12,8 +12,9 @@ import torch
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.api import load, train
+from toolkit.training.learners import open_recogniser
 from toolkit.training.run_directory import find_run
-from toolkit.training.setup import open_recogniser, resume
+from toolkit.training.sessions import resume
 
 GO: dict[str, Any] = {
     "env": "toolkit/HearAndGo-v0", "env.words": "tones", "preset": "none", "n_envs": 2, "n_steps": 16, "batch_size": 16,

@@ -25,8 +25,8 @@ from small_text import tiny_folder
 from toolkit.config import Part
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.description import size_text
 from toolkit.training.resolve import with_data_file
-from toolkit.training.setup import size_text
 
 LIBRARIES = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
              "transformers.tokenization_utils_fast") if importlib.util.find_spec("transformers") else ()

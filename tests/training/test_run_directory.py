@@ -21,7 +21,7 @@ from small_runs import command, copy_of, finished, flags, inside, steps_of
 
 from toolkit import __version__
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.training import run_directory, setup
+from toolkit.training import run_directory, sessions
 from toolkit.training.comparison import records
 from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
 
@@ -173,8 +173,8 @@ def test_a_run_that_ended_or_could_not_be_resumed_is_free(tmp_path: Path) -> Non
     run = copy_of(finished(**STEPS), tmp_path)
     directory = RunDirectory(run)
     with pytest.raises(UsageError, match="has no checkpoint 7"):
-        setup.resume(directory, step=7)
-    assert setup.resume(directory, steps=490).outcome.steps == 490
+        sessions.resume(directory, step=7)
+    assert sessions.resume(directory, steps=490).outcome.steps == 490
     assert command("resume", "run", "--steps", "500", cwd=tmp_path).code == 0
 
 

@@ -44,6 +44,6 @@ def resume_command(run: str, steps: int | None, epochs: float | None, final_epis
         if as_json:
             output.emit(already)
         return
-    from toolkit.training import setup
+    from toolkit.training import sessions
 
-    report(setup.resume(directory, begin, steps, epochs, final_episodes), as_json)
+    report(sessions.resume(directory, begin, steps, epochs, final_episodes), as_json)

@@ -37,13 +37,13 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
         show_config(resolved, as_json)
         return
     check_environment(resolved)
-    from toolkit.training import setup
+    from toolkit.training import sessions
 
     def begun(facts: Sequence[str]) -> None:
         for text in (*notes(resolved), *facts):
             output.talk(text)
 
-    report(setup.start(resolved, out, init_from, begun), as_json)
+    report(sessions.start(resolved, out, init_from, begun), as_json)
 
 
 def notes(resolved: Plan) -> Iterator[str]:

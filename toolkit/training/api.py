@@ -18,9 +18,9 @@ from toolkit.envs import factory, packing, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training import setup
+from toolkit.training import sessions, setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
-from toolkit.training.resolve import plan, read_file
+from toolkit.training.resolve import plan, plan_of, read_file
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.supervised_run import RunFolder, TaskRun
 
@@ -77,13 +77,13 @@ class Run(RunFolder):
         ``env_options`` are options for the environment's constructor beside the run's own, or in their place.
         """
         facts = self.facts
-        config = setup.plan_of(facts)
+        config = plan_of(facts)
         spec = setup.env_spec(config, env, env_options).for_evaluation()
         if env or env_options:
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed
         evaluation = evaluate_agent(self.agent, spec, episodes, seed)
-        step = self.step if self.step is not None else setup.newest(self.directory)
+        step = self.step if self.step is not None else self.directory.newest()
         self.directory.write_evaluation(f"{step}-seed{seed}-{episodes}",
                                         {"step": step, **evaluation.summary, **evaluation.details})
         return evaluation
@@ -141,7 +141,7 @@ def train(name: str, *, config: str | None = None, preset: str | None = None, ou
     """
     entry = registry.get(("agent", "task"), name)
     resolved = plan(entry, flatten(settings), read_file(config) if config is not None else None, preset)
-    return opened(setup.start(resolved, out, init_from).directory)
+    return opened(sessions.start(resolved, out, init_from).directory)
 
 
 def load(run: str | Path) -> Run | TaskRun:

@@ -8,7 +8,8 @@ from typing import Any
 from toolkit.envs import spaces
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training import setup
+from toolkit.training import sessions, setup
+from toolkit.training.description import describe
 from toolkit.training.resolve import plan
 from toolkit.training.run_directory import RunDirectory
 from toolkit.training.tasks import OnlineTask
@@ -17,7 +18,7 @@ NOT_TRUSTED = ("{path}: a file of Stable-Baselines3 is a pickle, and loading one
                "it is from, say so: --trust")
 
 
-def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int = 0) -> setup.Session:
+def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int = 0) -> sessions.Session:
     """A finished run of the agent ``sb3-...`` from a policy that Stable-Baselines3 has saved, evaluated on ``env``.
 
     Raises UsageError without ``trust``, for a file of another kind, and for an environment with other spaces.
@@ -43,9 +44,9 @@ def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int
         exchange.agree(algorithm, agent, *mine)
         task.clock.step = task.clock.budget
         directory = RunDirectory.create(out, made.entry.name, made.subject, seed)
-        directory.write({**setup.describe(made, task), "loaded_from": str(Path(path).resolve())})
+        directory.write({**describe(made, task), "loaded_from": str(Path(path).resolve())})
         trainer = setup.make_trainer(directory, made, task.unit)
-        return setup.Session(directory, setup.run(trainer, task), task.clock.step, None)
+        return sessions.Session(directory, sessions.run(trainer, task), task.clock.step, None)
     finally:
         task.close()
 

@@ -247,3 +247,13 @@ def options_of(entry: Entry, config: Resolved, prefix: str = "", source: Registr
             value = Part(value, options_of(inner, config, f"{prefix}{item.name}.", source))
         options[item.name] = value
     return options
+
+
+def plan_of(facts: Mapping[str, Any]) -> Plan:
+    """The plan of a run on the disk; settings that its component has gained since are as they are by default."""
+    entry = registry.get(("agent", "task"), facts["component"])
+    config = Resolved.from_json(facts["config"])
+    for name, item in all_settings(entry, config.values).items():
+        if name not in config.values:
+            config.set(name, plain_value(item.default), "default")
+    return Plan(entry, config, facts["preset"])

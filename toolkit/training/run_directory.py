@@ -106,6 +106,16 @@ class RunDirectory:
                                f"{', '.join(REQUIRED)} and more")
         return facts
 
+    def newest(self) -> int:
+        """The step of the final checkpoint, or of the last one of an unfinished run. Raises UsageError where there is none."""
+        final = self.checkpoints.linked("final")
+        if final is not None and self.read().get("status") == "finished":
+            return final
+        steps = self.checkpoints.steps()
+        if not steps:
+            raise UsageError(f"{self.path} holds no checkpoint yet")
+        return steps[-1]
+
     def write(self, facts: Mapping[str, Any]) -> None:
         write_atomically(self.path / "run.json", json.dumps(finite(facts), indent=1).encode())
 

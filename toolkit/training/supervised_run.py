@@ -14,7 +14,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, to_judge
 from toolkit.training.evaluation import Evaluation
-from toolkit.training.resolve import Plan, options_of, with_data_file
+from toolkit.training.resolve import Plan, options_of, plan_of, with_data_file
 from toolkit.training.run_directory import RunDirectory, plain
 from toolkit.training.supervised import Learner, summary_of
 
@@ -49,9 +49,9 @@ class TaskRun(RunFolder):
     def learner(self) -> Learner:
         """Problem and model, as the checkpoint holds them."""
         if self._learner is None:
-            from toolkit.training import setup
+            from toolkit.training.learners import load_learner
 
-            self._learner = setup.load_learner(self.directory, self.step)
+            self._learner = load_learner(self.directory, self.step)
         return self._learner
 
     def predict(self, value: Any, progress: Callable[[int], None] | None = None) -> Any:
@@ -113,9 +113,7 @@ class TaskRun(RunFolder):
 
         ``skip_bad``, of tasks that have this setting, leaves out what of other data cannot be used, and warns of it.
         """
-        from toolkit.training import setup
-
-        plan = setup.plan_of(self.facts)
+        plan = plan_of(self.facts)
         if skip_bad and data is None:
             raise UsageError("--skip-bad goes with other data: of the run's own it would hold out another share than training "
                              "did. Allowed: toolkit evaluate RUN --data DATA --skip-bad")
@@ -125,7 +123,7 @@ class TaskRun(RunFolder):
         evaluation = Evaluation(judged[main].score, summary_of(judged, main), {},
                                 {"split": main, "data": data or plan.subject,
                                  "splits": {name: dict(item.details) for name, item in judged.items()}})
-        step = self.step if self.step is not None else setup.newest(self.directory)
+        step = self.step if self.step is not None else self.directory.newest()
         name = f"{step}-{plain(Path(data).stem if data else plan.subject)}"
         self.directory.write_evaluation(name, {"step": step, **evaluation.summary, **evaluation.details})
         return evaluation

@@ -73,7 +73,7 @@ def vocoder_of(model: str) -> Any:
     if model != "latest" and not Path(model).exists():
         raise UsageError(f"{model} is neither a run nor a vocoder.{did_you_mean(model, known)} Vocoders: toolkit list vocoder. "
                          "Train one: toolkit run vocoder --data FOLDER, and name the run")
-    from toolkit.training.setup import load_learner
+    from toolkit.training.learners import load_learner
 
     directory, step = find_run(model)
     vocoder = getattr(load_learner(directory, step).model, "vocoder", None)
