@@ -189,6 +189,7 @@ def test_the_preset_for_a_cpu_is_for_any_sound(toolkit: Any, folder: Path) -> No
         rows = toolkit.json("run", "vocoder", "--data", data, "--preset", "vocos", "--steps", "9", "--print-config")["config"]
         assert (rows["model"]["value"], rows["model.dim"]["value"], rows["steps"]["value"]) == ("vocos", 256, 9)
         assert rows["warm_up"]["value"] >= rows["steps"]["value"], "no critics"
+        assert rows["critic_width"]["value"] < 1, "they would be in every checkpoint, 0.8 GB"
 
 
 @pytest.mark.parametrize(("words", "said"), [
