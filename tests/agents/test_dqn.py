@@ -372,10 +372,13 @@ def test_it_learns_from_any_observations(space: Any) -> None:
     assert agent.act(seen[0], deterministic=True).actions.shape == (8,)
 
 
-def test_steps_to_sum_are_said_once_and_to_a_buffer_that_sums() -> None:
+def test_steps_to_sum_are_said_once_and_to_a_buffer_that_sums(only_here: None) -> None:
     assert made(n_step=3).buffer.options["n_step"] == 3
     assert made(buffer={"name": "n-step"}).buffer.options.get("n_step", 3) == 3
     with pytest.raises(UsageError, match="--buffer.n-step 5 and the agent's n_step 3 differ. Say it once: --n-step 5"):
         made(n_step=3, buffer={"name": "uniform", "n_step": 5})
-    with pytest.raises(UsageError, match="the buffer rollout has no n_step"):
-        made(n_step=3, buffer={"name": "rollout"})
+    registry.register("buffer", "ring", summary="Of single steps.")(object)
+    with pytest.raises(UsageError, match="the buffer ring has no n_step"):
+        made(n_step=3, buffer={"name": "ring"})
+    with pytest.raises(UsageError, match="the buffer 'rollout' is not one for transitions: it is for rollouts. Allowed here: n"):
+        made(buffer={"name": "rollout"})
