@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from toolkit.config import ConfigError, setting, settings_of
+from toolkit.config import ConfigError, Part, setting, settings_of
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
 from toolkit.registry import (
     BUILTIN,
@@ -127,6 +127,15 @@ def test_the_decorator_registers_a_live_object_under_its_docstring() -> None:
     assert entry.summary == "A component that keeps what it was made with."
     made = source.make("network", "tiny", width=3, observation_space="here")
     assert (made.config.width, made.observation_space) == (3, "here")
+
+
+def test_a_part_is_made_with_its_options() -> None:
+    source = empty()
+    source.register("network", "tiny", config=TinyConfig)(Tiny)
+    made = source.make("network", Part("tiny", {"width": 3}), observation_space="here")
+    assert (made.config.width, made.observation_space) == (3, "here")
+    with pytest.raises(ConfigError, match="unknown setting 'widht'"):
+        source.make("network", Part("tiny", {"widht": 3}))
 
 
 def test_wrong_options_fail_before_the_target_is_imported() -> None:

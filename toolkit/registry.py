@@ -393,12 +393,15 @@ class Registry:
 
     # -- making
 
-    def make(self, kind: str, name: str, /, **options: Any) -> Any:
-        """A component by name. ``options`` are the fields of its config and its kind's context.
+    def make(self, kind: str, chosen: str | Part, /, **options: Any) -> Any:
+        """A component by name, or as a `Part` of another one's config says, with the part's options.
 
+        ``options`` are the fields of its config and its kind's context.
         Raises UnknownComponent, ConfigError or MissingExtra before anything heavy is imported.
         """
-        entry = self.get(kind, name)
+        part = Part(chosen) if isinstance(chosen, str) else chosen
+        options = {**part.options, **options}
+        entry = self.get(kind, part.name)
         context_names = kind_of(entry.kind).context
         context = {key: value for key, value in options.items() if key in context_names}
         values = {key: value for key, value in options.items() if key not in context_names}

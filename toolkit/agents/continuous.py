@@ -62,13 +62,12 @@ class ContinuousAgent:
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
         self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
         self._make_networks(observation_space)
-        part = config.learning_rate_schedule
-        self.schedule = registry.make("scheduler", part.name, **part.options)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule)
         self._updates = 0
 
     def _make_networks(self, observation_space: gymnasium.Space[Any]) -> None:
         network, batch = self.config.network, self.config.batch_size
-        body = registry.make("network", network.name, observation_space=observation_space, **network.options)
+        body = registry.make("network", network, observation_space=observation_space)
         self.actor = self._make_actor(body).to(self.device)
         self.critics, self.target_critics = (TwinCritics(network, observation_space, self.size).to(self.device) for _ in range(2))
         self.encoder = self.critics.encoder

@@ -83,8 +83,7 @@ class OnPolicyAgent:
                              "Leave out --action-masking")
         self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
-        part = config.learning_rate_schedule
-        self.schedule = registry.make("scheduler", part.name, **part.options)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule)
         self.observation_normalizer = ObservationNormalizer(observation_space) if config.normalize_observations else None
         self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
         self._updates = 0

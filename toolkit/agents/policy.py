@@ -31,7 +31,7 @@ class ActorCritic(nn.Module):
     def __init__(self, network: Part, observation_space: gymnasium.Space[Any], distribution: Distribution, *,
                  share: bool, orthogonal: bool, log_std_init: float, critic: bool = True) -> None:
         super().__init__()
-        bodies = [registry.make("network", network.name, observation_space=observation_space, **network.options)
+        bodies = [registry.make("network", network, observation_space=observation_space)
                   for _ in range(1 if share or not critic else 2)]
         self.shared = share and critic
         exposed = isinstance(distribution, StateDependent)

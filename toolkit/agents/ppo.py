@@ -32,8 +32,7 @@ class PPO(OnPolicyAgent):
     def __init__(self, config: PPOConfig, **context: Any) -> None:
         super().__init__(config, **context)
         self.optimizer = FlatAdam(self.flat, eps=ADAM_EPS)
-        part = config.clip_range_schedule
-        self.clip_schedule = registry.make("scheduler", part.name, **part.options)
+        self.clip_schedule = registry.make("scheduler", config.clip_range_schedule)
         self.batch_size = min(config.batch_size, self.buffer_size)
         self._path = self._make_path()
 

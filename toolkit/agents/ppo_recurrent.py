@@ -31,8 +31,7 @@ class RecurrentActorCritic(nn.Module):
 
     def __init__(self, config: PPOConfig, observation_space: gymnasium.Space[Any], distribution: Distribution) -> None:
         super().__init__()
-        part = config.network
-        self.body = registry.make("network", part.name, observation_space=observation_space, **part.options)
+        self.body = registry.make("network", config.network, observation_space=observation_space)
         self.units = config.lstm_hidden_size
         self.memory = nn.LSTMCell(self.body.features, self.units)
         self.actor, self.critic = nn.Linear(self.units, distribution.outputs), nn.Linear(self.units, 1)

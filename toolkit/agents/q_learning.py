@@ -85,8 +85,7 @@ class QLearner:
         self.flat, self.flat_target = FlatParameters(self.online), FlatParameters(self.target)
         self.flat.blend_into(self.flat_target, 1.0)
         self.optimizer = FlatAdam(self.flat, eps=self.adam_eps)
-        part = config.learning_rate_schedule
-        self.schedule = registry.make("scheduler", part.name, **part.options)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule)
         self._outputs = self.online.acting()
         self.average = TailAverage(self.flat, config.average_fraction, self.clock) if config.average_fraction else None
         self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
@@ -97,7 +96,7 @@ class QLearner:
 
     def _network(self, observation_space: gymnasium.Space[Any]) -> QNetwork:
         config = self.config
-        body = registry.make("network", config.network.name, observation_space=observation_space, **config.network.options)
+        body = registry.make("network", config.network, observation_space=observation_space)
         return QNetwork(body, self.n_actions, self.atoms, config.dueling, config.noisy).to(self.device)
 
     # -- what a member of the family defines

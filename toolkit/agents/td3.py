@@ -27,7 +27,7 @@ class TD3(ContinuousAgent):
     def __init__(self, config: TD3Config, **context: Any) -> None:
         super().__init__(config, **context)
         network = config.network
-        body = registry.make("network", network.name, observation_space=context["observation_space"], **network.options)
+        body = registry.make("network", network, observation_space=context["observation_space"])
         self.target_actor = Headed(body, self.size).to(self.device)
         self.flat_target_actor = FlatParameters(self.target_actor)
         self.flat_actor.blend_into(self.flat_target_actor, 1.0)

@@ -27,7 +27,7 @@ class TwinCritics(nn.Module):
         self.encoder = Encoder(observation_space)
         space = Flattened(observation_space, actions)
         self.critics = nn.ModuleList(
-            Headed(registry.make("network", network.name, observation_space=space, **network.options), 1) for _ in range(2))
+            Headed(registry.make("network", network, observation_space=space), 1) for _ in range(2))
 
     @property
     def headed(self) -> list[Headed]:

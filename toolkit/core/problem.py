@@ -94,7 +94,7 @@ class Problem(Generic[Config]):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.loss_function: nn.Module = registry.make("loss", config.loss.name, **config.loss.options)
+        self.loss_function: nn.Module = registry.make("loss", config.loss)
         self.target_name: str | None = None  # what the data set calls its target; set before `fit`
 
     # -- before training

@@ -179,9 +179,8 @@ class TabularProblem(Problem[Any]):
         self.columns = columns_of(facts)
 
     def build(self) -> nn.Module:
-        part = self.config.model
-        model: nn.Module = registry.make("model", part.name, inputs=sum(column.width for column in self.columns),
-                                         outputs=self.outputs, spec=None, **part.options)
+        width = sum(column.width for column in self.columns)
+        model: nn.Module = registry.make("model", self.config.model, inputs=width, outputs=self.outputs, spec=None)
         return model
 
     @property

@@ -187,7 +187,7 @@ class TaskSuite(Suite):
         loaded = states.join(tensors, json.loads(json.dumps(skeleton)))
         learner = Learner.load(self.entry.id, options, loaded, device)
         part = options["data"]
-        train = registry.make("dataset", part.name, **part.options).splits()[TRAIN]
+        train = registry.make("dataset", part).splits()[TRAIN]
         examples = [train[place] for place in range(min(5, len(train)))]
         answers = learner.predict(examples)
         require(len(answers) == len(examples), f"{len(examples)} examples got {len(answers)} answers")

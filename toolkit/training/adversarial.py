@@ -35,9 +35,8 @@ class AdversarialTask(SupervisedTask):
         torch.manual_seed(streams.seed("critics"))
         self.critics = problem.build_critics().to(device)
         self._judging = list(self.critics.parameters())
-        part = self.config.optimizer
         self.critics_optimizer: torch.optim.Optimizer = registry.make(
-            "optimizer", part.name, parameters=self._judging, learning_rate=self.config.learning_rate, **part.options)
+            "optimizer", self.config.optimizer, parameters=self._judging, learning_rate=self.config.learning_rate)
 
     def advance(self) -> Report:
         if not self.clock.remaining:

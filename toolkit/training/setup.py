@@ -43,9 +43,8 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     """A task on a data set; a budget in epochs is written into the plan as steps."""
     values = plan.config.values
     options = options_of(plan.entry, plan.config)
-    part = options["data"]
     clock = Clock(values["steps"] or 0)
-    dataset = registry.make("dataset", part.name, **part.options)
+    dataset = registry.make("dataset", options["data"])
     task = make_supervised(plan.entry.id, options, dataset, clock, streams, device_for(plan), saved, inherited)
     number = values.get("folds", 0)
     if number:
@@ -77,10 +76,9 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     try:
         agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
         envs = perceived(envs, agent)
-        part = agent.buffer
         buffer = registry.make(
-            "buffer", part.name, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
-            action_space=envs.action_space, generator=streams.generator("sampling"), **part.options)
+            "buffer", agent.buffer, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
+            action_space=envs.action_space, generator=streams.generator("sampling"))
     except BaseException:
         envs.close()
         raise

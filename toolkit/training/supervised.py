@@ -47,12 +47,10 @@ class SupervisedTask:
         problem.move(device)
         self.splits = splits
         self.loader = Loader(problem, splits[TRAIN], self.config, streams)
-        part = self.config.optimizer
         self.trained = list(problem.parameter_groups(model))
         self.optimizer: torch.optim.Optimizer = registry.make(
-            "optimizer", part.name, parameters=self.trained, learning_rate=self.config.learning_rate, **part.options)
-        part = self.config.scheduler
-        self.schedule = registry.make("scheduler", part.name, **part.options)
+            "optimizer", self.config.optimizer, parameters=self.trained, learning_rate=self.config.learning_rate)
+        self.schedule = registry.make("scheduler", self.config.scheduler)
         self._asks_scores = "scores" in inspect.signature(self.schedule).parameters
         self.scores: list[float] = []  # of the evaluations during the run, in order
         self.after_training: Callable[[Stop], Mapping[str, float]] | None = None  # more to judge at the end: folds

@@ -132,7 +132,7 @@ class TaskRun(RunFolder):
 def held_out(learner: Learner, plan: Plan) -> dict[str, Sequence[Example]]:
     """The splits of the run's own data that it was not trained on."""
     part = options_of(plan.entry, plan.config)["data"]
-    splits = divide(registry.make("dataset", part.name, **part.options), learner.problem)
+    splits = divide(registry.make("dataset", part), learner.problem)
     return {name: examples for name, examples in splits.items() if name != TRAIN}
 
 

@@ -14,4 +14,4 @@ def heard_through(part: Part) -> Any:
     entry = registry.get("frontend", part.name)
     if "speed" in entry.cannot:
         warnings.warn(f"the front end {entry.name} is slow: {entry.cannot['speed']}", stacklevel=2)
-    return registry.make("frontend", part.name, **part.options)
+    return registry.make("frontend", part)

@@ -40,7 +40,7 @@ class SpeechRecognition(HeardProblem):
 
     def __init__(self, config: SpeechRecognitionConfig) -> None:
         super().__init__(config)
-        self.tokenizer: Any = registry.make("tokenizer", config.tokenizer.name, **config.tokenizer.options)
+        self.tokenizer: Any = registry.make("tokenizer", config.tokenizer)
         self.fusion: Fusion | None = None
         if config.language_model is not None:
             self.listen_with(config.beam, config.language_model, config.language_model_weight, config.word_bonus)
@@ -82,7 +82,7 @@ class SpeechRecognition(HeardProblem):
 
     def _learned(self, rows: Sequence[Example]) -> Any:
         """A tokenizer as training will learn it."""
-        tokenizer: Any = registry.make("tokenizer", self.config.tokenizer.name, **self.config.tokenizer.options)
+        tokenizer: Any = registry.make("tokenizer", self.config.tokenizer)
         tokenizer.train([self.text(row) for row in rows])
         return tokenizer
 

@@ -39,7 +39,7 @@ class Base(nn.Module):
         super().__init__()
         self.config, self.owner = config, owner
         # Not a submodule: its constants are made from the config, not kept with the parameters.
-        self._made = (registry.make("frontend", config.frontend.name, **config.frontend.options),)
+        self._made = (registry.make("frontend", config.frontend),)
         self.spec: FrameSpec = self.frontend.spec
         if self.spec.values != "log-mel":
             raise ConfigError(f"frontend: {owner} needs log mel frames, {config.frontend.name} gives {self.spec.values}. "

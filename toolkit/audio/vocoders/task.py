@@ -61,7 +61,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
 
     def __init__(self, config: VocoderTaskConfig) -> None:
         super().__init__(config)
-        made = registry.make("vocoder", config.model.name, **config.model.options)
+        made = registry.make("vocoder", config.model)
         if not any(True for _ in made.parameters()):
             raise ConfigError(f"model: {config.model.name} has nothing to learn. Use it as it is: "
                               f"toolkit audio vocode {config.model.name} IN.wav OUT.wav")
@@ -87,7 +87,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
         refuse_rows(splits, fault, "hold no sound that can be used", "mend them, or take them out")
 
     def build(self) -> nn.Module:
-        return Model(registry.make("vocoder", self.config.model.name, **self.config.model.options))
+        return Model(registry.make("vocoder", self.config.model))
 
     def move(self, device: torch.device) -> None:
         super().move(device)

@@ -78,7 +78,7 @@ class SB3Agent(BridgedAgent):
         part = getattr(self.config, schedule)
         if part.name == "constant":
             return value
-        factor = registry.make("scheduler", part.name, **part.options)
+        factor = registry.make("scheduler", part)
         return lambda remaining: value * factor(1.0 - remaining)
 
     # -- acting and learning

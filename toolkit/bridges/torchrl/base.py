@@ -43,8 +43,7 @@ class TorchRLAgent(BridgedAgent):
 
     def __init__(self, config: Any, *, observation_space: gymnasium.Space[Any], **context: Any) -> None:
         super().__init__(config, **context)
-        part = config.learning_rate_schedule
-        self.schedule = registry.make("scheduler", part.name, **part.options)
+        self.schedule = registry.make("scheduler", config.learning_rate_schedule)
         self.updates = 0
         with self.randomness.drawing():
             self.build(observation_space)
@@ -55,8 +54,7 @@ class TorchRLAgent(BridgedAgent):
 
     def body(self, observation_space: gymnasium.Space[Any], outputs: int) -> Headed:
         """The network named in the config, with a linear layer of ``outputs`` on its features."""
-        part = self.config.network
-        network = registry.make("network", part.name, observation_space=observation_space, **part.options)
+        network = registry.make("network", self.config.network, observation_space=observation_space)
         return HeadedAnywhere(network, outputs, observation_space).to(self.device)
 
     def learning_rate(self) -> float:

@@ -30,7 +30,7 @@ class Component:
                  n_envs: int, streams: Streams, clock: Clock, device: torch.device) -> None:
         self.config, self.clock = config, clock
         self.start = int(action_space.start)
-        body = registry.make("network", config.network.name, observation_space=observation_space, **config.network.options)
+        body = registry.make("network", config.network, observation_space=observation_space)
         self.module = nn.Sequential(body, nn.Linear(body.features, int(action_space.n) + 1)).to(device)
         self.optimizer = torch.optim.Adam(self.module.parameters(), config.learning_rate)
         self.generator = streams.generator("acting")

@@ -43,7 +43,7 @@ class TextProblem(Problem[Any]):
             raise UsageError("a pretrained model knows its own tokens only: add --tokenizer pretrained --tokenizer.path "
                              f"{model.options.get('path') or 'FOLDER'}")
         self.model_part = model
-        self.tokenizer: Tokenizer = registry.make("tokenizer", config.tokenizer.name, **config.tokenizer.options)
+        self.tokenizer: Tokenizer = registry.make("tokenizer", config.tokenizer)
         self.model_facts: Mapping[str, Any] = {}
         self.inherited = False
 
@@ -99,8 +99,7 @@ class TextProblem(Problem[Any]):
 
     def build(self) -> nn.Module:
         spec = TextSpec(self.tokenizer.pad_id, self.level, self.model_facts)
-        model: nn.Module = registry.make("model", self.model_part.name, inputs=self.tokenizer.size, outputs=self.outputs,
-                                         spec=spec, **self.model_part.options)
+        model: nn.Module = registry.make("model", self.model_part, inputs=self.tokenizer.size, outputs=self.outputs, spec=spec)
         self.model_facts = getattr(model, "facts", {})
         return model
 
