@@ -43,6 +43,8 @@ def test_the_numbers_of_the_process_are_as_before_after_a_run(tmp_path: Path) ->
 def test_a_run_is_evaluated_with_its_own_seeds(tmp_path: Path) -> None:
     run = toolkit.load(copy_of(finished(**STEPS), tmp_path))
     assert run.step is None and run.path == tmp_path / "run"
+    with pytest.raises(UsageError, match="episodes: got 0, allowed: a whole number at least 1"):
+        run.evaluate(episodes=0)
     again = run.evaluate(5)
     assert dict(again.summary) == run.evaluation == outcome(run.path)["evaluation"]
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.audio import io
 from toolkit.audio.decoding import BLANK, align
 from toolkit.audio.models.streaming import Streams
 from toolkit.audio.tasks.base import Featured, whole
@@ -32,6 +33,7 @@ LATEST = 0.6  # share of a window before which it is not cut
 BETWEEN = 10  # positions that a pause between words counts for
 PAUSE = 0.5  # seconds without a letter after which a word is over
 BLOCK = 1.0  # seconds that a model which streams is given at a time, at most
+CHANNELS = 32  # more than this of fewer samples are samples of channels
 Array = np.ndarray
 
 
@@ -81,17 +83,34 @@ class Ear:
 
 
 def at_rate(sound: Any, given: int, rate: int) -> Iterator[Array]:
-    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1] or int16), or of an iterable of them."""
+    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1] or int16), or of an iterable of them.
+
+    Raises UsageError for a rate below 1 and for what is no waveform, AudioError for samples that are no numbers.
+    """
     import soxr
 
+    if given < 1:
+        raise UsageError(f"sample_rate: got {given:g}, allowed: samples a second, at least 1")
     alone = isinstance(sound, Tensor) or hasattr(sound, "dtype")
     resampler = None if given == rate else soxr.ResampleStream(given, rate, 1, dtype="float32")
+    start = 0
     for piece in [sound] if alone else sound:
-        samples = whole(np.asarray(piece))
-        samples = samples.mean(0) if samples.ndim == 2 else samples
+        samples = mono(whole(np.asarray(piece)))
+        io.check_finite(samples[:, None], "the waveform", start / given, given)
+        start += len(samples)
         yield samples if resampler is None else resampler.resample_chunk(samples).reshape(-1)
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True).reshape(-1)
+
+
+def mono(samples: Array) -> Array:
+    """The mean over channels, [T], of [T] or [channels, T]. Raises UsageError where soundfile's [T, channels] is meant."""
+    if samples.ndim not in (1, 2):
+        raise UsageError(f"a waveform is [T] or [channels, T]; got {samples.shape}")
+    if samples.ndim == 2 and samples.shape[1] <= CHANNELS < samples.shape[0]:
+        raise UsageError(f"a waveform is [T] or [channels, T]; got {samples.shape}, which is {samples.shape[0]} channels of "
+                         f"{samples.shape[1]} samples. Turn it: waveform.T")
+    return samples.mean(0) if samples.ndim == 2 else samples
 
 
 def transcribe(problem: Any, model: nn.Module, sound: Iterable[Array], window: float = WINDOW) -> Iterator[Stretch]:

@@ -76,6 +76,8 @@ class Run(RunFolder):
 
         ``env_options`` are options for the environment's constructor beside the run's own, or in their place.
         """
+        if episodes < 1:
+            raise UsageError(f"episodes: got {episodes}, allowed: a whole number at least 1")
         facts = self.facts
         config = plan_of(facts)
         spec = setup.env_spec(config, env, env_options).for_evaluation()
@@ -87,7 +89,6 @@ class Run(RunFolder):
         self.directory.write_evaluation(f"{step}-seed{seed}-{episodes}",
                                         {"step": step, **evaluation.summary, **evaluation.details})
         return evaluation
-
 
     def _require_spaces_of(self, spec: EnvSpec) -> None:
         """Raise UsageError unless the policy can see and act in the environment."""

@@ -19,7 +19,7 @@ from toolkit.audio.tasks.base import whole
 from toolkit.audio.tasks.voice_activity import stretches, well_formed
 from toolkit.config import Part
 from toolkit.core.problem import Batch
-from toolkit.errors import UsageError
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
 SMALL = ("--model.channels", "6,8", "--model.time-strides", "2,1", "--model.hidden-size", "12", "--batch-size", "8")
@@ -131,6 +131,16 @@ def test_whole_numbers_are_sound_of_full_scale() -> None:
     samples = np.array([16384, -32768], np.int16)
     assert whole(heard().samples(heard().as_example(samples))).tolist() == [0.5, -1.0]
     assert np.concatenate([*at_rate(samples, 16000, 16000)]).tolist() == [0.5, -1.0]
+
+
+@pytest.mark.parametrize(("samples", "rate", "said"), [
+    (np.zeros((16000, 2), np.float32), 16000, r"got \(16000, 2\), which is 16000 channels of 2 samples. Turn it: waveform.T"),
+    (np.zeros((1, 2, 3), np.float32), 16000, r"a waveform is \[T\] or \[channels, T\]; got \(1, 2, 3\)"),
+    (np.zeros(16000, np.float32), 0, "sample_rate: got 0, allowed: samples a second, at least 1"),
+    (np.array([0.0, np.nan], np.float32), 16000, "the waveform: 1 samples are NaN or infinite, the first at 0.000 s")])
+def test_what_is_no_waveform_is_refused(samples: Any, rate: int, said: str) -> None:
+    with pytest.raises(ToolkitError, match=said):
+        list(at_rate(samples, rate, 16000))
 
 
 def test_clips_without_a_frame_are_told_of() -> None:
