@@ -52,6 +52,7 @@ def points() -> dict[str, tuple[Any, str, bool]]:
     from toolkit.training import checkpoints, evaluation, supervised, tasks, trainer
 
     return {"supervised step": (supervised.SupervisedTask, "advance", True),
+            "supervised batch": (supervised.SupervisedTask, "_backward", False),
             "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "play": (evaluation, "play", False), "evaluate": (tasks.OnlineTask, "evaluate", True),
             "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),

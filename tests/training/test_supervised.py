@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from dying import Die
-from small_runs import command, copy_of, outcome
+from small_runs import command, copy_of, outcome, rows, timeless
 
 from toolkit.registry import registry
 
@@ -59,6 +60,25 @@ def test_a_killed_run_goes_on_to_the_bit(people: Path, tmp_path: Path, task: str
     assert command(*words, "--out", str(broken), cwd=tmp_path, die=die).code == -9
     assert command("resume", str(broken), cwd=tmp_path).code == 0
     assert outcome(broken) == outcome(whole)
+
+
+def test_the_last_step_accumulates_no_more_than_the_budget_has_left(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--epochs", "2", "--model.dropout", "0", "--json")
+    assert command(*words, "--accumulate", "20000", "--out", "far", cwd=tmp_path).json["steps"] == 256
+    same = command(*words, "--accumulate", "16", "--out", "all", cwd=tmp_path).json  # 16 batches of 16 rows are the budget
+    norms = [[row["train/grad_norm"] for row in rows(tmp_path / name) if "train/grad_norm" in row] for name in ("far", "all")]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4) and len(norms[0]) == 1
+    assert same["steps"] == 256
+
+
+def test_a_stop_between_the_batches_of_a_step_goes_on_to_the_bit(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--accumulate", "8")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert command(*words, "--out", str(whole), cwd=tmp_path).code == 0
+    stopped = command(*words, "--out", str(broken), cwd=tmp_path, die=Die("supervised batch", 29, (signal.SIGTERM,)))
+    assert stopped.code == 128 + signal.SIGTERM and "interrupted at step 384; a checkpoint is saved" in stopped.err
+    assert command("resume", str(broken), cwd=tmp_path).code == 0
+    assert outcome(broken)["sha256"] == outcome(whole)["sha256"] and timeless(broken) == timeless(whole)
 
 
 def test_early_stopping_ends_the_run_and_can_be_extended(people: Path, tmp_path: Path) -> None:

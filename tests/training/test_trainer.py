@@ -37,7 +37,7 @@ class Adding:
         self.value = torch.zeros(2)
         self.evaluated: list[tuple[int, bool]] = []
 
-    def advance(self) -> Report:
+    def advance(self, should_stop: Callable[[], bool] = bool) -> Report:
         units = min(self.units, self.clock.remaining)
         self.clock.step += units
         self.value += units
@@ -174,7 +174,7 @@ def test_a_turn_longer_than_the_intervals_fires_each_clock_once(tmp_path: Path) 
 
 def test_the_last_line_is_written_even_when_nothing_was_learned(tmp_path: Path) -> None:
     task = Adding(20)
-    task.advance = lambda: Report(_add(task, 5), {}, [])  # type: ignore[method-assign]
+    task.advance = lambda should_stop=bool: Report(_add(task, 5), {}, [])  # type: ignore[method-assign]
     fit(tmp_path / "run", task)
     assert [row["step"] for row in rows(tmp_path / "run") if "time/fps" in row] == [10, 20]
 
@@ -196,7 +196,7 @@ def test_resuming_anywhere_gives_the_same_records(tmp_path: Path) -> None:
     kept = {}
     for stop in (45, 65):
         class Stops(Adding):
-            def advance(self, stop: int = stop) -> Report:
+            def advance(self, should_stop: Callable[[], bool] = bool, stop: int = stop) -> Report:
                 if self.clock.step >= stop:
                     raise ToolkitError("stopped")
                 return super().advance()

@@ -18,7 +18,7 @@ from toolkit.core.state import Saveable
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training.supervised import ModuleState, SupervisedTask, autocast
+from toolkit.training.supervised import ModuleState, Stop, SupervisedTask, autocast
 from toolkit.training.tasks import Report
 
 
@@ -38,7 +38,7 @@ class AdversarialTask(SupervisedTask):
         self.critics_optimizer: torch.optim.Optimizer = registry.make(
             "optimizer", self.config.optimizer, parameters=self._judging, learning_rate=self.config.learning_rate)
 
-    def advance(self) -> Report:
+    def advance(self, should_stop: Stop = bool) -> Report:
         if not self.clock.remaining:
             return Report(0, {})  # stopped early by the evaluation just before
         rate = self.config.learning_rate * self._factor()

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,14 @@ from toolkit.training.tasks import Report
 ASKED = 1024  # values that are encoded at a time: enough to put like lengths into one batch
 Stop = Callable[[], bool]
 Facts = Mapping[str, Any] | None
+
+
+class Moved(NamedTuple):
+    """What the batches of one step change before it."""
+
+    loader: dict[str, Any]
+    generator: dict[str, Any]
+    buffers: list[Tensor]
 
 
 class SupervisedTask:
@@ -64,20 +72,48 @@ class SupervisedTask:
 
     # -- one step
 
-    def advance(self) -> Report:
-        """One optimizer step, over ``accumulate`` batches."""
+    def advance(self, should_stop: Stop = bool) -> Report:
+        """One optimizer step, over ``accumulate`` batches, or those that the budget has left.
+
+        Told to stop between two batches, it forgets the first ones: everything is as it was before.
+        """
         if not self.clock.remaining:
             return Report(0, {})  # stopped early by the evaluation just before
         rate = self.config.learning_rate * self._factor()
         set_learning_rate(self.optimizer, rate)
         self.problem.schedule(self.model, self.clock.fraction)
-        total, units = 0.0, 0
-        for _ in range(self.config.accumulate):
+        before = self._moved_by_batches() if self.config.accumulate > 1 else None
+        losses: list[float] = []
+        units = 0
+        while len(losses) < self.config.accumulate and units < self.clock.remaining:
+            if before is not None and should_stop():
+                self._put_back(before)
+                return Report(0, {})
             loss, count = self._backward()
-            total, units = total + loss / self.config.accumulate, units + count
+            losses.append(loss)
+            units += count
+        if len(losses) < self.config.accumulate:
+            self._scale_gradients(self.config.accumulate / len(losses))
         norm = self._step()
         self.clock.step += units
-        return Report(units, {"train/loss": total, "train/grad_norm": norm, "train/learning_rate": rate})
+        return Report(units, {"train/loss": sum(losses) / len(losses), "train/grad_norm": norm, "train/learning_rate": rate})
+
+    def _moved_by_batches(self) -> Moved:
+        """A copy of what batches change before the step: the loader's place, random numbers, buffers (batch norm's)."""
+        return Moved(self.loader.state_dict(), TorchGenerator().state_dict(),
+                     [value.detach().clone() for value in self.model.buffers()])
+
+    def _put_back(self, before: Moved) -> None:
+        self.loader.load_state_dict(before.loader)
+        TorchGenerator().load_state_dict(before.generator)
+        for value, kept in zip(self.model.buffers(), before.buffers, strict=True):
+            value.copy_(kept)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _scale_gradients(self, factor: float) -> None:
+        for value in self.trained:
+            if value.grad is not None:
+                value.grad.mul_(factor)
 
     def _factor(self) -> float:
         fraction = self.clock.fraction

@@ -80,7 +80,7 @@ def trained(task: SupervisedTask, epochs: float, should_stop: Stop) -> Mapping[s
         while task.clock.remaining:
             if should_stop():
                 raise EvaluationStopped
-            task.advance()
+            task.advance(should_stop)
         return judge(task.problem, task.model, task.splits[VALIDATION], task.device, should_stop).metrics
     finally:
         task.close()

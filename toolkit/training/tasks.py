@@ -36,8 +36,11 @@ class Task(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """Where the time went so far, by activity."""
 
-    def advance(self) -> Report:
-        """Do one unit of work: collect and update, or batch and step."""
+    def advance(self, should_stop: Callable[[], bool] = bool) -> Report:
+        """Do one unit of work: collect and update, or batch and step.
+
+        A long one polls ``should_stop``; told to stop, it does none: all is as before it, its report has no units.
+        """
 
     def evaluate(self, final: bool, should_stop: Callable[[], bool] = bool) -> Evaluation:
         """Judge the current parameters; ``final`` is the thorough evaluation at the end."""
@@ -71,7 +74,7 @@ class OnlineTask:
     def seconds(self) -> Mapping[str, float]:
         return {**self.collector.seconds, **self._own_seconds}
 
-    def advance(self) -> Report:
+    def advance(self, should_stop: Callable[[], bool] = bool) -> Report:
         before = self.clock.step
         steps, episodes = self.collector.collect(self._rows)
         if self.collector.failure is not None and not len(steps.rewards):

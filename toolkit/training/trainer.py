@@ -142,7 +142,7 @@ class Trainer:
 
     def _advance(self, task: Task) -> Report:
         try:
-            return task.advance()
+            return task.advance(self.interrupts)
         except Broken as error:
             if self.saved_at != task.clock.step:
                 self.save(task)
