@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from toolkit.config import ConfigError, Part, setting, settings_of
+from toolkit.config import ConfigError, Part, Setting, setting, settings_of
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
 from toolkit.registry import (
     BUILTIN,
     KINDS,
     AmbiguousComponent,
+    Broken,
     Declarer,
     DuplicateComponent,
     Entry,
@@ -145,8 +146,34 @@ def test_wrong_options_fail_before_the_target_is_imported() -> None:
         source.make("network", "tiny", widht=3)
     with pytest.raises(ConfigError, match="width: got 10, allowed: a whole number at least 1 and at most 9"):
         source.make("network", "tiny", width=10)
-    with pytest.raises(ToolkitError, match="could not be imported from 'no_such_module:C'"):
+    with pytest.raises(ToolkitError, match="could not be imported from 'no_such_module:C'.*Tell the authors of mine; "
+                                           "once it is mended: toolkit check network mine/tiny"):
         source.make("network", "tiny", width=3)
+
+
+def test_the_same_target_with_another_config_is_declared_twice() -> None:
+    source = empty()
+    declarer = Declarer(source, "mine")
+    for _ in range(2):
+        declarer.add("network", "tiny", "a.b:C", config="a.b:One", summary="Small.")
+    with pytest.raises(DuplicateComponent, match="declared twice: at .* for a.b:C with the config a.b:One and at .* for a.b:C "
+                                                 "with the config a.b:Two. Rename one of them"):
+        declarer.add("network", "tiny", "a.b:C", config="a.b:Two", summary="Small.")
+    for config in (None, TinyConfig):  # a cell of a notebook that is changed and run again
+        source.register("network", "tiny", config=config)(Tiny)
+
+
+def test_plugins_that_are_broken_are_named_where_a_component_is_unknown() -> None:
+    source = empty()
+    source.broken += [Broken("toolkit-my-loss", "1.0", "it raised", "tell its authors")] * 2
+    place = Setting("loss", "str", kind="loss")
+    for ask in (lambda: source.get("loss", "my-loss"), lambda: source.part(place, "my-loss")):
+        with pytest.raises(UnknownComponent, match=r"unknown loss 'my-loss'.*toolkit list loss. toolkit-my-loss is broken; "
+                                                   "see: toolkit plugins$"):
+            ask()
+    source.broken.append(Broken("other", "1.0", "it raised", "tell its authors"))
+    with pytest.raises(UnknownComponent, match="other and toolkit-my-loss are broken; see: toolkit plugins"):
+        source.get(("loss", "model"), "my-loss")
 
 
 def test_a_missing_extra_names_its_install_command() -> None:

@@ -159,7 +159,8 @@ class Entry:
                 raise
             raise ToolkitError(
                 f"{self.kind} {self.id!r} could not be imported from {self.target!r}: "
-                f"{type(error).__name__}: {error}. Everything else still works; see: toolkit plugins"
+                f"{type(error).__name__}: {error}. Everything else still works. Tell the authors of {self.distribution}; "
+                f"once it is mended: toolkit check {self.kind} {self.id}"
             ) from error
 
 
@@ -232,16 +233,14 @@ class Registry:
     # -- writing
 
     def insert(self, entry: Entry) -> None:
-        """Add an entry. The same target again is silent; another target under its name raises."""
+        """Add an entry. The same target and config again are silent; others under its name raise."""
         check_entry(entry)
         namespace = kind_of(entry.kind).namespace or entry.kind
         key = (namespace, entry.distribution, entry.name)
         before = self._entries.get(key)
-        if before and spelled_target(before.target) != spelled_target(entry.target):
-            raise DuplicateComponent(
-                f"{entry.kind} {entry.id!r} is declared twice: at {before.origin} for {spelled_target(before.target)} "
-                f"and at {entry.origin} for {spelled_target(entry.target)}. Rename one of them."
-            )
+        if before and meant(before) != meant(entry):
+            raise DuplicateComponent(f"{entry.kind} {entry.id!r} is declared twice: at {before.origin} for {meant(before)} "
+                                     f"and at {entry.origin} for {meant(entry)}. Rename one of them.")
         for word in (entry.name, *entry.aliases):
             other = self._entries.get(self._words.get((namespace, entry.distribution, word), key))
             if other is not None and other.name != entry.name and word in (other.name, *other.aliases):
@@ -303,7 +302,7 @@ class Registry:
             listing = f"Allowed here: {', '.join(entry.name for entry in fitting)}. See: toolkit info {place.kind} NAME"
         if not found:
             near = did_you_mean(name.rpartition("/")[2], [word for entry in fitting for word in (entry.name, *entry.aliases)])
-            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}")
+            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self._of_broken()}")
         why = found[0].cannot.get(place.fits, f"it is for {', '.join(found[0].accepts) or 'other places'}")
         raise UnknownComponent(f"{place.name}: the {place.kind} {name!r} is not one for {place.fits}: {why}. {listing}")
 
@@ -371,7 +370,14 @@ class Registry:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(bare, others, 1, least=0.8):
                 message += f" There is one of kind {others[match]}: {match!r}."
-        return UnknownComponent(message + f" See them all: {listing}")
+        return UnknownComponent(message + f" See them all: {listing}{self._of_broken()}")
+
+    def _of_broken(self) -> str:
+        """That there are plugins which could not be read: what was not found may be theirs."""
+        names = sorted({item.distribution for item in self.broken})
+        if not names:
+            return ""
+        return f". {' and '.join(names)} {'is' if len(names) == 1 else 'are'} broken; see: toolkit plugins"
 
     def _read(self, plugins: bool) -> None:
         if not self._rooms_read:
@@ -469,6 +475,13 @@ def spelled_target(target: Any) -> str:
     if isinstance(target, str):
         return target
     return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"
+
+
+def meant(entry: Entry) -> str:
+    """What must be the same where an entry is declared again; a cell of a notebook may give its class another config."""
+    if entry.config is None or entry.distribution == LOCAL:
+        return spelled_target(entry.target)
+    return f"{spelled_target(entry.target)} with the config {spelled_target(entry.config)}"
 
 
 def first_line(text: str | None) -> str:

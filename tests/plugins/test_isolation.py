@@ -63,6 +63,18 @@ def test_each_wrong_plugin_is_shown_with_its_reason_and_harms_nothing(toolkit: A
     assert "toolkit/dqn" in only and "good/mine" not in only
 
 
+def test_one_that_is_broken_is_named_where_its_component_is_asked_for(tmp_path: Path, toolkit: Any) -> None:
+    install(tmp_path, "torn", "def declare(registry): raise ValueError('no luck')")
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]), "TOOLKIT_PLUGINS": "torn"}
+    run = ("run", "tabular-regression", "--data", "diabetes", "--loss", "my-loss")
+    for words in (run, ("info", "my-loss"), ("check", "my-loss"), ("check", "torn")):
+        done = toolkit(*words, **around)
+        assert done.returncode == 2 and done.stderr.endswith(". torn is broken; see: toolkit plugins\n"), done.stderr
+    said = toolkit("plugins", **{**around, "TOOLKIT_PLUGINS": "nope"}).stderr
+    assert said.startswith("TOOLKIT_PLUGINS=nope leaves out what is installed: ") and "torn" in said
+    assert "Unset it, or name some of them" in said
+
+
 def test_what_it_writes_to_stderr_may_be_in_any_encoding(tmp_path: Path, toolkit: Any) -> None:
     install(tmp_path, "loud", "import sys\ndef declare(registry):\n    sys.stderr.buffer.write(b'caf\\xe9\\n')\n    "
                               + LINE.format(name="mine", package="loud_plugin") + "\ndef work(x): return x")

@@ -20,6 +20,7 @@ from toolkit.audio.configs import LogMelConfig
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.vocos import Vocos
 from toolkit.core.configs import TabularRegressionConfig
+from toolkit.core.losses import Elementwise
 from toolkit.core.tabular import TabularRegression
 from toolkit.nlp.configs import WordConfig
 from toolkit.nlp.tokenizers.pieces import Words
@@ -295,6 +296,35 @@ def test_a_vocoder_that_hears_more_frames_than_it_says() -> None:
 
     found = broken("vocoder", "far-sighted")
     assert list(found) == ["streaming_equals_offline"] and "than its context" in found["streaming_equals_offline"]
+
+
+def test_a_loss_that_knows_one_size_only() -> None:
+    class Spread(Elementwise):
+        """Costs of three numbers, whatever it is given."""
+
+        def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(3) + (outputs - targets).square()
+
+    class Six(nn.Module):
+        """Weighs six rows."""
+
+        def forward(self, outputs: torch.Tensor, targets: torch.Tensor, lengths: Any = None) -> torch.Tensor:
+            return (torch.ones(6) * (outputs - targets).square().mean(-1)).mean()
+
+    for name, target in (("spread", Spread), ("six", Six)):
+        registry.register("loss", name)(target)
+    said = {name: broken("loss", name)["it_takes_batches_of_any_size"] for name in ("spread", "six")}
+    assert said["spread"] == "each() gives [6, 3] for outputs of [6, 1], promised: their shape"
+    assert "it raised RuntimeError: The size of tensor a (6) must match" in said["six"]
+
+
+def test_a_metric_that_knows_one_size_only() -> None:
+    @registry.register("metric", "forty")
+    def forty(predictions: Any, targets: Any) -> float:
+        """The share that is right, of forty."""
+        return float((np.ones(40) * (predictions == targets)).mean())
+
+    assert "it raised ValueError" in broken("metric", "forty")["it_takes_any_number_of_predictions"]
 
 
 def test_a_component_that_exits_is_broken_and_not_the_end() -> None:

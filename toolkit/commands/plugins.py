@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
-from toolkit.installed import Guest
+from toolkit.installed import Guest, guests_of
 from toolkit.registry import Broken, registry, undescribe
 
 
@@ -28,13 +29,22 @@ def plugins_command(probe: bool, as_json: bool) -> None:
         output.emit(rows)
         return
     if not rows:
-        output.talk(f"no installed distribution has an entry point in the group {guests.GROUP!r}")
+        output.talk(why_none())
     for row in rows:
         print(f"{row['distribution']} {row['version']}: {row['status']}, {len(row['components'])} components")
         for name in row["components"]:
             print(f"  {name}")
         if row["reason"]:
             print(f"  reason: {row['reason']}\n  remedy: {row['remedy']}")
+
+
+def why_none() -> str:
+    """Why no plugin is shown."""
+    names = sorted({guest.distribution for guest in guests_of(guests.GROUP)})
+    if not names:
+        return f"no installed distribution has an entry point in the group {guests.GROUP!r}"
+    return (f"TOOLKIT_PLUGINS={os.environ.get('TOOLKIT_PLUGINS', '')} leaves out what is installed: {', '.join(names)}. "
+            "Unset it, or name some of them: TOOLKIT_PLUGINS=NAME,NAME")
 
 
 def row_of(guest: Guest, outcome: dict[str, Any], taken: dict[tuple[str, str], tuple[str, str]]) -> dict[str, Any]:

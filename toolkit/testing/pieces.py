@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toolkit.core.losses import Elementwise
 from toolkit.errors import ToolkitError
 from toolkit.registry import LOCAL
 from toolkit.testing.gpu import gpu, moved, require_same
@@ -88,6 +89,17 @@ class LossSuite(Documented):
         require(float(lower) < float(value.detach()), f"a step against its gradient does not lower it: {float(value.detach())} "
                                                       f"before, {float(lower)} after")
 
+    def test_it_takes_batches_of_any_size(self) -> None:
+        """A batch of twice the size gives one finite number too; what each number costs has the shape of the numbers."""
+        outputs, targets, more = self.case()
+        loss: nn.Module = self.make()
+        value = loss(twice(outputs), twice(targets), **{name: twice(item) for name, item in more.items()})
+        require(value.dim() == 0 and math.isfinite(float(value)), f"of twice the batch it is {value!r}, promised: one finite "
+                                                                  "number")
+        if isinstance(loss, Elementwise):
+            found, given = list(loss.each(outputs, targets).shape), list(outputs.shape)
+            require(found == given, f"each() gives {found} for outputs of {given}, promised: their shape")
+
     def test_on_a_gpu_it_gives_the_same(self) -> None:
         """On a GPU it is the number that it is on the CPU, with the same gradient."""
         device, (outputs, targets, more) = gpu(), self.case()
@@ -100,6 +112,11 @@ class LossSuite(Documented):
         found.backward()
         assert given.grad is not None and elsewhere.grad is not None
         require_same(elsewhere.grad, given.grad, "gradients")
+
+
+def twice(value: Any) -> Any:
+    """A tensor with its rows repeated after them; anything else as it is."""
+    return torch.cat([value, value]) if isinstance(value, Tensor) and value.dim() else value
 
 
 class OptimizerSuite(Documented):
@@ -190,6 +207,14 @@ class MetricSuite(Documented):
         one, other = (np.asarray(self.make()(predictions, targets), dtype=float) for _ in range(2))
         require(np.array_equal(one, other), f"the same predictions give {one} and then {other}")
         require(np.array_equal(kept[0], predictions) and np.array_equal(kept[1], targets), "it changes what it is given")
+
+
+    def test_it_takes_any_number_of_predictions(self) -> None:
+        """Of twice as many predictions it is finite too."""
+        predictions, targets = ([*given, *given] if isinstance(given, list) else np.concatenate([given, given])
+                                for given in self.case())
+        found = np.asarray(self.make()(predictions, targets), dtype=float)
+        require(bool(np.isfinite(found).all()), f"of {len(predictions)} predictions it is {found}, promised: finite")
 
 
 class TrackerSuite(Suite):
