@@ -294,6 +294,13 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1, "what is refused has no notes before it"
 
 
+def test_more_than_the_memory_is_explained(toolkit: Toolkit) -> None:
+    done = toolkit("run", "ppo", "--env", "CartPole-v1", "--n-steps", str(10**13), "--steps", str(10**15))
+    assert done.returncode == 1, done.stderr
+    assert "toolkit: the memory of this machine is not enough: Unable to allocate" in done.stderr
+    assert "Ask for less" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_budget_within_the_random_steps_is_said_to_teach_nothing(toolkit: Toolkit) -> None:
     done = toolkit("run", "dqn", "--env", "CartPole-v1", "--steps", "10", "--final-episodes", "1")
     assert done.returncode == 0

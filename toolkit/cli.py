@@ -81,6 +81,10 @@ def exit_code(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("toolkit: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except MemoryError as error:
+        print(f"toolkit: the memory of this machine is not enough: {error or 'nothing is left'}. Ask for less: fewer "
+              "environments, shorter rollouts, a smaller buffer, batch or network", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:
         # The reader of our output has gone (`toolkit list | head`): nothing is wrong.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (kept open until the process ends)

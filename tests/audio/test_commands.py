@@ -214,6 +214,7 @@ def test_converting_and_refusing_to_overwrite(inside: Inside, tree: Path) -> Non
     again = inside(*words)
     assert again.returncode == 1 and again.stderr.count("exists. Name another --out, or add --overwrite") == 3
     assert "converted 3 clips" in inside(*words, "--overwrite").stderr
+    assert "1000000000 is not in the range" in inside(*words[:-2], "1000000000").stderr
 
 
 def test_a_manifest_of_a_tree_can_be_used(inside: Inside, tree: Path) -> None:

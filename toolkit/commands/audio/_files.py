@@ -24,6 +24,7 @@ from toolkit.errors import UsageError
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILES...")
 MIN_FOR_BAR = 2  # clips from which a progress bar is worth showing
 LONG_SECONDS = 60.0  # of sound, from which one within a recording is
+RATE = click.IntRange(min=1, max=10_000_000)  # Hz; at more a block of sound would not fit into memory
 
 
 class Bar:

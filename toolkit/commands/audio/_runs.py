@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from toolkit.audio import manifests
-from toolkit.commands.audio._files import Batch, Source, sources_of
+from toolkit.commands.audio._files import RATE, Batch, Source, sources_of
 from toolkit.errors import UsageError
 from toolkit.training.run_directory import find_run
 
-sample_rate_option = click.option("--sample-rate", type=click.IntRange(min=1), default=16000, show_default=True,
+sample_rate_option = click.option("--sample-rate", type=RATE, default=16000, show_default=True,
                                   help="Rate (Hz) of what comes from stdin: raw 16-bit little-endian mono samples.")
 STDIN = "-"
 BLOCK = 3200  # bytes read from stdin at a time: a tenth of a second at 16 kHz

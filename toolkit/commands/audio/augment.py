@@ -14,7 +14,7 @@ from toolkit.audio.store import LONG_SECONDS
 from toolkit.audio.transforms import pipeline
 from toolkit.commands import _output as output
 from toolkit.commands._settings import naming_flags
-from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
+from toolkit.commands.audio._files import RATE, Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_option
 from toolkit.errors import UsageError
 
@@ -32,7 +32,7 @@ TIMES = "segments"  # the column of a manifest that says when somebody speaks
 @click.option("--out", required=True, metavar="DIR", help=f"A folder for the copies and their {MANIFEST}, or one file's name.")
 @click.option("--copies", default=1, show_default=True, type=click.IntRange(min=1), help="Copies of each clip.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices.")
-@click.option("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Resample first; each file's own rate without it.")
+@click.option("--sample-rate", type=RATE, metavar="HZ", help="Resample first; each file's own rate without it.")
 @overwrite_option
 @output.json_option
 def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: int, seed: int, sample_rate: int | None,

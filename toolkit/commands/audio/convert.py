@@ -8,7 +8,7 @@ import click
 
 from toolkit.audio import io
 from toolkit.commands import _output as output
-from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
+from toolkit.commands.audio._files import RATE, Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
 from toolkit.errors import UsageError, did_you_mean
 
@@ -19,7 +19,7 @@ FORMATS = tuple(suffix[1:] for suffix in io.SUFFIXES)
 @files_argument
 @out_option
 @click.option("--format", "form", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}; the file's own without it.")
-@click.option("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Resample to this rate (soxr).")
+@click.option("--sample-rate", type=RATE, metavar="HZ", help="Resample to this rate (soxr).")
 @click.option("--mono", is_flag=True, help="Average the channels into one.")
 @click.option("--subtype", metavar="CODE", help="Encoding of the samples: PCM_16, PCM_24, FLOAT, VORBIS, OPUS, ...")
 @overwrite_option
