@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from toolkit.core.clock import Clock
+from toolkit.core.numeric import number
 from toolkit.core.seeding import Streams
 from toolkit.core.tabular import fit_column
 from toolkit.errors import UsageError
@@ -57,7 +58,32 @@ def test_columns_that_only_some_rows_have_are_seen() -> None:
     task = task_of(train=rows)
     assert [column.name for column in task.problem.columns] == ["x", "late"]
     with pytest.raises(UsageError, match="rows lack the columns late, which"):
-        task.problem.encode([{"x": 1}], targets=False)
+        task.problem.encode([{"x": 1, "y": "a"}])
+    with pytest.raises(UsageError, match="row 2: it lacks the column late, which the .* trained on; an empty value is"):
+        task.problem.encode([{"x": 1, "late": 0}, {"x": 1}], targets=False)
+    assert task.problem.encode([{"x": 1, "late": None}], targets=False).size() == 1
+    full, short, empty = task.problem.asked([{"x": 1, "late": ""}, {"late": 1}, {}], Path("rows.jsonl"))
+    assert full == {"x": 1, "late": ""} and str(short).startswith("it lacks the column x, which")
+    assert str(empty).startswith("it lacks the columns x, late, which")
+
+
+@pytest.mark.parametrize("value", ["1e39", "-1e300", 1e39, "inf", 10**39])
+def test_numbers_that_float32_cannot_hold_are_refused_with_row_and_column(value: Any) -> None:
+    rows = [{"x": index, "y": index % 5} for index in range(12)]
+    task = task_of("tabular-regression", train=rows)
+    with pytest.raises(UsageError, match="row 2: column 'x' was a number in training; got .*; allowed: finite numbers, of "):
+        task.problem.encode([{"x": 1}, {"x": value}], targets=False)
+    with pytest.raises(UsageError, match=r"1 of 12 rows \(train\) hold no number as 'y': rows 4. Correct them \(allowed: finite"):
+        task_of("tabular-regression", train=[*rows[:3], {"x": 3, "y": value}, *rows[4:]])
+
+
+def test_numbers_that_float32_cannot_hold_after_scaling_are_refused() -> None:
+    task = task_of("tabular-regression", train=[{"x": index, "y": index} for index in range(12)])
+    with pytest.raises(UsageError, match="row 2: column 'x' had the mean .*; got 3e.38, too far from it for float32"):
+        task.problem.encode([{"x": 1}, {"x": 3e38}], targets=False)
+    with pytest.raises(UsageError, match="'y' holds -3e.38, too far from the numbers of training"):
+        task.problem.encode([{"x": 1, "y": 1}, {"x": 1, "y": -3e38}])
+    assert number(np.finfo(np.float32).max) is not None and number("3.4028235e+38") is not None and number("3.4028236e38") is None
 
 
 def test_splits_without_examples_are_as_if_they_were_not_there() -> None:

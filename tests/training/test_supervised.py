@@ -266,7 +266,8 @@ def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) ->
     (tmp_path / "some.csv").write_text(text)
     done = command("predict", "run", "--input", "some.csv", cwd=tmp_path)
     assert done.code == 1 and [bool(line) for line in done.out.splitlines()] == [True, False, False, True]
-    assert done.err.endswith("some.csv, row 3: column 'income' was a number in training; got 'much'\n"
+    assert done.err.endswith("some.csv, row 3: column 'income' was a number in training; got 'much'; "
+                             "allowed: finite numbers, of a size below 3.4e38\n"
                              "some.csv, row 4: it has 3 cells and the header 4; quote cells that hold the delimiter\n")
     found = command("predict", "run", "--input", "some.csv", "--json", cwd=tmp_path)
     rows = json.loads(found.out)["answers"]
@@ -286,8 +287,25 @@ def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) ->
         answered = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-", "--json"], input=given)
         told = json.loads(answered.stdout)["answers"]
         assert [row["row"] for row in told] == numbers and told[0]["label"] == rows[0]["label"]
+    assert told[1]["error"].startswith("it lacks the column income, which the model was trained on")
+    words = [str(tmp_path / "run"), "-", "--output", str(tmp_path / "no")]
+    for raw, place in (b"age,town,income\n40,Ulm,\xe9\n", 23), (b'{"age": "\xff"}\n', 9):
+        answered = CliRunner().invoke(predict_command, words, input=raw)
+        assert str(answered.exception) == f"stdin: byte {place} is not UTF-8; give it as UTF-8" and not (tmp_path / "no").exists()
+    raw = b'{"age": 40, "town": "\\ud800", "income": "1e39"}\r\n'
+    CliRunner().invoke(predict_command, [*words[:-1], str(tmp_path / "half")], input=raw)
+    (half,) = map(json.loads, (tmp_path / "half").read_text().splitlines())
+    assert half["input"]["town"] == "\ud800" and half["error"].startswith("column 'income' was a number in training; got '1e39'")
     empty = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-"], input="age,town,income\n")
     assert "stdin holds no rows; allowed: CSV with a header, or JSON Lines" in str(empty.exception)
+
+
+@pytest.mark.parametrize(("value", "told"), [(1234599.423, "1234599.4"), (3.0, "3"), (0.1, "0.1"), (-1 / 3, "-0.33333333"),
+                                             (0.0, "0"), (16777216.0, "16777216"), (1e39, "1e+39"), (float("nan"), "nan")])
+def test_numbers_are_told_as_exactly_as_they_were_computed(value: float, told: str) -> None:
+    from toolkit.commands.predict import answer_text
+
+    assert answer_text({"value": value}) == told
 
 
 def test_other_data_is_judged_by_the_rules_of_training(people: Path, tmp_path: Path) -> None:

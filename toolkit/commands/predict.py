@@ -72,7 +72,7 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if sink:
         inputs = {one.number: one.value for one in asked}
         lines = [json.dumps({"input": inputs[row["row"]], **row}, ensure_ascii=False) + "\n" for row in kept]
-        Path(sink).write_text("".join(lines), encoding="utf-8")
+        Path(sink).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")  # half a pair, as JSON has it
         output.talk(f"wrote {len(kept) - len(failed):,} answers to {sink}{f', and {len(failed):,} errors' if failed else ''}")
     elif as_json:
         output.emit({"run": run, "answers": kept})
@@ -148,9 +148,10 @@ def from_stdin(by_rows: bool) -> list[Asked]:
     from toolkit.core.rows import csv_rows, json_rows
 
     try:
-        text = sys.stdin.read().removeprefix("\ufeff")
+        text = sys.stdin.buffer.read().decode("utf-8")  # what sys.stdin itself does with other bytes depends on the locale
     except UnicodeDecodeError as error:
-        raise UsageError("what comes from stdin is not UTF-8") from error
+        raise UsageError(f"stdin: byte {error.start} is not UTF-8; give it as UTF-8") from error
+    text = io.StringIO(text.removeprefix("\ufeff"), newline=None).read()  # lines end as they do in a file
     if not by_rows:
         if not text.strip():
             raise UsageError("stdin holds no lines; allowed: a text, or the name of a file, in each")
@@ -195,5 +196,14 @@ def words_of(answer: Any) -> str:
         return "\t".join([answer["text"], *(f"{mask[0]['token']} {mask[0]['probability']:.4f}" for mask in answer["masks"])])
     if len(answer) == 1:
         value = next(iter(answer.values()))
-        return f"{value:.6g}" if isinstance(value, float) else str(value)
+        return number_text(value) if isinstance(value, float) else str(value)
     return json.dumps(answer, ensure_ascii=False)
+
+
+def number_text(value: float) -> str:
+    """A number with as many digits as tell it from its neighbours in float32, in which models compute: six at least."""
+    import numpy as np
+
+    texts = (f"{value:.{digits}g}" for digits in (6, 7, 8, 9))
+    with np.errstate(over="ignore"):
+        return next((text for text in texts if np.float32(text) == np.float32(value)), repr(value))

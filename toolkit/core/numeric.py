@@ -1,13 +1,13 @@
 """A number for each example, whatever the examples are: what tasks on tables and on sound share.
 
-number         a value as a finite number
+number         a value as a number that float32 can hold
+scaled         many of them as a model takes them
 moments        mean and deviation of many
 NumberProblem  base of the tasks; the model learns the number with mean 0 and deviation 1
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -19,14 +19,24 @@ from toolkit.core.problem import Array, Batch, Problem, Tally
 from toolkit.core.tallies import FirstOutputTally
 from toolkit.errors import UsageError
 
+TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
+FARTHEST = 1e30  # deviations from a mean: a model multiplies and sums them, and must stay below 3.4e38
+NUMBERS = "finite numbers, of a size below 3.4e38"  # which are allowed
+
 
 def number(value: Any) -> float | None:
-    """``value`` as a finite number, or None."""
+    """``value`` as a number, or None; what float32, in which models compute, cannot hold is none."""
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) < TOO_LARGE else None
+
+
+def scaled(values: Array, mean: float, scale: float) -> Array:
+    """Numbers [N] less ``mean`` and over ``scale``, float32 [N]; inf where they are too far from the mean to compute with."""
+    result = (values - mean) / scale
+    return np.where(np.abs(result) < FARTHEST, result, np.inf).astype(np.float32)
 
 
 def moments(values: Array) -> tuple[float, float]:
@@ -57,9 +67,13 @@ class NumberProblem(Problem[Any]):
             raise UsageError(f"all {self.things} have the same {self.target!r} ({array[0]:g}); there is nothing to learn")
 
     def encode_numbers(self, values: Sequence[Any]) -> Tensor:
-        """Scaled targets [N]."""
-        numbers = torch.tensor([number(value) for value in values], dtype=torch.float64)
-        return ((numbers - self.centre) / self.scale).float()
+        """Scaled targets [N]. Raises UsageError for one too far from those of training."""
+        targets = scaled(np.array([number(value) for value in values], np.float64), self.centre, self.scale)
+        if not np.isfinite(targets).all():
+            far = values[int(np.flatnonzero(~np.isfinite(targets))[0])]
+            raise UsageError(f"{self.target!r} holds {far!r}, too far from the numbers of training (mean {self.centre:g}, "
+                             f"deviation {self.scale:g}) for float32. Correct it")
+        return torch.from_numpy(targets)
 
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         result: Tensor = self.loss_function(outputs[:, 0], batch.targets)

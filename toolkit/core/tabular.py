@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.numeric import NumberProblem, moments, number
+from toolkit.core.numeric import NUMBERS, NumberProblem, moments, number, scaled
 from toolkit.core.problem import Array, Batch, Problem, first_split, refuse_rows
-from toolkit.core.rows import like, require_columns, row_name
-from toolkit.errors import UsageError, did_you_mean
+from toolkit.core.rows import require_columns, row_name
+from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 
 INSTEAD = "To predict a number: toolkit run tabular-regression"
@@ -69,10 +69,15 @@ class Column:
         wrong = next((row for row, value in enumerate(filled) if value is None), None)
         if wrong is not None:
             raise UsageError(f"{row_name(examples[wrong], wrong)}: column {self.name!r} was a number in training; got "
-                             f"{values[wrong]!r}")
-        scaled = ((np.asarray(filled, np.float64) - self.mean) / self.scale).astype(np.float32)[:, None]
+                             f"{values[wrong]!r}; allowed: {NUMBERS}")
+        column = scaled(np.array(filled, np.float64), self.mean, self.scale)[:, None]
+        far = np.flatnonzero(~np.isfinite(column))
+        if len(far):
+            place = int(far[0])
+            raise UsageError(f"{row_name(examples[place], place)}: column {self.name!r} had the mean {self.mean:g} and the "
+                             f"deviation {self.scale:g} in training; got {values[place]!r}, too far from it for float32")
         marks = np.array([[is_missing(value)] for value in values], np.float32).reshape(-1, 1)
-        return np.hstack([scaled, marks]) if self.gaps else scaled
+        return np.hstack([column, marks]) if self.gaps else column
 
 
 def category(value: Any) -> str:
@@ -188,16 +193,28 @@ class TabularProblem(Problem[Any]):
         raise NotImplementedError
 
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
-        """The rows, with gaps for the columns that only others have."""
+        """The rows; where one lacks a column stands the error that says so."""
         names = [column.name for column in self.columns]
         require_columns(rows, names, source, "which the model was trained on", "Add what is missing; an empty cell is a gap")
-        gaps = dict.fromkeys(names)
-        return super().asked([like(row, {**gaps, **row}) for row in rows], source)
+        return [row if isinstance(row, ToolkitError) or (lacked := self.lacked(row)) is None else UsageError(lacked)
+                for row in super().asked(rows, source)]
+
+    def lacked(self, row: Example) -> str | None:
+        """Which of the columns that the model was trained on a row lacks, or None."""
+        absent = [column.name for column in self.columns if column.name not in row]
+        return (f"it lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}, which the model was trained on; "
+                "an empty value is a gap") if absent else None
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Table:
-        absent = [column.name for column in self.columns if not any(column.name in row for row in examples)]
-        if absent:
-            raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
+        if targets:  # one that only some rows have may be a gap in the others, as in training
+            names = {name for row in examples for name in row}
+            absent = [column.name for column in self.columns if column.name not in names]
+            if absent:
+                raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
+        else:
+            for place, row in enumerate(examples):
+                if (lacked := self.lacked(row)) is not None:
+                    raise UsageError(f"{row_name(row, place)}: {lacked}")
         inputs = np.hstack([column.encode(examples) for column in self.columns])
         wanted = self.encode_target(examples) if targets else None
         return Table(torch.from_numpy(inputs), wanted)
@@ -246,7 +263,7 @@ class TabularRegression(NumberProblem, TabularProblem):
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
         refuse_rows(splits, lambda row: number(row[self.target]) is None, f"hold no number as {self.target!r}",
-                    "correct them, or predict a class: toolkit run tabular-classification")
+                    f"correct them (allowed: {NUMBERS}), or predict a class: toolkit run tabular-classification")
 
     def fit_target(self, examples: Sequence[Example]) -> None:
         self.fit_numbers([row[self.target] for row in examples])

@@ -10,7 +10,7 @@ from torch import Tensor
 from toolkit.audio.recognition_configs import AudioRegressionConfig
 from toolkit.audio.tasks.base import HeardProblem
 from toolkit.core.base import Example
-from toolkit.core.numeric import NumberProblem, number
+from toolkit.core.numeric import NUMBERS, NumberProblem, number
 
 
 class AudioRegression(NumberProblem, HeardProblem):
@@ -26,7 +26,7 @@ class AudioRegression(NumberProblem, HeardProblem):
 
     def fault(self, row: Example) -> str | None:
         if row.get(self.target) not in (None, "") and number(row[self.target]) is None:
-            return f"{self.target!r} is {row[self.target]!r}, not a number"
+            return f"{self.target!r} is {row[self.target]!r}, not a number; allowed: {NUMBERS}"
         return super().fault(row)
 
     def fit_targets(self, examples: Sequence[Example]) -> None:
