@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import Toolkit
 
@@ -125,6 +126,43 @@ def test_a_stretch_past_the_end_of_its_file_is_found_before_training(tmp_path: P
     assert splits["train"] == [rows[place] for place in (0, 1, 4, 5)]
     with pytest.raises(UsageError, match=r"2 of 2 clips .train. cannot be used, so that none is left: /.*\. Mend them$"):
         heard(skip_bad=True).check({"train": rows[2:4]})
+
+
+def damaged_clips(folder: Path) -> list[dict[str, Any]]:
+    """Four clips in FLAC, the second cut off in its middle and the fourth of floats with one that is no number."""
+    rows = []
+    for place in range(4):
+        path = folder / f"{place}.flac"
+        audio.save(path, np.random.default_rng(place).uniform(-0.5, 0.5, 16000).astype(np.float32), 16000)
+        rows.append({"audio": Clip(str(path)), "label": "ab"[place // 2]})
+    whole = (folder / "1.flac").read_bytes()
+    middle = len(whole) // 2
+    (folder / "1.flac").write_bytes(whole[:middle] + bytes(4000) + whole[middle + 4000:])
+    samples = np.zeros(16000, np.float32)
+    samples[800] = np.nan
+    soundfile.write(folder / "3.wav", samples, 16000, subtype="FLOAT")
+    return [*rows[:3], {"audio": Clip(str(folder / "3.wav")), "label": "b"}]
+
+
+def test_clips_that_only_decoding_shows_to_be_bad_are_found_before_training(tmp_path: Path,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = damaged_clips(tmp_path)
+    blamed = "2 of 4 clips .train. {}: /.*1.flac: it is damaged after .*; /.*3.wav: 1 samples are NaN or infinite, the"
+    with pytest.raises(UsageError, match=blamed.format("cannot be used")):
+        heard().check({"train": rows})
+    problem, splits, decoded = heard(skip_bad=True), {"train": rows}, []
+    load = Clip.load
+    monkeypatch.setattr(Clip, "load", lambda clip, *more: decoded.append(clip.path) or load(clip, *more))
+    with pytest.warns(UserWarning, match=blamed.format("are left out")):
+        problem.check(splits)
+    assert splits["train"] == [rows[0], rows[2]]
+    problem.fit(splits["train"])
+    assert len(problem.encode(splits["train"])) == 2
+    assert decoded == [row["audio"].path for row in rows] and not problem._heard, "each file is decoded once"
+    problem.restore(problem.facts())
+    with pytest.warns(UserWarning, match=blamed.format("are left out").replace("train", "test")):
+        problem.check(judged := {"test": rows})
+    assert judged["test"] == splits["train"]
 
 
 def test_whole_numbers_are_sound_of_full_scale() -> None:

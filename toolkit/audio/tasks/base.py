@@ -44,6 +44,11 @@ def clip_name(example: Example, place: int) -> str:
     return path or unnamed(place)
 
 
+def stretch_of(clip: manifests.Clip) -> tuple[str, float, float | None]:
+    """What of which file a clip is."""
+    return clip.path, clip.start, clip.duration
+
+
 def unnamed(place: int) -> str:
     """What to call a clip of which no more is known than its place in the split."""
     return f"clip {place + 1}"
@@ -106,6 +111,7 @@ class HeardProblem(Problem[Any]):
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None
         self.mean, self.deviation = torch.zeros(self.spec.bins), torch.ones(self.spec.bins)
         self.inherited = self.restored = False
+        self._heard: dict[tuple[str, float, float | None], Array] = {}  # clips of files, from `check` until they are encoded
 
     @property
     def outputs(self) -> int:
@@ -119,13 +125,43 @@ class HeardProblem(Problem[Any]):
     # -- before training
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        """Every clip is looked at before training: what cannot be used is counted, with the rows of the first."""
+        """Every clip is heard before training: what cannot be used is counted, with the rows of the first.
+
+        What is heard is kept until it is encoded, so that a file is decoded once.
+        """
         for split, rows in splits.items():
             first = next((row for row in rows if not fault_of(row)), None)
             if first is not None and "audio" not in first:
                 raise UsageError(f"the data's split {split!r} holds {', '.join(first)} and no sound. Allowed: a folder of "
                                  "sound files, a manifest, or a data set of sound; see them: toolkit list dataset")
-        self._leave_out(splits, self.fault)
+        again = self.restored and "train" in splits  # a finished run's own data: training has heard it, and does not now
+        unheard = again and not self.config.skip_bad
+        self._heard.clear()
+        try:
+            self._leave_out(splits, self.fault if unheard else lambda row: self.fault(row) or self._unsound(row))
+        except UsageError:
+            self._heard.clear()
+            raise
+        if again:
+            self._heard.clear()
+
+    def _unsound(self, row: Example) -> str | None:
+        """Why a clip's file cannot be decoded, or None; what is heard is kept."""
+        clip = row["audio"]
+        if not isinstance(clip, manifests.Clip):
+            return None
+        try:
+            self._heard[stretch_of(clip)] = self.samples(row)
+        except ToolkitError as error:
+            return str(error)
+        return None
+
+    def taken(self, example: Example) -> Array:
+        """`samples`, which are not kept any longer."""
+        samples = self.samples(example)
+        if isinstance(example["audio"], manifests.Clip):
+            self._heard.pop(stretch_of(example["audio"]), None)
+        return samples
 
     def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], fault: Callable[[Example], str | None],
                    advice: str = "Mend them") -> None:
@@ -218,6 +254,8 @@ class HeardProblem(Problem[Any]):
         """The clip's sound at the front end's rate, mono: [T] int16 or float32."""
         audio, rate = example["audio"], self.spec.sample_rate
         if isinstance(audio, manifests.Clip):
+            if (heard := self._heard.get(stretch_of(audio))) is not None:
+                return heard
             loaded, _ = audio.load(rate)
             return np.asarray(loaded).reshape(-1).astype(np.float32)
         array = np.asarray(audio)
@@ -235,7 +273,7 @@ class HeardProblem(Problem[Any]):
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
         """The sound of examples. Raises AudioError for a clip without a target that is too short for a frame."""
-        clips = [self.samples(example) for example in examples]
+        clips = [self.taken(example) for example in examples]
         for example, clip in zip(examples, clips, strict=True):
             if not targets and not self.spec.frames(len(clip)):
                 raise io.AudioError(f"{getattr(example['audio'], 'path', 'a clip')}: {self.spec.too_short(len(clip))}")

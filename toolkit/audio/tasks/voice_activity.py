@@ -77,7 +77,7 @@ class VoiceActivity(HeardProblem):
 
     def set(self, example: Example) -> Set:
         """A clip as it is, or surrounded by silence and noise that its own samples seed."""
-        samples = whole(np.asarray(self.samples(example)))
+        samples = whole(np.asarray(self.taken(example)))
         if self.target in example:
             return Set(samples, [(float(start), float(end)) for start, end in example[self.target]])
         chosen = np.random.default_rng([self.config.split_seed, zlib.crc32(samples.tobytes())])
