@@ -6,12 +6,15 @@ import json
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from dying import Die
 from small_runs import command, copy_of, outcome, rows, timeless
 
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 pytest.importorskip("sklearn")
@@ -149,6 +152,44 @@ def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path)
     assert wrong.code == 2 and wrong.err.endswith(
         "its parameters do not fit this task: 3 differ, the first is model.layers.0.weight: [128, 6] there, [9, 6] here. The "
         "settings of its model must be those of that run: add --model.hidden-sizes 128\n")
+
+
+def test_parameters_of_other_classes_are_not_taken_over(people: Path, tmp_path: Path) -> None:
+    assert command(*run_words(TABLES[0], people, "--out", "first"), cwd=tmp_path).code == 0
+    people.write_text(people.read_text().replace("high", "aa").replace("low", "zz"))
+    wrong = command(*run_words(TABLES[0], people, "--init-from", "first", "--out", "second"), cwd=tmp_path)
+    assert wrong.code == 2 and wrong.err.endswith(
+        "--init-from: that run tells apart high, low, and 'risk' here holds aa, zz: what it learned of one class would be taken "
+        "for another. Name the classes as there, or leave out --init-from\n")
+
+
+@pytest.mark.parametrize("kind", ["text", "token", "tabular", "audio"])
+def test_classes_keep_the_order_of_the_run_whose_parameters_are_taken_over(kind: str) -> None:
+    name = f"{kind}-classification"
+
+    def made() -> Any:
+        problem = registry.make("task", name)
+        problem.target_name = "tags" if kind == "token" else "label"
+        return problem
+
+    rows = [{"x": place, "text": "a b", "audio": np.sin(np.arange(16000) / (3 + place)).astype(np.float32), "label": label,
+             "tags": [label, label]} for place, label in enumerate(["ja", "nein"] * 4)]
+    if kind == "tabular":
+        rows = [{"x": row["x"], "label": row["label"]} for row in rows]
+    first, second, other, more = made(), made(), made(), made()
+    first.fit(rows)
+    facts = first.facts()
+    key = "tags" if kind == "token" else "classes"
+    assert facts[key] == ["ja", "nein"]
+    second.inherit({**facts, key: ["nein", "ja"]})
+    second.fit(rows)
+    assert second.facts()[key] == ["nein", "ja"]
+    other.inherit({**facts, key: ["ja", "no"]})
+    with pytest.raises(UsageError, match=f"--init-from: that run tells apart ja, no, and '{other.target}' here holds ja, nein: "):
+        other.fit(rows)
+    more.inherit({**facts, key: ["no", "nein", "ja"]})  # a model with a body takes that over alone
+    more.fit(rows)
+    assert more.facts()[key] == ["ja", "nein"]
 
 
 def test_folds_give_intervals_and_a_p_value(people: Path, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 ClassProblem   goes before the class that reads the examples: ``class TextClassification(ClassProblem, TextProblem)``
 class_answers  logits as answers
+in_order_of    classes in the order of the run whose parameters are taken over
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,7 @@ class ClassProblem(Problem[Any]):
         super().__init__(config)
         self.classes: list[str] = []
         self.weights: Tensor | None = None
+        self.inherited_classes: Sequence[str] = ()  # of the run whose parameters are taken over
 
     @property
     def target(self) -> str:
@@ -56,9 +58,9 @@ class ClassProblem(Problem[Any]):
     def fit_classes(self, labels: Sequence[str]) -> None:
         """Learn which classes there are. Raises UsageError for fewer than two."""
         counts = Counter(labels)
-        self.classes = sorted(counts)
-        if len(self.classes) < 2:
-            raise UsageError(f"all {self.things} have the same {self.target!r} ({self.classes[0]}); there is nothing to learn")
+        if len(counts) < 2:
+            raise UsageError(f"all {self.things} have the same {self.target!r} ({labels[0]}); there is nothing to learn")
+        self.classes = in_order_of(self.inherited_classes, counts, self.target)
         if self.config.class_weights == "balanced":
             self.weights = torch.tensor([len(labels) / (len(counts) * counts[name]) for name in self.classes])
 
@@ -70,13 +72,16 @@ class ClassProblem(Problem[Any]):
             first = labels.index(unknown[0])
             where = row_name(examples[first], first)
             raise UsageError(f"{self.target!r} holds {unknown[0]!r} in {where}, which is not among the classes trained on: "
-                             f"{', '.join(self.classes[:20])}{', ...' if len(self.classes) > 20 else ''}. "
-                             f"{self.unknown_advice(unknown)}")
+                             f"{shown(self.classes)}. {self.unknown_advice(unknown)}")
         return torch.tensor([places[label] for label in labels])
 
     def unknown_advice(self, labels: Sequence[str]) -> str:
         """What to do about ``labels`` that training has not seen."""
         return f"Take such {self.things} out, or have some of them in training"
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        super().inherit(facts)
+        self.inherited_classes = facts.get("classes", ())  # a run of another task has none
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "target": self.target, "classes": self.classes, "weights": self.weights}
@@ -95,6 +100,26 @@ class ClassProblem(Problem[Any]):
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return class_answers(outputs, self.classes)
+
+
+def in_order_of(inherited: Sequence[str], found: Collection[str], target: str) -> list[str]:
+    """The classes ``found`` in the data, as the run has them where it has the same, else sorted.
+
+    Raises UsageError for as many others: the outputs of one would silently become another's. Of fewer or more, a model takes
+    over what is below its outputs, or nothing.
+    """
+    if inherited and len(inherited) == len(found):
+        if set(inherited) != set(found):
+            raise UsageError(f"--init-from: that run tells apart {shown(inherited)}, and {target!r} here holds "
+                             f"{shown(sorted(found))}: what it learned of one class would be taken for another. Name the classes "
+                             "as there, or leave out --init-from")
+        return list(inherited)
+    return sorted(found)
+
+
+def shown(classes: Sequence[str]) -> str:
+    """The first of many classes."""
+    return f"{', '.join(classes[:20])}{', ...' if len(classes) > 20 else ''}"
 
 
 def is_blank(value: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toolkit.core import metrics
 from toolkit.core.base import Example
+from toolkit.core.classes import in_order_of
 from toolkit.core.losses import IGNORED
 from toolkit.core.problem import Array, Batch, Judged, Tally, refuse_rows
 from toolkit.core.rows import row_name
@@ -33,6 +34,7 @@ class TokenClassification(TextProblem):
     def __init__(self, config: TokenClassificationConfig) -> None:
         super().__init__(config)
         self.tags: list[str] = []
+        self.inherited_tags: Sequence[str] = ()  # of the run whose parameters are taken over
 
     @property
     def target(self) -> str:
@@ -60,7 +62,12 @@ class TokenClassification(TextProblem):
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
-        self.tags = sorted({tag for example in examples for tag in self.words(example[self.target])})
+        found = {tag for example in examples for tag in self.words(example[self.target])}
+        self.tags = in_order_of(self.inherited_tags, found, self.target)
+
+    def inherit(self, facts: Mapping[str, Any]) -> None:
+        super().inherit(facts)
+        self.inherited_tags = facts.get("tags", ())
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "tags": self.tags, "target": self.target}
