@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from toolkit.config import settings_of
-from toolkit.envs import spaces
+from toolkit.envs import factory, spaces
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine
@@ -20,7 +20,7 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
     """The content of run.json at the start of a run."""
     facts: dict[str, Any] = {
         "format": 1, "status": "running", "name": plan.entry.name, "component": plan.entry.id, "kind": plan.entry.kind,
-        "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": plan.config.json(),
+        "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": stored_config(plan),
         "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
         "distributions": distributions(plan), "libraries": library_versions(), "machine": machine(),
         "device": device_for(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
@@ -38,11 +38,21 @@ def distributions(plan: Plan) -> dict[str, str]:
     from toolkit import __version__
     from toolkit.registry import BUILTIN, LOCAL
 
-    name = plan.entry.distribution
-    versions = {BUILTIN: __version__}
-    if name not in (BUILTIN, LOCAL):
-        versions[name] = importlib.metadata.version(name)
-    return versions
+    used = [plan.entry, *plan.parts().values()]
+    env = factory.entry_of(plan.subject) if plan.entry.kind == "agent" else None
+    names = {entry.distribution for entry in (*used, *([env] if env else []))} - {BUILTIN, LOCAL}
+    return {BUILTIN: __version__, **{name: importlib.metadata.version(name) for name in sorted(names)}}
+
+
+def stored_config(plan: Plan) -> dict[str, Any]:
+    """The config as JSON values, plugins' parts by their full ids: another plugin may come to offer the same name."""
+    from toolkit.registry import BUILTIN, LOCAL
+
+    rows = plan.config.json()
+    for name, entry in plan.parts().items():
+        if entry.distribution not in (BUILTIN, LOCAL):
+            rows[name]["value"] = entry.id
+    return rows
 
 
 def size_of(plan: Plan, task: Task) -> str:

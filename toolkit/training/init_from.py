@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.errors import UsageError
 from toolkit.training.misfit import learned, misfit
-from toolkit.training.resolve import Plan
+from toolkit.training.resolve import Plan, same_part
 from toolkit.training.run_directory import find_run
 from toolkit.training.supervised import Facts
 from toolkit.training.tasks import OnlineTask, Task
@@ -30,7 +30,7 @@ def require_same_parts(plan: Plan, init_from: str, theirs: Mapping[str, Any]) ->
     """Raise UsageError where parameters would go to another model than they came from, or read other tokens."""
     values = plan.config.values
     parts = {name: (theirs[name]["value"], values[name]) for name in ("model", "tokenizer") if name in theirs and name in values}
-    differ = {name: pair for name, pair in parts.items() if pair[0] != pair[1]}
+    differ = {name: pair for name, pair in parts.items() if not same_part(*pair)}
     if differ:
         there = " and ".join(f"{name} is {found!r}, here {own!r}" for name, (found, own) in differ.items())
         flags = " ".join(f"--{name} {found}" for name, (found, _) in differ.items())

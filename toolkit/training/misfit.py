@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from toolkit.config import Resolved, flag_of, value_text
-from toolkit.training.resolve import Plan
+from toolkit.training.resolve import Plan, same_part
 
 SHAPING = {  # settings, and parts with theirs, that say what parameters there are
     "task": ("model", "tokenizer", "frontend"),
@@ -58,8 +58,8 @@ def advice(plan: Plan, facts: Mapping[str, Any]) -> str:
     kind, here, there = plan.entry.kind, plan.config.values, Resolved.from_json(facts["config"]).values
     if kind == "agent" and facts["component"] != plan.entry.id:
         return f"It is a run of {facts['name']}. {ALIKE[kind]}"
-    differ = {name: value for name, value in there.items()
-              if name.split(".")[0] in SHAPING[kind] and name in here and here[name] != value}
+    differ = {name: value for name, value in there.items() if name.split(".")[0] in SHAPING[kind] and name in here
+              and not (here[name] == value or (name in SHAPING[kind] and same_part(here[name], value)))}
     if not differ:
         return ALIKE[kind]
     flags = " ".join(f"{flag_of(name)} {shlex.quote(value_text(value, str))}" for name, value in differ.items())

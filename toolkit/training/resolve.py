@@ -7,6 +7,7 @@ imported, so ``--print-config`` and every error about a setting are immediate.
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
@@ -34,11 +35,27 @@ class Plan:
     def subject(self) -> str:
         """The environment id, or the name of the data, a file's without its folder and ending."""
         path = self.config.values.get("data.path")
-        return Path(path).stem if path else str(self.config.values.get("env") or self.config.values.get("data") or "")
+        data = str(self.config.values.get("data") or "").rpartition("/")[2]  # of a plugin's: without its distribution
+        return Path(path).stem if path else str(self.config.values.get("env") or data)
+
+    def parts(self, source: Registry = registry) -> dict[str, Entry]:
+        """The components that the settings choose, by dotted name."""
+        values, found = self.config.values, {}
+        for name, item in all_settings(self.entry, values, source).items():
+            if item.kind and values.get(name) is not None:
+                found[name] = source.part(item, values[name])
+        return found
 
     @property
     def env_options(self) -> dict[str, Any]:
         return self.config.section("env")
+
+
+def same_part(one: Any, other: Any) -> bool:
+    """Whether two saved names may mean one component: runs made before kept those of plugins without the distribution."""
+    if not (isinstance(one, str) and isinstance(other, str)) or ("/" in one) == ("/" in other):
+        return bool(one == other)
+    return one.rpartition("/")[2] == other.rpartition("/")[2]
 
 
 def base_settings(entry: Entry) -> list[Setting]:
@@ -250,10 +267,28 @@ def options_of(entry: Entry, config: Resolved, prefix: str = "", source: Registr
 
 
 def plan_of(facts: Mapping[str, Any]) -> Plan:
-    """The plan of a run on the disk; settings that its component has gained since are as they are by default."""
+    """The plan of a run on the disk; settings that its components have gained since are as they are by default.
+
+    Warns of those that somebody chose and no component has any more.
+    """
     entry = registry.get(("agent", "task"), facts["component"])
     config = Resolved.from_json(facts["config"])
-    for name, item in all_settings(entry, config.values).items():
+    known = all_settings(entry, config.values)
+    for name, item in known.items():
         if name not in config.values:
             config.set(name, plain_value(item.default), "default")
+    for name, origin in config.origins.items():
+        free = entry.kind == "agent" and name.startswith(ENV_PREFIX)
+        if name not in known and origin != "default" and not free:
+            warn_of_lost(entry, name, config, known)
     return Plan(entry, config, facts["preset"])
+
+
+def warn_of_lost(entry: Entry, name: str, config: Resolved, known: Mapping[str, Setting]) -> None:
+    """Warn of a saved setting that no component knows any more: its plugin has renamed or removed it."""
+    place, _ = place_of(name, known)
+    owner = entry
+    if place and known[place].kind and config.values[place] is not None:
+        owner = registry.part(known[place], config.values[place])
+    warnings.warn(f"the run was made with {name} = {config.values[name]!r}, which {owner.kind} {owner.id} has no more: it is "
+                  f"passed over. What it has: toolkit info {owner.kind} {owner.id}", stacklevel=2)

@@ -141,7 +141,7 @@ def all_of(learner: Learner, plan: Plan, data: str, skip_bad: bool = False) -> d
     settings = with_data_file({"data": data}, plan.entry)
     options = {"path": settings["data.path"]} if "data.path" in settings else {}
     own = options_of(plan.entry, plan.config)["data"]
-    if own.name == settings["data"]:
+    if registry.get("dataset", own.name) == registry.get("dataset", settings["data"]):
         options = {**own.options, **options}
     with skipping(learner.problem, skip_bad):
         return to_judge(registry.make("dataset", settings["data"], **options), learner.problem)

@@ -1,0 +1,73 @@
+"""A run with a plugin's parts finds the same ones again, and says what of its settings they have no more."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from test_isolation import install
+
+DECLARED = """
+from dataclasses import dataclass
+from toolkit.config import setting
+@dataclass(frozen=True)
+class Config:
+    {price}: float = setting(1.0, "what an error costs")
+    {room}: float = setting(0.0, "errors that cost nothing")
+def declare(registry):
+    registry.add("loss", "priced", "{name}_code:Priced", config="{name}_plugin:Config", summary="Priced.")
+"""
+CODE = """
+from toolkit.core.losses import Elementwise
+class Priced(Elementwise):
+    def __init__(self, config):
+        super().__init__()
+        self.price = config.{price}
+    def each(self, outputs, targets):
+        return self.price * (outputs - targets).square()
+"""
+
+
+def offer(site: Path, name: str, price: str = "price", room: str = "room") -> None:
+    """Install the distribution ``name`` with a loss ``priced``, or another version of it."""
+    facts = {"name": name, "price": price, "room": room}
+    if (site / f"{name}_plugin.py").exists():
+        (site / f"{name}_plugin.py").write_text(DECLARED.format(**facts))
+    else:
+        install(site, name, DECLARED.format(**facts))
+    (site / f"{name}_code.py").write_text(CODE.format(**facts))
+
+
+def test_a_part_is_kept_with_its_distribution_and_lost_settings_are_named(tmp_path: Path, toolkit: Any) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    around = {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+              "TOOLKIT_PLUGINS": "one,two", "PYTHONDONTWRITEBYTECODE": "1"}
+    (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{x},{2 * x}\n" for x in range(40)))
+    offer(site, "one")
+    words = ("run", "tabular-regression", "--data", "rows.csv", "--target", "y", "--loss", "priced", "--loss.price", "3",
+             "--steps")
+    toolkit.json(*words, "64", "--out", "run", **around)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["config"]["loss"] == {"value": "one/priced", "origin": "flag"}
+    assert facts["config"]["optimizer"]["value"] == "adamw" and facts["distributions"]["one"] == "1.0"
+    again = toolkit("evaluate", "run", **around)
+    assert again.returncode == 0 and "has no more" not in again.stderr
+    offer(site, "two")
+    refused = toolkit(*words, "64", **around)
+    assert refused.returncode == 2 and "Write one/priced or two/priced" in refused.stderr
+    assert toolkit.json("resume", "run", "--steps", "96", **around)["steps"] >= 96
+    offer(site, "one", price="cost", room="space")
+    again = toolkit("evaluate", "run", **around)
+    assert again.returncode == 0 and again.stderr.count("has no more") == 1, again.stderr  # room was as it is by default
+    assert "toolkit: the run was made with loss.price = 3.0, which loss one/priced has no more: it is passed over. " \
+           "What it has: toolkit info loss one/priced\n" in again.stderr
+
+
+def test_an_earlier_run_without_the_distribution_is_of_the_same_part() -> None:
+    from toolkit.training.resolve import same_part
+
+    assert same_part("priced", "one/priced") and same_part("mlp", "mlp") and same_part(None, None)
+    assert not same_part("one/priced", "two/priced") and not same_part("mlp", "one/priced") and not same_part(None, "mlp")
