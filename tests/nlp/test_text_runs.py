@@ -328,13 +328,19 @@ def test_a_tiny_bert_is_tuned_offline_and_its_folder_is_not_needed_after(freeze:
     assert set(answer) >= {"label", "probability"}
 
 
-def test_a_body_learned_from_hidden_tokens_goes_on_to_classes(tmp_path: Path) -> None:
+def test_a_body_learned_from_hidden_tokens_goes_on_to_classes_and_to_others(tmp_path: Path) -> None:
     first = copy_of(finished("masked"), tmp_path)
-    done = command("run", "text-classification", "--data", "template-reviews", *MADE, "--preset", "none", "--model", "bert",
-                   *ATTENTIVE, "--model.longest", "64", "--tokenizer", "wordpiece", "--tokenizer.max-size", "300",
-                   "--init-from", str(first), "--epochs", "1", "--out", "second", "--json", cwd=tmp_path)
+    bert = ("--preset", "none", "--model", "bert", *ATTENTIVE, "--model.longest", "64", "--tokenizer", "wordpiece",
+            "--tokenizer.max-size", "300", "--epochs", "1", "--json")
+    done = command("run", "text-classification", "--data", "template-reviews", *MADE, *bert, "--init-from", str(first),
+                   "--out", "second", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "accuracy" in done.json["evaluation"]
+    rows = [f"the film was {word},{label}" for word, label in (("brilliant", "yes"), ("terrible", "no")) for _ in range(10)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    done = command("run", "text-classification", "--data", "own.csv", *bert, "--init-from", "second", "--out", "third",
+                   cwd=tmp_path)
+    assert done.code == 0, done.err
     done = command("run", "text-classification", "--data", "template-reviews", *MADE, "--init-from", str(first), cwd=tmp_path)
     assert done.code == 2 and done.err.strip().endswith(
         "its model is 'bert', here 'lstm-classifier' and tokenizer is 'wordpiece', here 'basic-english'. "

@@ -3,6 +3,7 @@
 ClassProblem   goes before the class that reads the examples: ``class TextClassification(ClassProblem, TextProblem)``
 class_answers  logits as answers
 in_order_of    classes in the order of the run whose parameters are taken over
+others_than    how they differ from those of that run
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class ClassProblem(Problem[Any]):
         counts = Counter(labels)
         if len(counts) < 2:
             raise UsageError(f"all {self.things} have the same {self.target!r} ({labels[0]}); there is nothing to learn")
-        self.classes = in_order_of(self.inherited_classes, counts, self.target)
+        self.classes = in_order_of(self.inherited_classes, counts)
+        self.other_outputs = others_than(self.inherited_classes, self.classes, self.target)
         if self.config.class_weights == "balanced":
             self.weights = torch.tensor([len(labels) / (len(counts) * counts[name]) for name in self.classes])
 
@@ -102,19 +104,17 @@ class ClassProblem(Problem[Any]):
         return class_answers(outputs, self.classes)
 
 
-def in_order_of(inherited: Sequence[str], found: Collection[str], target: str) -> list[str]:
-    """The classes ``found`` in the data, as the run has them where it has the same, else sorted.
+def in_order_of(inherited: Sequence[str], found: Collection[str]) -> list[str]:
+    """The classes ``found`` in the data, as the run has them where it has the same, else sorted."""
+    return list(inherited) if set(inherited) == set(found) else sorted(found)
 
-    Raises UsageError for as many others: the outputs of one would silently become another's. Of fewer or more, a model takes
-    over what is below its outputs, or nothing.
-    """
-    if inherited and len(inherited) == len(found):
-        if set(inherited) != set(found):
-            raise UsageError(f"--init-from: that run tells apart {shown(inherited)}, and {target!r} here holds "
-                             f"{shown(sorted(found))}: what it learned of one class would be taken for another. Name the classes "
-                             "as there, or leave out --init-from")
-        return list(inherited)
-    return sorted(found)
+
+def others_than(inherited: Sequence[str], classes: Sequence[str], target: str) -> str:
+    """How the classes of the run whose parameters are taken over differ from these, where they are as many: its outputs would
+    fit, and one class be taken for another."""
+    if len(inherited) != len(classes) or set(inherited) == set(classes):
+        return ""
+    return f"that run tells apart {shown(inherited)}, and {target!r} here holds {shown(classes)}"
 
 
 def shown(classes: Sequence[str]) -> str:

@@ -88,6 +88,7 @@ class Problem(Generic[Config]):
 
     unit = "examples"
     full_batches = False  # whether few examples are repeated until a batch is full: where each is drawn from anew
+    other_outputs = ""  # how those of the run whose parameters are taken over differ, where they would fit and mean others
     frontend: nn.Module | None = None
     asked_by_rows: ClassVar[bool] = False  # whether people ask about rows with columns, and never about lines of text
     driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it

@@ -25,7 +25,7 @@ from toolkit.core.problem import Batch, Encoded, Judged, Problem, run_model
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry, resolve
 from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
@@ -195,13 +195,16 @@ class SupervisedTask:
     def initialise(self, states: Mapping[str, Any]) -> None:
         """Take over the parameters of another run, or those below the head where the heads differ.
 
-        Raises RuntimeError or KeyError when they do not fit.
+        Raises RuntimeError or KeyError when they do not fit, UsageError when they fit and the outputs mean others.
         """
-        take_body = getattr(self.model, "take_body", None)
+        take_body, others = getattr(self.model, "take_body", None), self.problem.other_outputs
         own = self.model.state_dict()
         same = own.keys() == states["model"].keys() and all(own[name].shape == states["model"][name].shape for name in own)
-        if take_body is not None and not same:
+        if take_body is not None and (others or not same):
             take_body(states["model"])
+        elif others:
+            raise UsageError(f"--init-from: {others}: what it learned of one class would be taken for another. Name the classes "
+                             "as there, or leave out --init-from")
         else:
             self.model.load_state_dict(states["model"])
 

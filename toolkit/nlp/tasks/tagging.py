@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit.core import metrics
 from toolkit.core.base import Example
-from toolkit.core.classes import in_order_of
+from toolkit.core.classes import in_order_of, others_than
 from toolkit.core.losses import IGNORED
 from toolkit.core.problem import Array, Batch, Judged, Tally, refuse_rows
 from toolkit.core.rows import row_name
@@ -63,7 +63,8 @@ class TokenClassification(TextProblem):
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
         found = {tag for example in examples for tag in self.words(example[self.target])}
-        self.tags = in_order_of(self.inherited_tags, found, self.target)
+        self.tags = in_order_of(self.inherited_tags, found)
+        self.other_outputs = others_than(self.inherited_tags, self.tags, self.target)
 
     def inherit(self, facts: Mapping[str, Any]) -> None:
         super().inherit(facts)
