@@ -242,14 +242,16 @@ class QLearner:
 
     def _best(self, phase: Phase) -> Tensor:
         """The target network's outputs [K, B, Z] for the actions that it would take next."""
-        best = self.expectation(phase.target_outputs).argmax(-1)
-        return phase.target_outputs.gather(2, self._of_actions(best)).squeeze(2)
+        return self._chosen(phase.target_outputs, self.expectation(phase.target_outputs).argmax(-1))
 
     def _double_goals(self, phase: Phase, k: int) -> Tensor:
         """Targets [B, Z] of minibatch k, the next actions being those of the network that is learning."""
         best = self.expectation(self._selector(phase.following[k])).argmax(-1)
-        following = phase.target_outputs[k].gather(1, self._of_actions(best)).squeeze(1)
-        return self.goals(phase.rewards[k], phase.discounts[k], following)
+        return self.goals(phase.rewards[k], phase.discounts[k], self._chosen(phase.target_outputs[k], best))
+
+    def _chosen(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """Of outputs [..., B, A, Z] those [..., B, Z] of the actions [..., B]."""
+        return outputs.gather(-2, self._of_actions(actions)).squeeze(-2)
 
     def _of_actions(self, actions: Tensor) -> Tensor:
         """Actions [..., B] as an index [..., B, 1, Z] into outputs [..., B, A, Z]."""

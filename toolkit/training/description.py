@@ -7,14 +7,17 @@ from typing import Any
 
 import torch
 
+from toolkit import __version__
 from toolkit.config import settings_of
 from toolkit.envs import factory, spaces
+from toolkit.registry import BUILTIN, LOCAL
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine
 from toolkit.training.tasks import OnlineTask, Task, evaluation_seed
 
 BYTES_A_PARAMETER = 12  # float32: itself, and two moments of its gradients
+
 
 def describe(plan: Plan, task: Task) -> dict[str, Any]:
     """The content of run.json at the start of a run."""
@@ -35,9 +38,6 @@ def distributions(plan: Plan) -> dict[str, str]:
     """Versions of the distributions that offer the components in use."""
     import importlib.metadata
 
-    from toolkit import __version__
-    from toolkit.registry import BUILTIN, LOCAL
-
     used = [plan.entry, *plan.parts().values()]
     env = factory.entry_of(plan.subject) if plan.entry.kind == "agent" else None
     names = {entry.distribution for entry in (*used, *([env] if env else []))} - {BUILTIN, LOCAL}
@@ -46,8 +46,6 @@ def distributions(plan: Plan) -> dict[str, str]:
 
 def stored_config(plan: Plan) -> dict[str, Any]:
     """The config as JSON values, plugins' parts by their full ids: another plugin may come to offer the same name."""
-    from toolkit.registry import BUILTIN, LOCAL
-
     rows = plan.config.json()
     for name, entry in plan.parts().items():
         if entry.distribution not in (BUILTIN, LOCAL):

@@ -18,7 +18,7 @@ def inherited_facts(plan: Plan, init_from: str | None) -> Facts:
     if init_from is None or plan.entry.kind != "task":
         return None
     directory, step = find_run(init_from)
-    states = directory.checkpoints.load(directory.newest() if step is None else step)
+    states = directory.states(step)
     if "problem" not in states:
         raise UsageError(f"--init-from {init_from}: it is the run of an agent, and {plan.entry.name} is a task")
     require_same_parts(plan, init_from, directory.read()["config"])
@@ -40,7 +40,7 @@ def require_same_parts(plan: Plan, init_from: str, theirs: Mapping[str, Any]) ->
 def initialise_from(task: Task, plan: Plan, run_text: str) -> None:
     """Start from the parameters of another run's agent (``--init-from``); nothing else is taken over."""
     directory, step = find_run(run_text)
-    states = directory.checkpoints.load(directory.newest() if step is None else step)
+    states = directory.states(step)
     learner: Any = task.agent if isinstance(task, OnlineTask) else task
     state = states.get("agent") if isinstance(task, OnlineTask) else states
     initialise = getattr(learner, "initialise", None)

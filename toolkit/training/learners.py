@@ -31,7 +31,7 @@ def data_plan(directory: RunDirectory) -> Plan:
 
 
 def learner_of(plan: Plan, directory: RunDirectory, step: int | None, device: torch.device) -> Learner:
-    states = directory.checkpoints.load(directory.newest() if step is None else step)
+    states = directory.states(step)
     return Learner.load(plan.entry.id, options_of(plan.entry, plan.config), states, device)
 
 

@@ -116,6 +116,10 @@ class RunDirectory:
             raise UsageError(f"{self.path} holds no checkpoint yet")
         return steps[-1]
 
+    def states(self, step: int | None = None) -> dict[str, Any]:
+        """The parts of the checkpoint at ``step``, or of the newest. Raises CheckpointError when it is damaged."""
+        return self.checkpoints.load(self.newest() if step is None else step)
+
     def write(self, facts: Mapping[str, Any]) -> None:
         write_atomically(self.path / "run.json", json.dumps(finite(facts), indent=1).encode())
 

@@ -30,6 +30,7 @@ from toolkit.training.trainer import Intervals, Trainer
 
 RECORDS, EVALUATIONS, CHECKPOINTS = 100, 10, 10  # how often in a run, where nothing else is said
 
+
 def make_task(plan: Plan, saved: Facts = None, inherited: Facts = None) -> Task:
     """The task that ``plan`` describes, freshly seeded; for a task on data see `make_supervised`."""
     values = plan.config.values
@@ -117,7 +118,7 @@ def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
     plan = plan_of(facts)
     if plan.entry.kind != "agent":
         raise UsageError(f"{directory.path} is a run of the task {plan.entry.name!r}, which has no agent")
-    states = directory.checkpoints.load(directory.newest() if step is None else step)
+    states = directory.states(step)
     values = plan.config.values
     clock = Clock(values["steps"], states["trainer"]["step"])
     use_threads(values["threads"])

@@ -90,7 +90,7 @@ class Mix(Transform):
         other = others[below(len(others), generator)]
         start = below(max(1, len(other) - len(clip) + 1), generator)
         other = other.repeat(len(clip) // len(other) + 1) if len(other) < len(clip) else other
-        return added(clip, other[start:start + len(clip)].double(), uniform(self.config.snr, generator))
+        return added(clip, other[start:start + len(clip)], uniform(self.config.snr, generator))
 
 
 def added(clip: Tensor, noise: Tensor, ratio: float) -> Tensor:
