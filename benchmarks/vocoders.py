@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import toolkit
-from toolkit.registry import installed
+from toolkit.entries import installed
 
 NAMES = ("hifigan-v1", "hifigan-v2", "hifigan-v3", "vocos", "lstm")
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from toolkit.config import Setting, value_text
-from toolkit.registry import BUILTIN, KINDS, Entry, Registry
+from toolkit.entries import BUILTIN, KINDS, Entry
+from toolkit.registry import Registry
 from toolkit.training.presets import load_presets
 
 ROOT = Path(__file__).resolve().parent.parent

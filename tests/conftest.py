@@ -52,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     They are marked `compiles`, or are given one of `COMPILED`, or its name, as a parameter.
     """
-    from toolkit.registry import Entry, registry
+    from toolkit.entries import Entry
+    from toolkit.registry import registry
 
     entries = [registry.get(kind, name) for kind, name in COMPILED]
     compiled = [*entries, *(entry.name for entry in entries)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "toolkit"
-FLOORS = [("errors", "files", "installed", "registry", "config", "plugins"), ("core",), ("nlp", "audio", "envs"), ("agents",),
-          ("bridges",), ("training",), ("testing",), ("commands",), ("cli",), ("__main__",)]
+FLOORS = [("errors", "files", "installed", "entries", "registry", "config", "plugins"), ("core",), ("nlp", "audio", "envs"),
+          ("agents",), ("bridges",), ("training",), ("testing",), ("commands",), ("cli",), ("__main__",)]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}

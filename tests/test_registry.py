@@ -7,22 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from toolkit.config import ConfigError, Part, Setting, setting, settings_of
+from toolkit.entries import BUILTIN, KINDS, Broken, Entry, describe, kind_of, undescribe
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
-from toolkit.registry import (
-    BUILTIN,
-    KINDS,
-    AmbiguousComponent,
-    Broken,
-    Declarer,
-    DuplicateComponent,
-    Entry,
-    Registry,
-    UnknownComponent,
-    describe,
-    kind_of,
-    registry,
-    undescribe,
-)
+from toolkit.registry import AmbiguousComponent, Declarer, DuplicateComponent, Registry, UnknownComponent, registry
 from toolkit.training.presets import load_presets
 from toolkit.training.resolve import plan
 

@@ -20,20 +20,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from toolkit.entries import Broken, Entry, describe, resolve, undescribe
 from toolkit.errors import ToolkitError
 from toolkit.files import cache_directory, keep, kept, stamp, stamps
 from toolkit.installed import Guest, guests_of
-from toolkit.registry import (
-    PROTOCOL_VERSION,
-    Broken,
-    Declarer,
-    DuplicateComponent,
-    Entry,
-    Registry,
-    describe,
-    resolve,
-    undescribe,
-)
+from toolkit.registry import PROTOCOL_VERSION, Declarer, DuplicateComponent, Registry
 
 GROUP = "toolkit.plugins"
 TIME_LIMIT = 20.0  # seconds that a guest's declare may take, imports included

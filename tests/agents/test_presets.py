@@ -6,7 +6,8 @@ import importlib.util
 
 import pytest
 
-from toolkit.registry import Entry, registry
+from toolkit.entries import Entry
+from toolkit.registry import registry
 from toolkit.training import setup
 from toolkit.training.presets import choose, load_presets
 from toolkit.training.resolve import plan

@@ -11,7 +11,8 @@ import pytest
 from conftest import Toolkit
 
 from toolkit.config import settings_of
-from toolkit.registry import Entry, registry
+from toolkit.entries import Entry
+from toolkit.registry import registry
 
 KINDS = ("op", "layer", "loss", "optimizer", "scheduler", "metric")
 ENTRIES = [entry for kind in KINDS for entry in registry.entries(kind, plugins=False)]

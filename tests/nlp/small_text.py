@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from toolkit.entries import Entry
 from toolkit.nlp.base import TextSpec
-from toolkit.registry import Entry, registry
+from toolkit.registry import registry
 
 WORDS = ["the", "film", "was", "good", "and", "bad", "plot", "a", "long", "story", "with", "brilliant", "ending"]
 SMALL: dict[str, dict[str, Any]] = {

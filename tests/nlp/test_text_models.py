@@ -10,12 +10,13 @@ from small_text import CASES, IDS, TEXT_MODELS, make, tiny_folder
 
 from toolkit.core.configs import CrossEntropyConfig
 from toolkit.core.losses import IGNORED, CrossEntropy
+from toolkit.entries import Entry
 from toolkit.errors import UsageError
 from toolkit.nlp import hub
 from toolkit.nlp.base import TextSpec
 from toolkit.nlp.configs import BertConfig
 from toolkit.nlp.models.bert import BertEncoder, from_hugging_face
-from toolkit.registry import Entry, registry
+from toolkit.registry import registry
 
 LENGTHS = torch.tensor([7, 3, 1, 5])
 

@@ -11,8 +11,9 @@ from typing import Any
 import conftest
 import pytest
 
+from toolkit.entries import BUILTIN, KINDS, Entry, resolve
 from toolkit.errors import MissingExtra
-from toolkit.registry import BUILTIN, KINDS, Entry, Registry, resolve
+from toolkit.registry import Registry
 from toolkit.testing.suite import NotPromised, Suite, suite_for
 
 ENTRIES = [entry for entry in Registry(plugins=False).entries() if entry.distribution == BUILTIN]

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 from conftest import server
 from dying import Die
 
-from toolkit.registry import Entry, registry
+from toolkit.entries import Entry
+from toolkit.registry import registry
 
 DISCRETE, CONTINUOUS = "CartPole-v1", "Pendulum-v1"
 # Flags that make any agent small, for those settings that it has.

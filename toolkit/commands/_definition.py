@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 from pathlib import Path
 
-from toolkit.registry import Entry
+from toolkit.entries import Entry
 
 
 def definition(entry: Entry) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from toolkit.core.summaries import finite, interval_of, numbers_of
+from toolkit.entries import installed
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.files import occupied
-from toolkit.registry import installed
 
 # When Python began: until here it has had nothing to wait for. The kernel's start of the process may be that of a shell, which
 # became this program after an installation.

@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from toolkit.config import Setting, flag_of, value_text
+from toolkit.entries import Entry
 from toolkit.errors import UsageError, did_you_mean
-from toolkit.registry import Entry, registry
+from toolkit.registry import registry
 from toolkit.training.presets import load_presets
 from toolkit.training.resolve import ENV_PREFIX, all_settings, having, literal, with_data_file
 

@@ -10,8 +10,9 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.config import lookup
+from toolkit.entries import KINDS, Entry, kind_of
 from toolkit.errors import UsageError, did_you_mean
-from toolkit.registry import KINDS, Entry, UnknownComponent, kind_of, registry
+from toolkit.registry import UnknownComponent, registry
 from toolkit.training.resolve import all_settings, literal, read
 
 if TYPE_CHECKING:

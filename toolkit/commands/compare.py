@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands import _output as output
+from toolkit.entries import installed
 from toolkit.errors import UsageError
-from toolkit.registry import installed
 from toolkit.training.run_directory import find_run
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import click
 from toolkit.commands import _output as output
 from toolkit.commands._definition import definition
 from toolkit.commands._settings import flag_text, help_text
+from toolkit.entries import KINDS, Entry, describe, kind_of, spelled_target
 from toolkit.errors import UsageError
-from toolkit.registry import KINDS, Entry, UnknownComponent, describe, kind_of, registry, spelled_target
+from toolkit.registry import UnknownComponent, registry
 from toolkit.training.presets import load_presets
 
 

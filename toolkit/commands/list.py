@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from toolkit.commands import _output as output
+from toolkit.entries import KINDS, Broken, Entry
 from toolkit.errors import did_you_mean
-from toolkit.registry import KINDS, Broken, Entry, registry
+from toolkit.registry import registry
 
 
 @click.command("list")

@@ -9,8 +9,9 @@ import click
 
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
+from toolkit.entries import Broken, undescribe
 from toolkit.installed import Guest, guests_of
-from toolkit.registry import Broken, registry, undescribe
+from toolkit.registry import registry
 
 
 @click.command("plugins")

@@ -14,6 +14,7 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 from toolkit.config import ConfigError, flag_of, lookup
+from toolkit.entries import Entry
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
@@ -21,7 +22,7 @@ from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
 from toolkit.envs.wrappers import OneNumber, wrap
 from toolkit.errors import MissingExtra, UsageError, did_you_mean, nearest
-from toolkit.registry import Entry, UnknownComponent, registry
+from toolkit.registry import UnknownComponent, registry
 
 ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
 NATIVE_FROM = 4  # copies from which an environment vectorised by hand beats the loop

@@ -22,9 +22,9 @@ from toolkit.config import flatten
 from toolkit.core import state as states
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
+from toolkit.entries import LOCAL
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
-from toolkit.registry import LOCAL
 from toolkit.testing import trivial
 from toolkit.testing.gpu import gpu
 from toolkit.testing.suite import NotPromised, Suite, require

@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
+from toolkit.entries import LOCAL
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec, one_number
 from toolkit.envs.in_process import InProcess
-from toolkit.registry import LOCAL
 from toolkit.testing.suite import NotPromised, Suite, require
 
 STEPS = 200

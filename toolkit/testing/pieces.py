@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.losses import Elementwise
+from toolkit.entries import LOCAL
 from toolkit.errors import ToolkitError
-from toolkit.registry import LOCAL
 from toolkit.testing.gpu import gpu, moved, require_same
 from toolkit.testing.suite import NotPromised, Suite, require
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar
 
+from toolkit.entries import Entry, kind_of, resolve
 from toolkit.errors import UsageError
-from toolkit.registry import Entry, kind_of, registry, resolve
+from toolkit.registry import registry
 
 GYMNASIUM = "gymnasium"
 KEPT, BROKEN, NOT_PROMISED = "kept", "broken", "not promised"

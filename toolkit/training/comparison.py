@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from toolkit.core.summaries import interval_of, numbers_of
+from toolkit.entries import installed
 from toolkit.errors import MissingExtra, UsageError
-from toolkit.registry import installed
 from toolkit.training.run_directory import METRICS, RunDirectory
 from toolkit.training.supervised_plots import new_figure
 

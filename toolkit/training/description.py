@@ -9,8 +9,8 @@ import torch
 
 from toolkit import __version__
 from toolkit.config import settings_of
+from toolkit.entries import BUILTIN, LOCAL
 from toolkit.envs import factory, spaces
-from toolkit.registry import BUILTIN, LOCAL
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import ConfigError, flatten
+from toolkit.entries import Entry
 from toolkit.errors import ToolkitError, did_you_mean
-from toolkit.registry import Entry
 
 TUNED, NONE = "tuned", "none"
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, place_of, settings_of
+from toolkit.entries import Entry
 from toolkit.errors import UsageError
-from toolkit.registry import Entry, Registry, registry
+from toolkit.registry import Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
 from toolkit.training.presets import choose
 

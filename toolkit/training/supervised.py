@@ -25,8 +25,9 @@ from toolkit.core.problem import Batch, Encoded, Judged, Problem, run_model
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
 from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.entries import resolve
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.registry import registry, resolve
+from toolkit.registry import registry
 from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
 from toolkit.training.tasks import Report

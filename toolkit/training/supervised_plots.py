@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.core.metrics import area, roc
+from toolkit.entries import installed
 from toolkit.errors import MissingExtra, UsageError
-from toolkit.registry import installed
 from toolkit.training.evaluation import Evaluation
 
 MOST_CURVES = 12

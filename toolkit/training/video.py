@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from toolkit.entries import installed
 from toolkit.envs import factory
 from toolkit.errors import MissingExtra, UsageError
-from toolkit.registry import installed
 from toolkit.training import setup
 from toolkit.training.resolve import plan_of
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from toolkit.audio import io
-from toolkit.registry import installed
+from toolkit.entries import installed
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # n_fft, hop, window
 TINY, CEPSTRA = 1e-7, 13

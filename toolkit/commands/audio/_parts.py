@@ -13,8 +13,9 @@ import click
 
 from toolkit.commands._settings import flag_text, help_text, is_bool, naming_flags
 from toolkit.config import FALSE, TRUE, lookup
+from toolkit.entries import Entry
 from toolkit.errors import UsageError
-from toolkit.registry import Entry, registry
+from toolkit.registry import registry
 
 
 @dataclass(frozen=True)
