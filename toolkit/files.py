@@ -6,6 +6,7 @@ No module of the package stands below this one, and it imports nothing that take
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import sys
@@ -79,6 +80,12 @@ def stamp(path: str) -> list[int] | None:
 def stamps(paths: Iterable[str]) -> dict[str, list[int]]:
     """The stamps of those that are there."""
     return {path: kept for path in paths if (kept := stamp(path))}
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # -- caches

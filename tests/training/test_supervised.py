@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -133,12 +134,35 @@ def test_an_index_that_pandas_wrote_is_explained(tmp_path: Path) -> None:
     assert done.code == 2 and "save them with index=False" in done.err
 
 
-def test_changed_data_is_refused_on_resume(people: Path, tmp_path: Path) -> None:
+def test_changed_data_is_refused_on_resume_and_where_the_run_is_judged(people: Path, tmp_path: Path) -> None:
     words = run_words(TABLES[0], people, "--out", "run")
     assert command(*words, cwd=tmp_path).code == 0
+    head, *lines = people.read_text().splitlines()
+    people.write_text("\n".join([head, *reversed(lines)]) + "\n")  # as many rows as before, others of them held out
+    told = f"the data has changed since the run began: {people} is not what it was."
+    for line, advice in (("resume run --steps 9999", "A run resumes on the same data; start a new one, from this one's"),
+                         ("evaluate run", f"What a run held out is told by the data as it was: put that back, or judge this as "
+                                          f"other data: toolkit evaluate RUN --data {people}\n")):
+        done = command(*line.split(), cwd=tmp_path)
+        assert done.code == 2 and f"{told} {advice}" in done.err
+    assert command("evaluate", "run", "--data", str(people), cwd=tmp_path).code == 0
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    del facts["data_fingerprint"]  # as of a run that was begun before it was kept
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert command("evaluate", "run", cwd=tmp_path).code == 0
     people.write_text(people.read_text() + "30,Ulm,2.0,same,high,3.0\n" * 10)
     done = command("resume", "run", "--steps", "9999", cwd=tmp_path)
     assert done.code == 2 and "the data has changed since the run began: it had 128 training examples" in done.err
+
+
+def test_a_folder_of_sound_has_changed_where_its_sounds_or_texts_have(tmp_path: Path) -> None:
+    dataset = registry.make("dataset", "recordings", path=str(tmp_path))
+    (tmp_path / "yes").mkdir()
+    found = []
+    for name, text in (("yes/a.wav", "1"), ("yes/a.txt", "2"), ("notes.md", "3"), ("yes/.b.wav", "4"), ("yes/a.wav", "56")):
+        (tmp_path / name).write_text(text)
+        found.append(dataset.fingerprint())
+    assert [one == other for one, other in itertools.pairwise(found)] == [False, True, True, False]
 
 
 def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path) -> None:

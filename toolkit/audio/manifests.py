@@ -15,7 +15,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,7 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder")
     clips, problems = [], []
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in io.SUFFIXES or not path.is_file() or path.name.startswith("."):
-            continue
+    for path in sound_files(root):
         label = path.parent.name if labels and path.parent != root else None
         try:
             duration = round(io.info(path).duration, 6)
@@ -121,6 +119,13 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
             problems.append(str(error))
             clips += [Clip(str(path.resolve()), label=label)] if damaged else []
     return clips, problems
+
+
+def sound_files(root: Path) -> Iterator[Path]:
+    """The sound files under a folder in a fixed order, by their names; hidden ones are none."""
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in io.SUFFIXES and path.is_file() and not path.name.startswith("."):
+            yield path
 
 
 def text_beside(path: Path) -> str | None:

@@ -28,6 +28,9 @@ class Dataset(Protocol):
     ``train`` is always there. Without ``validation`` and ``test`` a share of ``train`` is held out by
     the task. Other splits (another accent, a noise) are judged at the end beside ``test``, each under
     its name. The same options give the same examples in the same order, always.
+
+    One that reads what users may change can also have ``fingerprint()``, a text that differs once that has changed: a run keeps
+    it, and is resumed and judged on the same data alone. Of files it is `toolkit.files.digest`. It may raise OSError.
     """
 
     @property

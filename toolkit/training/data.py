@@ -1,11 +1,13 @@
 """From a data set to batches: splits, and a loader that a resumed run puts back exactly.
 
-Splits   encoded examples: what is trained on, what is held out, what else is judged at the end
-Loader   training batches in an order that seed and epoch alone decide; its state is two numbers
+require_same_data   whether a run's data is what it was when the run began
+divide, to_judge    the examples of a data set by split: what is trained on, what is held out, what else is judged at the end
+Loader              training batches in an order that seed and epoch alone decide; its state is two numbers
 """
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +23,31 @@ from toolkit.core.problem import Array, Batch, Encoded, Problem, refuse_rows
 from toolkit.core.rows import Row, fault_of, refuse_unread
 from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training.resolve import Plan, options_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SAME_DATA = "A run resumes on the same data; start a new one, from this one's parameters with --init-from"
+
+
+def fingerprint(plan: Plan) -> str | None:
+    """What tells whether the data of a task's run has changed; None of data that does not say, or is not there (any more)."""
+    dataset = registry.make("dataset", options_of(plan.entry, plan.config)["data"])
+    try:
+        return str(dataset.fingerprint()) if hasattr(dataset, "fingerprint") else None
+    except OSError:
+        return None  # reading it says why
+
+
+def require_same_data(plan: Plan, facts: Mapping[str, Any], advice: str) -> None:
+    """Raise UsageError where the data of a task's run is another than what ``facts`` of it keep; runs begun before keep nothing.
+
+    ``advice`` says what else can be done, with ``{path}`` for where the data is.
+    """
+    kept, now = facts.get("data_fingerprint"), fingerprint(plan)
+    if kept and now and kept != now:
+        path = shlex.quote(str(plan.config.values.get("data.path") or plan.config.values["data"]))
+        raise UsageError(f"the data has changed since the run began: {path} is not what it was. {advice.format(path=path)}")
 
 
 def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dict[str, Sequence[Example]]:
@@ -162,8 +187,7 @@ class Loader:
         mine = self.state_dict()
         if any(mine[name] != state[name] for name in ("examples", "units", "sizes")):
             raise UsageError(f"the data has changed since the run began: it had {state['examples']:,} training examples "
-                             f"({state['units']:,} units) and has {mine['examples']:,} ({mine['units']:,}) now. A run "
-                             "resumes on the same data; start a new one, from this one's parameters with --init-from")
+                             f"({state['units']:,} units) and has {mine['examples']:,} ({mine['units']:,}) now. {SAME_DATA}")
         self.epoch, self.done = state["epoch"], state["done"]
         self._ahead.clear()
 

@@ -17,6 +17,7 @@ from toolkit.config import flag_of
 from toolkit.envs import factory
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
+from toolkit.training.data import SAME_DATA, require_same_data
 from toolkit.training.description import describe, size_of
 from toolkit.training.init_from import inherited_facts, initialise_from
 from toolkit.training.resolve import Plan, plan_of
@@ -125,6 +126,8 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
     if step is not None and step not in present:
         raise UsageError(f"{directory.path} has no checkpoint {step}. Allowed: {', '.join(map(str, present))}.")
     begin = present[-1] if step is None else step
+    if plan.entry.kind == "task":
+        require_same_data(plan, facts, SAME_DATA)
     states = checkpoints.load(begin)
     if steps is not None and steps <= begin:
         raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")

@@ -12,7 +12,7 @@ from toolkit.core.base import Example
 from toolkit.core.problem import Problem
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, to_judge
+from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, require_same_data, to_judge
 from toolkit.training.evaluation import Evaluation
 from toolkit.training.resolve import Plan, options_of, plan_of, with_data_file
 from toolkit.training.run_directory import RunDirectory, plain
@@ -117,6 +117,9 @@ class TaskRun(RunFolder):
         if skip_bad and data is None:
             raise UsageError("--skip-bad goes with other data: of the run's own it would hold out another share than training "
                              "did. Allowed: toolkit evaluate RUN --data DATA --skip-bad")
+        if data is None:
+            require_same_data(plan, self.facts, "What a run held out is told by the data as it was: put that back, or judge this "
+                                                "as other data: toolkit evaluate RUN --data {path}")
         splits = held_out(self.learner, plan) if data is None else all_of(self.learner, plan, data, skip_bad)
         judged = self.learner.judge(splits)
         main = next(name for name in (TEST, VALIDATION) if name in judged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from toolkit.core.base import Example
 from toolkit.core.data.files import split_meant
 from toolkit.core.rows import Row
 from toolkit.errors import UsageError
+from toolkit.files import digest
 
 
 class Recordings:
@@ -34,6 +36,14 @@ class Recordings:
         for row in rows[:self.limit]:
             splits.setdefault(split_meant(row.get("split") or "train"), []).append(row)
         return splits
+
+    def fingerprint(self) -> str:
+        """Of a manifest, or of the names and sizes of a folder's sound files and the texts beside them."""
+        if not self.path.is_dir():
+            return digest(self.path)
+        files = [file for sound in manifests.sound_files(self.path) for file in (sound, sound.with_suffix(".txt"))]
+        listing = "".join(f"{file.relative_to(self.path)}\0{file.stat().st_size}\n" for file in files if file.exists())
+        return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
 
     def scanned(self) -> list[Example]:
         """The clips of the folder, damaged ones too."""

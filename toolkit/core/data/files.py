@@ -14,6 +14,7 @@ from toolkit.core.base import Example
 from toolkit.core.configs import CSVConfig, FileConfig, TextFileConfig
 from toolkit.core.rows import Row, csv_rows, fault_of, json_rows, like, number_of, refuse_broken, row_name
 from toolkit.errors import UsageError, did_you_mean
+from toolkit.files import digest
 
 SPLITS = ("train", "validation", "test")
 ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
@@ -33,6 +34,9 @@ class FileDataset:
         if not config.path:
             raise UsageError("the data set needs its file: --data FILE, or --data.path FILE")
         self.path, self.limit = Path(config.path), config.limit
+
+    def fingerprint(self) -> str:
+        return digest(self.path)
 
     def rows(self) -> Iterator[Example]:
         raise NotImplementedError
