@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from toolkit.core.clock import Clock
 from toolkit.core.numeric import number
+from toolkit.core.rows import csv_rows, refuse_broken
 from toolkit.core.seeding import Streams
 from toolkit.core.tabular import fit_column
 from toolkit.errors import UsageError
@@ -114,6 +116,24 @@ def test_cells_longer_than_pythons_limit_are_read(tmp_path: Path) -> None:
     path, text = tmp_path / "long.csv", "word " * 50_000
     path.write_text(f"text,label\n{text},a\n")
     assert registry.make("dataset", "csv", path=str(path)).splits()["train"] == [{"text": text, "label": "a"}]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ('x,y\n1,a\n"2,b\n3,c\n4,d\n', "row 3: a quote that opens in it is not closed, so that 2 more lines became its text. Cl"),
+    ('x,y\n"1,a\n2,"b"\n3,c\n', "row 2: a quote that opens in it is not closed, so that 1 more line became its"),
+    ('x,y\n1,"a', "row 2: a quote that opens in it is not closed. Close it, or double it where it is meant$"),
+    ('x,"y\n1,a\n', "row 1: a quote that opens in it is not closed, so that 1 more line became its")])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_quote_that_is_not_closed_is_named_where_it_opens(content: str, message: str, strict: bool) -> None:
+    with pytest.raises(UsageError, match=message):
+        rows = list(csv_rows(io.StringIO(content), Path("a.csv"), strict=strict))
+        refuse_broken({row.number: row.fault for row in rows if row.fault}, Path("a.csv"))
+
+
+def test_quotes_that_are_closed_are_read_as_they_were() -> None:
+    content = 'x,y\n"1\n2","a ""b"" c"\n"3" ,4" pipe\n"5",""\n'
+    assert list(csv_rows(io.StringIO(content), Path("a.csv"))) == [
+        {"x": "1\n2", "y": 'a "b" c'}, {"x": "3 ", "y": '4" pipe'}, {"x": "5", "y": ""}]
 
 
 @pytest.mark.parametrize(("name", "content"), [("jsonl", json.dumps({"text": "x"})), ("text", "x"), ("csv", "text\nx")])

@@ -95,7 +95,7 @@ def require_columns(rows: Iterable[object], wanted: Iterable[str], path: Path, w
 
 def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: bool = False,
              nameless: bool = False) -> Iterator[Row]:
-    """The rows below the header, whose names lose the blanks around them; ``strict`` is csv's, of quotes.
+    """The rows below the header, whose names lose the blanks around them; ``strict`` is csv's, of quotes within a line.
 
     Columns without a name are passed over where there may be ``nameless`` ones. Raises UsageError for a header with them
     otherwise, or with repeated names.
@@ -103,26 +103,56 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
     csv.field_size_limit(LONGEST)
     lines = iter(lines)
     first = next(lines, "")
-    reader = csv.reader(itertools.chain([first], lines), strict=strict,
-                        delimiter=guess_delimiter(first) if delimiter == "auto" else delimiter)
-    header = [name.strip() for name in next(reader, [])]
+    if delimiter == "auto":
+        delimiter = guess_delimiter(first)
+    taken: list[str] = []  # for the row that is read: more than one line where a quoted cell goes on, "" for the file's end
+
+    def given() -> Iterator[str]:
+        for line in itertools.chain([first], lines, [""]):
+            taken.append(line)
+            if line:
+                yield line
+
+    reader = csv.reader(given(), strict=strict, delimiter=delimiter)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise UsageError(f"{path}, row 1: {unclosed(taken, delimiter) or f'it is not CSV: {error}'}") from error
+    if wrong := unclosed(taken, delimiter):
+        raise UsageError(f"{path}, row 1: {wrong}")
     names = [name for name in header if name or not nameless]
     if len(set(names)) < len(names) or not all(names):
         index = " Rows that pandas numbers have no name there: save them with index=False" if not header[0] else ""
         raise UsageError(f"{path}: its header has empty or repeated names: {', '.join(header)}.{index}")
     while True:
         number = reader.line_num + 1
+        taken.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row({}, number, f"it is not CSV: {error}")
+            yield Row({}, number, unclosed(taken, delimiter) or f"it is not CSV: {error}")
             continue
         if cells:
-            fault = (None if len(cells) == len(header) else
-                     f"it has {len(cells)} cells and the header {len(header)}; quote cells that hold the delimiter")
+            fault = unclosed(taken, delimiter) or (
+                None if len(cells) == len(header) else
+                f"it has {len(cells)} cells and the header {len(header)}; quote cells that hold the delimiter")
             yield Row({name: cell for name, cell in zip(header, cells, strict=False) if name}, number, fault)
+
+
+def unclosed(lines: Sequence[str], delimiter: str) -> str | None:
+    """What is wrong with a row of several ``lines`` that is one because a quote was not closed, or None."""
+    if len(lines) < 2:
+        return None
+    try:
+        for _ in csv.reader(lines, strict=True, delimiter=delimiter):
+            pass
+    except csv.Error:
+        many = len(lines) - 1 if lines[-1] else len(lines) - 2
+        rest = f", so that {many} more {'lines' if many > 1 else 'line'} became its text" if many else ""
+        return f"a quote that opens in it is not closed{rest}. Close it, or double it where it is meant"
+    return None
 
 
 def guess_delimiter(line: str) -> str:
