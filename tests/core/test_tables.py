@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,22 +52,36 @@ def test_a_column_that_is_always_the_same_says_nothing_however_its_mean_is_round
 
 
 def test_whole_numbers_too_large_for_a_float_are_words() -> None:
-    with pytest.warns(UserWarning, match="'x' is read as categories: 1 of its 3 values are no finite numbers, the first in"):
+    with pytest.warns(UserWarning, match="'x' is read as categories: 1 of its 3 values are no finite numbers, such as 10"):
         fit_column("x", [{"x": value} for value in (1, 10**400, 2)], 100)
+
+
+def test_numbers_with_commas_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x;y;z;city\n3,14;1;1,200.5;Ulm\n2;2;;Bonn\n-1,5e3;3;7;Bonn, Ulm\n")
+    rows = registry.make("dataset", "csv", path=str(path)).splits()["train"]
+    for name, told in (("x", "2 of its 3 values are no finite numbers, such as '3,14' in row 2"),
+                       ("z", "1 of its 2 values are no finite numbers, such as '1,200.5' in row 2")):
+        with pytest.warns(UserWarning, match=rf"column '{name}' is read as categories: {told}. Write them with a decimal point "
+                          rf"and no comma, or leave the column out: --ignore {name}$"):
+            fit_column(name, rows, 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit_column("city", rows, 100) and fit_column("y", rows, 100)
 
 
 def test_columns_that_only_some_rows_have_are_seen() -> None:
     rows = [{"x": index, **({"late": index % 2} if index > 3 else {}), "y": "ab"[index % 2]} for index in range(12)]
     task = task_of(train=rows)
     assert [column.name for column in task.problem.columns] == ["x", "late"]
-    with pytest.raises(UsageError, match="rows lack the columns late, which"):
+    with pytest.raises(UsageError, match="rows lack the column 'late', which"):
         task.problem.encode([{"x": 1, "y": "a"}])
-    with pytest.raises(UsageError, match="row 2: it lacks the column late, which the .* trained on; an empty value is"):
+    with pytest.raises(UsageError, match="row 2: it lacks the column 'late', which the .* trained on; an empty value is"):
         task.problem.encode([{"x": 1, "late": 0}, {"x": 1}], targets=False)
     assert task.problem.encode([{"x": 1, "late": None}], targets=False).size() == 1
     full, short, empty = task.problem.asked([{"x": 1, "late": ""}, {"late": 1}, {}], Path("rows.jsonl"))
-    assert full == {"x": 1, "late": ""} and str(short).startswith("it lacks the column x, which")
-    assert str(empty).startswith("it lacks the columns x, late, which")
+    assert full == {"x": 1, "late": ""} and str(short).startswith("it lacks the column 'x', which")
+    assert str(empty).startswith("it lacks the columns 'x', 'late', which")
 
 
 @pytest.mark.parametrize("value", ["1e39", "-1e300", 1e39, "inf", 10**39])

@@ -125,7 +125,7 @@ def test_a_column_that_is_numbers_but_for_a_few_is_told_of(tmp_path: Path) -> No
                    "--split-seed", "1", "--out", "run", cwd=tmp_path)
     assert done.code == 0
     assert "toolkit: column 'x' is read as categories: 1 of its " in done.err
-    assert "'inf'. Correct them, or leave the column out: --ignore x\n" in done.err
+    assert "such as 'inf' in row 22. Correct them, or leave the column out: --ignore x\n" in done.err
 
 
 def test_an_index_that_pandas_wrote_is_explained(tmp_path: Path) -> None:
@@ -270,6 +270,9 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "iris", "--steps", "3", "--epochs", "2"), "--steps and --epochs are both given"),
     (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
     (("--data", "iris", "--ignore", "petal length"), "no column 'petal length' to leave out. Did you mean 'petal length (cm)'"),
+    (("--data", "rare.csv", "--target", "b", "--ignore", "b"), "--ignore b: it is the column to be predicted, which is never"),
+    (("--data", "both.csv", "--target", "split"), "--target split: a column of this name says what is held out, and is neither"),
+    (("--data", "both.csv", "--target", "b", "--ignore", "a,split"), "--ignore split: a column of this name says what is held"),
     (("--data", "iris", "--batch-sise", "3"), "Did you mean '--batch-size'"),
     (("--data", "iris", "--model", "mpl"), "unknown model 'mpl'. Did you mean 'mlp'"),
     (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or from 2 to 150 for these 150 rows"),
@@ -351,7 +354,7 @@ def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) ->
         answered = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-", "--json"], input=given)
         told = json.loads(answered.stdout)["answers"]
         assert [row["row"] for row in told] == numbers and told[0]["label"] == rows[0]["label"]
-    assert told[1]["error"].startswith("it lacks the column income, which the model was trained on")
+    assert told[1]["error"].startswith("it lacks the column 'income', which the model was trained on")
     words = [str(tmp_path / "run"), "-", "--output", str(tmp_path / "no")]
     for raw, place in (b"age,town,income\n40,Ulm,\xe9\n", 23), (b'{"age": "\xff"}\n', 9):
         answered = CliRunner().invoke(predict_command, words, input=raw)

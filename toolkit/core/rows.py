@@ -83,14 +83,24 @@ def refuse_unread(names: Collection[str], read: Collection[str], whose: str, wan
                         + advice.format(name=name))
 
 
-def require_columns(rows: Iterable[object], wanted: Iterable[str], path: Path, why: str, advice: str,
+def lacked(rows: Iterable[object], wanted: Iterable[str]) -> list[str]:
+    """The columns that are ``wanted`` and none of the rows has."""
+    present = {name for row in rows if isinstance(row, Mapping) for name in row}
+    return [name for name in wanted if name not in present]
+
+
+def columns_text(names: Sequence[str]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+
+
+def require_columns(rows: Collection[object], wanted: Iterable[str], path: Path, why: str, advice: str,
                     error: type[UsageError] = UsageError) -> None:
     """Raise ``error`` where none of the rows has a column that is ``wanted``; lines of text have no columns."""
     names = list(dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row))
-    absent = [name for name in wanted if name not in names]
+    absent = lacked(rows, wanted)
     if names and absent:
-        lacked = f"column{'s' if len(absent) > 1 else ''} {', '.join(map(repr, absent))}"
-        raise error(f"{path}: it has no {lacked}, {why}; it has {', '.join(names)}.{did_you_mean(absent[0], names)} {advice}")
+        raise error(f"{path}: it has no {columns_text(absent)}, {why}; it has {', '.join(names)}."
+                    f"{did_you_mean(absent[0], names)} {advice}")
 
 
 def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: bool = False,

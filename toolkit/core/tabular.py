@@ -23,7 +23,7 @@ from toolkit.core.classes import ClassProblem
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
 from toolkit.core.numeric import NUMBERS, NumberProblem, moments, number, scaled
 from toolkit.core.problem import Array, Batch, Problem, first_split, refuse_rows
-from toolkit.core.rows import require_columns, row_name
+from toolkit.core.rows import columns_text, lacked, require_columns, row_name
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 
@@ -98,14 +98,16 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
         raise UsageError(f"column {name!r} holds {type(present[0]).__name__} values; allowed: numbers and words. "
                          f"Leave it out: --ignore {name}")
     numbers = [number(value) for value in present]
-    if all(value is not None for value in numbers):
+    if None not in numbers:
         mean, scale = moments(np.array(numbers, np.float64))
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
-    words = numbers.count(None)
-    if words < len(present) / 2:
-        place = next(place for place, value in enumerate(values) if not is_missing(value) and number(value) is None)
-        warnings.warn(f"column {name!r} is read as categories: {words} of its {len(present)} values are no finite numbers, the "
-                      f"first in {row_name(examples[place], place)}: {values[place]!r}. Correct them, or leave the column out: "
+    words = [place for place, value in enumerate(values) if not is_missing(value) and number(value) is None]
+    commas = [place for place in words if number(str(values[place]).replace(",", "")) is not None]
+    if len(words) - len(commas) < len(present) / 2:
+        place = (commas or words)[0]
+        remedy = "Write them with a decimal point and no comma" if commas else "Correct them"
+        warnings.warn(f"column {name!r} is read as categories: {len(words)} of its {len(present)} values are no finite numbers, "
+                      f"such as {values[place]!r} in {row_name(examples[place], place)}. {remedy}, or leave the column out: "
                       f"--ignore {name}", stacklevel=2)
     counts = Counter(category(value) for value in values)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
@@ -153,14 +155,17 @@ class TabularProblem(Problem[Any]):
         refuse_rows(splits, lambda row: is_missing(row.get(self.target)), f"hold no {self.target!r}")
 
     def fit(self, examples: Sequence[Example]) -> None:
-        if self.inherited:
-            self.fit_target(examples)
-            return
         names = list(dict.fromkeys(name for row in examples for name in row))
         for name in self.config.ignore:
+            if name == self.target:
+                raise UsageError(f"--ignore {name}: it is the column to be predicted, which is never looked at. Leave it out of "
+                                 "--ignore, or name another with --target")
             if name not in names:
                 raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
                                  f"Allowed for --ignore: {', '.join(names)}.")
+        if self.inherited:
+            self.fit_target(examples)
+            return
         names = [name for name in names if name not in (self.target, *self.config.ignore)]
         found = [fit_column(name, examples, self.config.max_categories) for name in names]
         self.columns = [column for column in found if column is not None]
@@ -196,25 +201,21 @@ class TabularProblem(Problem[Any]):
         """The rows; where one lacks a column stands the error that says so."""
         names = [column.name for column in self.columns]
         require_columns(rows, names, source, "which the model was trained on", "Add what is missing; an empty cell is a gap")
-        return [row if isinstance(row, ToolkitError) or (lacked := self.lacked(row)) is None else UsageError(lacked)
+        return [row if isinstance(row, ToolkitError) else self.unfit([row], "it lacks") or row
                 for row in super().asked(rows, source)]
 
-    def lacked(self, row: Example) -> str | None:
-        """Which of the columns that the model was trained on a row lacks, or None."""
-        absent = [column.name for column in self.columns if column.name not in row]
-        return (f"it lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}, which the model was trained on; "
-                "an empty value is a gap") if absent else None
+    def unfit(self, rows: Sequence[Example], said: str) -> UsageError | None:
+        """What is wrong with rows of which none has a column that the model was trained on, or None."""
+        absent = lacked(rows, [column.name for column in self.columns])
+        why = f"{said} the {columns_text(absent)}, which the model was trained on; an empty value is a gap"
+        return UsageError(why) if absent else None
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Table:
-        if targets:  # one that only some rows have may be a gap in the others, as in training
-            names = {name for row in examples for name in row}
-            absent = [column.name for column in self.columns if column.name not in names]
-            if absent:
-                raise UsageError(f"rows lack the columns {', '.join(absent)}, which the model was trained on")
-        else:
-            for place, row in enumerate(examples):
-                if (lacked := self.lacked(row)) is not None:
-                    raise UsageError(f"{row_name(row, place)}: {lacked}")
+        # Where there are targets, a column that only some rows have may be a gap in the others, as in training.
+        alone = ((f"{row_name(row, place)}: it lacks", [row]) for place, row in enumerate(examples))
+        for said, rows in [("rows lack", examples)] if targets else alone:
+            if wrong := self.unfit(rows, said):
+                raise wrong
         inputs = np.hstack([column.encode(examples) for column in self.columns])
         wanted = self.encode_target(examples) if targets else None
         return Table(torch.from_numpy(inputs), wanted)

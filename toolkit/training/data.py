@@ -61,6 +61,7 @@ def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dic
     if TRAIN not in splits:
         raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
     if begins:
+        refuse_split_meant(splits[TRAIN][0], problem.config)
         ignore = ", or leave it out: --ignore {name}" if hasattr(problem.config, "ignore") else ""
         refuse_unread_split(splits, problem.config, ignore)
     problem.check(splits)
@@ -96,6 +97,15 @@ def readable(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exam
         from_files = {name: examples for name, examples in splits.items() if isinstance(examples[0], Row)}
         refuse_rows(from_files, fault_of, "cannot be read", "mend them, or take them out")
     return splits
+
+
+def refuse_split_meant(example: Example, config: TaskConfig) -> None:
+    """Raise UsageError for settings that name the column which says what is held out: of files ``example`` has it no more."""
+    for flag in ("target", "ignore"):
+        meant = getattr(config, flag, None) or ()
+        if "split" in ((meant,) if isinstance(meant, str) else meant) and "split" not in example:
+            raise UsageError(f"--{flag} split: a column of this name says what is held out, and is neither learned from nor "
+                             f"predicted. Leave it out of --{flag}, or rename it in the data")
 
 
 def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskConfig, advice: str) -> None:
