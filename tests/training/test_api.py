@@ -36,7 +36,7 @@ def test_training_from_python_is_the_same_run_as_from_the_command_line(tmp_path:
 
 
 def test_the_numbers_of_the_process_are_as_before_after_a_run(tmp_path: Path) -> None:
-    toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "steps": 60})
+    toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "steps": 80})
     assert sys.float_info.min / 2 > 0, "a run flushes denormals, its caller may need them"
 
 
@@ -148,7 +148,7 @@ def test_an_unfinished_run_gives_its_newest_checkpoint(tmp_path: Path) -> None:
 
 def test_latest_is_the_newest(tmp_path: Path) -> None:
     with inside(tmp_path):
-        run = toolkit.train("dqn", **{**SMALL, "steps": 60})
+        run = toolkit.train("dqn", **{**SMALL, "steps": 80})
         assert run.path.parent == tmp_path / "runs"
         assert toolkit.load("latest").path == run.path
         with pytest.raises(UsageError, match="not a run"):
@@ -158,8 +158,7 @@ def test_latest_is_the_newest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("agent", RESUMABLE)
 def test_a_run_can_begin_with_the_parameters_of_another(agent: str, tmp_path: Path) -> None:
     source = finished(agent, **STEPS, n_envs=2)
-    # One step of learning later than nothing: before any update the parameters are the other run's.
-    words = flags(agent, steps=2, n_envs=2, evaluate_every=0)
+    words = flags(agent, steps=62, n_envs=2, evaluate_every=0, checkpoint_every=0)
     done = command(*words, "--init-from", str(source), "--out", "run", cwd=tmp_path)
     assert done.code == 0, done.err
     first = toolkit.load(tmp_path / "run" / "checkpoints" / "0").agent.parameters()
@@ -184,7 +183,10 @@ def test_wrong_words_are_errors_before_anything_is_made(tmp_path: Path) -> None:
     with inside(tmp_path):
         for settings, message in (({"gama": 0.9}, "Did you mean 'gamma'"), ({"gamma": 1.5}, "gamma: got 1.5"),
                                   ({"network": "mpl"}, "Did you mean 'mlp'"), ({"env": "CartPole-v7"}, "CartPole-v1"),
-                                  ({"preset": "zo"}, "Did you mean 'zoo'")):
+                                  ({"preset": "zo"}, "Did you mean 'zoo'"),
+                                  ({"gradient_steps": 0}, "--gradient-steps 0: nothing would be learned. Allowed: a whole"),
+                                  ({"buffer_size": 15}, "Allowed: --buffer-size of at least 16, or --batch-size of at most 15"),
+                                  ({"learning_starts": 300}, "--steps of more than 300, or --learning-starts below 300")):
             with pytest.raises(ToolkitError, match=message):
                 toolkit.train("dqn", **{**SMALL, **settings})
         with pytest.raises(LookupError, match="Did you mean 'dqn'"):
@@ -204,7 +206,7 @@ def test_training_works_outside_the_main_thread(tmp_path: Path) -> None:
 
 def test_a_config_file_counts_less_than_an_argument(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("gamma = 0.5\nbatch-size = 7\n")
-    run = toolkit.train("dqn", out=str(tmp_path / "run"), config=str(tmp_path / "mine.toml"), **{**SMALL, "steps": 60})
+    run = toolkit.train("dqn", out=str(tmp_path / "run"), config=str(tmp_path / "mine.toml"), **{**SMALL, "steps": 80})
     config = run.facts["config"]
     assert config["gamma"] == {"value": 0.5, "origin": "file"}
     assert config["batch_size"] == {"value": 16, "origin": "flag"}

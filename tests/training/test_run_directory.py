@@ -38,7 +38,7 @@ def test_everything_that_was_promised_is_there() -> None:
 
 def test_run_json_says_what_was_run_with_which_values_from_where_on_what(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("gamma = 0.9\n")
-    words = flags("dqn", **{**STEPS, "steps": 60, "env__sutton_barto_reward": "true"})
+    words = flags("dqn", **{**STEPS, "steps": 80, "env__sutton_barto_reward": "true"})
     assert command(*words, "--config", "mine.toml", "--out", "run", cwd=tmp_path).code == 0
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (facts["name"], facts["component"], facts["kind"]) == ("dqn", "toolkit/dqn", "agent")
@@ -76,7 +76,7 @@ def test_what_print_config_prints_is_a_config_file(words: tuple[str, ...], tmp_p
 
 
 def test_a_run_without_out_is_named_after_what_it_is(tmp_path: Path) -> None:
-    words = flags("dqn", steps=60, seed=3)
+    words = flags("dqn", steps=80, seed=3)
     first, second = (command(*words, "--json", cwd=tmp_path).json["run"] for _ in range(2))
     assert first != second
     for run in (first, second):

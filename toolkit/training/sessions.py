@@ -44,6 +44,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
     ``begun`` is called when nothing that was asked for can be refused any more, with what is known of the run only then.
     """
     values = plan.config.values
+    require_learning(plan)
     settle(plan)
     with denormals_flushed():
         # Before the folder: wrong environments, spaces and data leave nothing behind.
@@ -59,6 +60,25 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()
+
+
+def require_learning(plan: Plan) -> None:
+    """Raise UsageError for replay from which nothing could be learned as it was asked for.
+
+    A short try of an agent that begins later than it was given steps is no error; `toolkit run` says so.
+    """
+    values = plan.config.values
+    held, batch, updates = values.get("buffer_size"), values.get("batch_size"), values.get("gradient_steps")
+    starts, steps = values.get("learning_starts"), values["steps"]
+    if updates == 0:
+        raise UsageError("--gradient-steps 0: nothing would be learned. Allowed: a whole number at least 1, or -1 for as many "
+                         "updates as steps are collected")
+    if held is not None and batch is not None and held < batch:
+        raise UsageError(f"--buffer-size {held} and --batch-size {batch}: the buffer never holds the transitions of one update. "
+                         f"Allowed: --buffer-size of at least {batch}, or --batch-size of at most {held}")
+    if starts is not None and starts >= steps and plan.config.origins["learning_starts"] in ("flag", "file"):
+        raise UsageError(f"--learning-starts {starts} and --steps {steps}: the run would end before its first update. Allowed: "
+                         f"--steps of more than {starts}, or --learning-starts below {steps}")
 
 
 def settle(plan: Plan) -> None:
