@@ -71,3 +71,23 @@ def test_an_earlier_run_without_the_distribution_is_of_the_same_part() -> None:
 
     assert same_part("priced", "one/priced") and same_part("mlp", "mlp") and same_part(None, None)
     assert not same_part("one/priced", "two/priced") and not same_part("mlp", "one/priced") and not same_part(None, "mlp")
+
+
+def test_a_transform_that_a_text_names_is_kept_with_its_distribution(tmp_path: Path, toolkit: Any) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "loud", """
+def declare(registry):
+    registry.add("transform", "louder", "loud_code:Louder", summary="Louder.")
+""")
+    (site / "loud_code.py").write_text("""
+class Louder:
+    def __call__(self, waveform, lengths, generator):
+        return 2 * waveform, lengths
+""")
+    around = {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+              "TOOLKIT_PLUGINS": "loud", "PYTHONDONTWRITEBYTECODE": "1"}
+    toolkit.json("run", "audio-classification", "--data", "synthetic-sounds",
+                 "--data.count", "12", "--data.held-out", "4", "--preset", "none",
+                 "--transforms", "shift | loud/louder", "--steps", "8", "--batch-size", "4", "--out", "run", **around)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["distributions"]["loud"] == "1.0"

@@ -26,6 +26,7 @@ from toolkit.core.base import Example
 from toolkit.core.batching import hold_out
 from toolkit.core.configs import TaskConfig
 from toolkit.core.rows import fault_of, listed, number_of
+from toolkit.entries import Entry
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
@@ -97,6 +98,10 @@ class Problem(Generic[Config]):
         self.config = config
         self.loss_function: nn.Module = registry.make("loss", config.loss)
         self.target_name: str | None = None  # what the data set calls its target; set before `fit`
+
+    def components(self) -> list[Entry]:
+        """What it is made of that its settings name in a text and not as a part."""
+        return []
 
     # -- before training
 

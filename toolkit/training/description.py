@@ -15,6 +15,7 @@ from toolkit.training.data import fingerprint
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine
+from toolkit.training.supervised import SupervisedTask
 from toolkit.training.tasks import OnlineTask, Task, evaluation_seed
 
 BYTES_A_PARAMETER = 12  # float32: itself, and two moments of its gradients
@@ -26,7 +27,7 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
         "format": 1, "status": "running", "name": plan.entry.name, "component": plan.entry.id, "kind": plan.entry.kind,
         "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": stored_config(plan),
         "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
-        "distributions": distributions(plan), "libraries": library_versions(), "machine": machine(),
+        "distributions": distributions(plan, task), "libraries": library_versions(), "machine": machine(),
         "device": device_for(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
     }
     if plan.entry.kind == "task":
@@ -37,11 +38,11 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
     return facts
 
 
-def distributions(plan: Plan) -> dict[str, str]:
+def distributions(plan: Plan, task: Task) -> dict[str, str]:
     """Versions of the distributions that offer the components in use."""
     import importlib.metadata
 
-    used = [plan.entry, *plan.parts().values()]
+    used = [plan.entry, *plan.parts().values(), *(task.problem.components() if isinstance(task, SupervisedTask) else ())]
     env = factory.entry_of(plan.subject) if plan.entry.kind == "agent" else None
     names = {entry.distribution for entry in (*used, *([env] if env else []))} - {BUILTIN, LOCAL}
     return {BUILTIN: __version__, **{name: importlib.metadata.version(name) for name in sorted(names)}}

@@ -29,6 +29,7 @@ from toolkit.audio.transforms.pipeline import Pipeline
 from toolkit.core.base import Example
 from toolkit.core.problem import Array, Batch, Problem
 from toolkit.core.rows import SHOWN, Row, fault_of, number_of
+from toolkit.entries import Entry
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
@@ -121,6 +122,9 @@ class HeardProblem(Problem[Any]):
     def target(self) -> str:
         """The column that holds what is to be told."""
         raise NotImplementedError
+
+    def components(self) -> list[Entry]:
+        return [registry.get("transform", step.name) for step in (self.transforms.steps if self.transforms else ())]
 
     # -- before training
 
