@@ -87,7 +87,9 @@ def test_predict_plays_episodes_as_the_evaluation_does(tmp_path: Path) -> None:
     (np.full((2, 2, 3), np.nan), PICTURE, "of float64 from nan to nan"),
     (2.5, gymnasium.spaces.Discrete(4), "of float64 from 2.5 to 2.5, allowed: whole numbers from -9223372036854775808 to"),
     ("up", gymnasium.spaces.Discrete(4), "of <U2"), ([[1], [2, 3]], PICTURE, "of object"),
-    ("1.5", gymnasium.spaces.Box(0, 1, (), np.float32), r"of <U3, allowed: numbers \(float32\)")])
+    ("1.5", gymnasium.spaces.Box(0, 1, (), np.float32), r"of <U3, allowed: finite numbers \(float32\)"),
+    ([0.5, np.nan], gymnasium.spaces.Box(0, 1, (2,), np.float32), "of float64 from nan to nan, allowed: finite numbers"),
+    ([0, 1e300], gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32), r"of float64 from 0 to 1e\+300, allowed: finite")])
 def test_an_observation_that_would_be_another_one_in_the_spaces_type_is_refused(given: Any, space: Any, words: str) -> None:
     with pytest.raises(UsageError, match=f"predict: got an observation {words}.*as the environment gives them; this policy sees"):
         unchanged(given, space)

@@ -49,7 +49,8 @@ class Run(RunFolder):
     def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state.
 
-        Raises UsageError for another shape, and for numbers that the space's type cannot hold, as a picture from 0 to 1.
+        Raises UsageError for another shape, and for numbers that the space's type cannot hold, as a picture from 0 to 1, or that
+        are not finite.
         """
         space = self.observation_space
         if packing.is_packed(space):
@@ -104,7 +105,7 @@ class Run(RunFolder):
 def unchanged(given: Any, space: gymnasium.Space[Any], where: str = "") -> NDArray[Any]:
     """``given`` as an array of ``space``'s type; floats may be rounded to it, whole numbers must be whole and within its range.
 
-    Raises UsageError.
+    Raises UsageError, also for what is not finite: no policy has an answer to that, but would give one.
     """
     dtype = np.dtype(space.dtype)
     try:
@@ -114,10 +115,10 @@ def unchanged(given: Any, space: gymnasium.Space[Any], where: str = "") -> NDArr
     numbers = array.dtype.kind in "biuf"
     with np.errstate(invalid="ignore", over="ignore"):
         converted = array.astype(dtype) if numbers else array
-    if numbers and (dtype.kind == "f" or np.array_equal(array, converted)):
+    if numbers and (np.isfinite(converted).all() if dtype.kind == "f" else np.array_equal(array, converted)):
         return converted
     found = f"of {array.dtype} from {array.min():g} to {array.max():g}" if numbers and array.size else f"of {array.dtype}"
-    allowed = f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}" if dtype.kind in "iu" else "numbers"
+    allowed = f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}" if dtype.kind in "iu" else "finite numbers"
     raise UsageError(f"predict: got an observation{where} {found}, allowed: {allowed} ({dtype}), as the environment gives them; "
                      f"this policy sees {space}")
 
