@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from dying import Die
 from small_runs import command, copy_of, outcome, rows, timeless
 
+import toolkit
 from toolkit.registry import registry
+from toolkit.training.checkpoints import Checkpoints
 
 pytest.importorskip("sklearn")
 TABLES = ["tabular-classification", "tabular-regression"]
@@ -175,6 +177,20 @@ def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path)
     assert wrong.code == 2 and wrong.err.endswith(
         "its parameters do not fit this task: 3 differ, the first is model.layers.0.weight: [128, 6] there, [9, 6] here. The "
         "settings of its model must be those of that run: add --model.hidden-sizes 128\n")
+
+
+def test_another_run_is_read_once_and_warned_of_once(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], Checkpoints.load
+    monkeypatch.setattr(Checkpoints, "load", lambda self, step: [loaded.append(step), load(self, step)][1])
+    words: dict[str, Any] = {"data": str(people), "target": "risk", "steps": 32, "batch_size": 16, "evaluate_every": 0}
+    toolkit.train(TABLES[0], out=str(tmp_path / "first"), **words)
+    run = toolkit.train(TABLES[0], out=str(tmp_path / "second"), init_from=str(tmp_path / "first"), **words)
+    assert loaded == [32]
+    facts = run.facts
+    run.directory.write({**facts, "config": {**facts["config"], "model.gone": {"value": 3, "origin": "flag"}}})
+    with pytest.warns(UserWarning, match="model.gone = 3") as warned:
+        assert toolkit.load(run.path).evaluate().summary["accuracy"] == run.evaluation["accuracy"]
+    assert len(warned) == 1 and loaded == [32, 32]
 
 
 def test_parameters_of_other_classes_are_not_taken_over(people: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import sessions, setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
-from toolkit.training.resolve import plan, plan_of, read_file
+from toolkit.training.resolve import plan, read_file
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.supervised_run import RunFolder, TaskRun
 
@@ -35,7 +35,7 @@ class Run(RunFolder):
     @property
     def agent(self) -> Agent:
         if self._agent is None:
-            self._agent = setup.load_agent(self.directory, self.step)
+            self._agent = setup.load_agent(self.directory, self.step, self.plan)
         return self._agent
 
     @cached_property
@@ -80,8 +80,7 @@ class Run(RunFolder):
         if episodes < 1:
             raise UsageError(f"episodes: got {episodes}, allowed: a whole number at least 1")
         facts = self.facts
-        config = plan_of(facts)
-        spec = setup.env_spec(config, env, env_options).for_evaluation()
+        spec = setup.env_spec(self.plan, env, env_options).for_evaluation()
         if env or env_options:
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed

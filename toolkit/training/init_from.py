@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from toolkit.errors import UsageError
@@ -13,16 +14,26 @@ from toolkit.training.supervised import Facts
 from toolkit.training.tasks import OnlineTask, Task
 
 
-def inherited_facts(plan: Plan, init_from: str | None) -> Facts:
+class Source:
+    """The run that ``--init-from`` names, and what its checkpoint holds: read, and verified, once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.directory, self._step = find_run(text)
+
+    @cached_property
+    def states(self) -> dict[str, Any]:
+        return self.directory.states(self._step)
+
+
+def inherited_facts(plan: Plan, source: Source | None) -> Facts:
     """What a task on data takes over with the parameters of ``--init-from``: its tokens, its scales."""
-    if init_from is None or plan.entry.kind != "task":
+    if source is None or plan.entry.kind != "task":
         return None
-    directory, step = find_run(init_from)
-    states = directory.states(step)
-    if "problem" not in states:
-        raise UsageError(f"--init-from {init_from}: it is the run of an agent, and {plan.entry.name} is a task")
-    require_same_parts(plan, init_from, directory.read()["config"])
-    facts: Mapping[str, Any] = states["problem"]
+    if "problem" not in source.states:
+        raise UsageError(f"--init-from {source.text}: it is the run of an agent, and {plan.entry.name} is a task")
+    require_same_parts(plan, source.text, source.directory.read()["config"])
+    facts: Mapping[str, Any] = source.states["problem"]
     return facts
 
 
@@ -37,18 +48,17 @@ def require_same_parts(plan: Plan, init_from: str, theirs: Mapping[str, Any]) ->
         raise UsageError(f"--init-from {init_from}: its {there}. Parameters fit where they came from; add {flags}")
 
 
-def initialise_from(task: Task, plan: Plan, run_text: str) -> None:
+def initialise_from(task: Task, plan: Plan, source: Source) -> None:
     """Start from the parameters of another run's agent (``--init-from``); nothing else is taken over."""
-    directory, step = find_run(run_text)
-    states = directory.states(step)
+    states = source.states
     learner: Any = task.agent if isinstance(task, OnlineTask) else task
     state = states.get("agent") if isinstance(task, OnlineTask) else states
     initialise = getattr(learner, "initialise", None)
     if initialise is None or state is None:
-        raise UsageError(f"--init-from: {type(learner).__name__} cannot start from the run {run_text}")
+        raise UsageError(f"--init-from: {type(learner).__name__} cannot start from the run {source.text}")
     try:
         initialise(state)
     except (KeyError, RuntimeError) as error:
         saved = {name: part.state_dict() for name, part in task.parts().items()}
         own = learned(saved["agent"] if isinstance(task, OnlineTask) else saved, task.parameters())
-        raise UsageError(f"--init-from {run_text}: {misfit(plan, own, directory.read(), state)}") from error
+        raise UsageError(f"--init-from {source.text}: {misfit(plan, own, source.directory.read(), state)}") from error

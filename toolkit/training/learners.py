@@ -14,9 +14,9 @@ from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.supervised import Learner
 
 
-def load_learner(directory: RunDirectory, step: int | None = None) -> Learner:
-    """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint)."""
-    plan = data_plan(directory)
+def load_learner(directory: RunDirectory, step: int | None = None, plan: Plan | None = None) -> Learner:
+    """Problem and model of a task's run as they were at ``step`` (its final or last checkpoint); ``plan``: if known."""
+    plan = plan or data_plan(directory)
     use_threads(plan.config.values["threads"])
     return learner_of(plan, directory, step, device_for(plan, wherever=True))
 

@@ -19,7 +19,7 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 from toolkit.training.data import SAME_DATA, require_same_data
 from toolkit.training.description import describe, size_of
-from toolkit.training.init_from import inherited_facts, initialise_from
+from toolkit.training.init_from import Source, inherited_facts, initialise_from
 from toolkit.training.resolve import Plan, plan_of
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.setup import env_spec, make_task, make_trainer
@@ -46,12 +46,14 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
     values = plan.config.values
     require_learning(plan)
     settle(plan)
+    source = None if init_from is None else Source(init_from)
     with denormals_flushed():
         # Before the folder: wrong environments, spaces and data leave nothing behind.
-        task = make_task(plan, inherited=inherited_facts(plan, init_from))
+        task = make_task(plan, inherited=inherited_facts(plan, source))
         try:
-            if init_from is not None:
-                initialise_from(task, plan, init_from)
+            if source is not None:
+                initialise_from(task, plan, source)
+                del source  # a checkpoint may hold a replay buffer
             directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
             directory.write({**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)

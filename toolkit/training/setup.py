@@ -112,10 +112,10 @@ def make_agent(name: str, config: Resolved, observation_space: Any, action_space
     return made
 
 
-def load_agent(directory: RunDirectory, step: int | None = None) -> Agent:
-    """The agent of a run as it was at ``step`` (its final or last checkpoint), without its environment."""
+def load_agent(directory: RunDirectory, step: int | None = None, plan: Plan | None = None) -> Agent:
+    """The agent of a run as it was at ``step`` (its final or last checkpoint), without its environment; ``plan``: if known."""
     facts = directory.read()
-    plan = plan_of(facts)
+    plan = plan or plan_of(facts)
     if plan.entry.kind != "agent":
         raise UsageError(f"{directory.path} is a run of the task {plan.entry.name!r}, which has no agent")
     states = directory.states(step)

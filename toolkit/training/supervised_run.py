@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class RunFolder:
         """The content of ``run.json``."""
         return self.directory.read()
 
+    @cached_property
+    def plan(self) -> Plan:
+        """What was run, as `plan_of` reads it: it may warn, and once is enough."""
+        return plan_of(self.facts)
+
     @property
     def evaluation(self) -> Mapping[str, Any]:
         """The evaluation at the end of the run: ``{"mean_return", ...}`` of an agent, ``{"accuracy", ...}`` of a task."""
@@ -51,7 +57,7 @@ class TaskRun(RunFolder):
         if self._learner is None:
             from toolkit.training.learners import load_learner
 
-            self._learner = load_learner(self.directory, self.step)
+            self._learner = load_learner(self.directory, self.step, self.plan)
         return self._learner
 
     def predict(self, value: Any, progress: Callable[[int], None] | None = None) -> Any:
@@ -113,7 +119,7 @@ class TaskRun(RunFolder):
 
         ``skip_bad``, of tasks that have this setting, leaves out what of other data cannot be used, and warns of it.
         """
-        plan = plan_of(self.facts)
+        plan = self.plan
         if skip_bad and data is None:
             raise UsageError("--skip-bad goes with other data: of the run's own it would hold out another share than training "
                              "did. Allowed: toolkit evaluate RUN --data DATA --skip-bad")

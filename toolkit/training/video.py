@@ -17,7 +17,6 @@ from toolkit.entries import installed
 from toolkit.envs import factory
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.training import setup
-from toolkit.training.resolve import plan_of
 
 if TYPE_CHECKING:
     from toolkit.training.api import Run
@@ -43,7 +42,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
     target = Path(path)
     check_format(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    spec = setup.env_spec(plan_of(run.facts), env, env_options).for_evaluation()
+    spec = setup.env_spec(run.plan, env, env_options).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
         shot = shoot(run, environment, seed)
