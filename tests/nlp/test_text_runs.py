@@ -207,6 +207,9 @@ def test_rows_without_a_column_are_named(task: str, row: dict[str, Any], said: s
     ((), "predict takes texts"), (("a text", "--input", "in.txt"), "one of them"), (("--input", "gone.csv"), "no such file"),
     (("--input", "in.xyz"), "allowed are files ending in .csv, .jsonl, .md, .ndjson, .parquet, .tsv, .txt\n"),
     (("hello", "--output", "in.xyz"), "nothing is overwritten"),
+    (("-", "hello"), "predict: - stands for stdin, and goes alone: toolkit predict RUN -"),
+    (("texts=a film",), "predict: texts=a film: the model looks at no column 'texts'. Did you mean 'text'? Allowed: text"),
+    (("text=a", "text=b"), "predict: text is given twice, as 'a' and as 'b'; allowed: one of them"),
     (("--input", "other.csv"), "other.csv: it has no column 'text', which held the texts in training; it has a, b. Rename")])
 def test_wrong_questions_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     (tmp_path / "in.xyz").write_text("x")

@@ -337,6 +337,8 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
     done = command("predict", "run", "40", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
                                                 "COLUMN=VALUE COLUMN=VALUE\n")
+    done = command("predict", "run", "age=40", "town=Ulm", "income=3", "risk=low", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("risk=low: the model looks at no column 'risk'. Allowed: age, town, income\n")
     (tmp_path / "lines.txt").write_text("a\n")
     done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("--input lines.txt: allowed are files ending in .csv, .jsonl, .ndjson, "

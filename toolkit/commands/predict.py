@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from toolkit.commands import _output as output
-from toolkit.errors import ToolkitError, UsageError
+from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.training.run_directory import find_run
 
 TEXTS = (".txt", ".md")  # of which lines are asked about
@@ -62,7 +62,7 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     if sink:
         Path(sink).parent.mkdir(parents=True, exist_ok=True)
     loaded: Any = load(run)
-    asked = rows_of(source, loaded.learner.problem.asked_by_rows) if source else parsed(values)
+    asked = rows_of(source, loaded.learner.problem.asked_by_rows) if source else parsed(values, loaded.learner.problem)
     answers = answers_of(loaded, asked, source)
     if values and len(answers) == 1 and isinstance(answers[0], ToolkitError):
         raise answers[0]
@@ -110,12 +110,25 @@ def require_task(run: str) -> None:
                          f"Judge it: toolkit evaluate {shlex.quote(run)}")
 
 
-def parsed(values: tuple[str, ...]) -> list[Asked]:
-    """Texts as they are; words that are all COLUMN=VALUE are one row."""
+def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
+    """Texts as they are; words that are all COLUMN=VALUE are one row.
+
+    Raises UsageError for a column that the model does not look at, for one that is given twice, and for - beside others.
+    """
     pairs = [value.partition("=") for value in values]
-    if all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
-        return [Asked(1, {name: text for name, _, text in pairs})]
-    return [Asked(number, value) for number, value in enumerate(values, 1)]
+    if not all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
+        if "-" in values:
+            raise UsageError("predict: - stands for stdin, and goes alone: toolkit predict RUN -")
+        return [Asked(number, value) for number, value in enumerate(values, 1)]
+    known, row = problem.asked_columns, dict[str, str]()
+    for name, _, text in pairs:
+        if known is not None and name not in known:
+            raise UsageError(f"predict: {name}={text}: the model looks at no column {name!r}.{did_you_mean(name, known)} "
+                             f"Allowed: {', '.join(known)}")
+        if name in row:
+            raise UsageError(f"predict: {name} is given twice, as {row[name]!r} and as {text!r}; allowed: one of them")
+        row[name] = text
+    return [Asked(1, row)]
 
 
 def rows_of(source: str, by_rows: bool) -> list[Asked]:

@@ -225,6 +225,11 @@ class Problem(Generic[Config]):
     def require_answers(self) -> None:
         """Raise UsageError for a run that has no answers."""
 
+    @property
+    def asked_columns(self) -> Sequence[str] | None:
+        """The columns of a row that a person asks about which its answer can depend on; None where that may be any."""
+        return None
+
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
         """The rows of the file ``source``, or the lines of a text, as values that a person asks about; here as they are.
 

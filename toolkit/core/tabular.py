@@ -197,16 +197,20 @@ class TabularProblem(Problem[Any]):
     def outputs(self) -> int:
         raise NotImplementedError
 
+    @property
+    def asked_columns(self) -> list[str]:
+        return [column.name for column in self.columns]
+
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
         """The rows; where one lacks a column stands the error that says so."""
-        names = [column.name for column in self.columns]
-        require_columns(rows, names, source, "which the model was trained on", "Add what is missing; an empty cell is a gap")
+        require_columns(rows, self.asked_columns, source,
+                        "which the model was trained on", "Add what is missing; an empty cell is a gap")
         return [row if isinstance(row, ToolkitError) else self.unfit([row], "it lacks") or row
                 for row in super().asked(rows, source)]
 
     def unfit(self, rows: Sequence[Example], said: str) -> UsageError | None:
         """What is wrong with rows of which none has a column that the model was trained on, or None."""
-        absent = lacked(rows, [column.name for column in self.columns])
+        absent = lacked(rows, self.asked_columns)
         why = f"{said} the {columns_text(absent)}, which the model was trained on; an empty value is a gap"
         return UsageError(why) if absent else None
 

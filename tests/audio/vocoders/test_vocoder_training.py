@@ -150,6 +150,10 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
                        "--precision", "bfloat16")
     assert low["duration"] == done["duration"] and low["log_mel_l1"] == pytest.approx(done["log_mel_l1"], abs=0.05)
     assert low["log_mel_l1"] != done["log_mel_l1"]
+    (folder / "asked.csv").write_text("path,start\n0.wav,0.1\nnone.wav,\n")  # its paths count from its folder, not from this one
+    asked = toolkit("predict", "whole", "--input", str(folder / "asked.csv"))
+    assert asked.returncode == 1 and asked.stdout.startswith('{"seconds": 0.2, ')
+    assert asked.stderr.endswith(f"asked.csv, row 3: {folder / 'none.wav'}: there is no such file\n")
     vocoder = load(tmp_path / "whole").learner.model.vocoder  # type: ignore[union-attr]
     assert is_folded(vocoder) and not any(value.requires_grad for value in vocoder.parameters())
 

@@ -35,6 +35,7 @@ from toolkit.registry import registry
 
 MEASURED = 400  # training clips whose features tell mean and deviation
 FULL_SCALE = 32768.0
+STRETCH = ("path", "start", "duration")  # the columns of a manifest that say what is heard
 
 
 def clip_name(example: Example, place: int) -> str:
@@ -325,20 +326,32 @@ class HeardProblem(Problem[Any]):
 
     # -- what people ask about
 
+    @property
+    def asked_columns(self) -> Sequence[str]:
+        return STRETCH
+
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
-        """Names of files and rows of a manifest as clips; as in training they count from the folder that ``source`` is in."""
-        manifests.refuse_columns(source, [row for row in rows if isinstance(row, Mapping)])
-        return [asked_clip(row, source.resolve().parent) for row in rows]
+        return asked_clips(rows, source)
 
     def as_example(self, value: Any) -> Example:
-        """A path, a `toolkit.audio.manifests.Clip`, a row with one or of a manifest, or samples [T] at the front end's rate."""
-        if isinstance(value, str):
-            return {"audio": manifests.Clip(value)}
-        if isinstance(value, manifests.Clip):
-            return {"audio": value}
-        if isinstance(value, Mapping):
-            return value if "audio" in value else {**value, "audio": manifests.clip_of(value, "predict", Path())}
-        return {"audio": np.asarray(value)}
+        return heard_example(value)
+
+
+def heard_example(value: Any) -> Example:
+    """A path, a `toolkit.audio.manifests.Clip`, a row with one or of a manifest, or samples [T] at the front end's rate."""
+    if isinstance(value, str):
+        return {"audio": manifests.Clip(value)}
+    if isinstance(value, manifests.Clip):
+        return {"audio": value}
+    if isinstance(value, Mapping):
+        return value if "audio" in value else {**value, "audio": manifests.clip_of(value, "predict", Path())}
+    return {"audio": np.asarray(value)}
+
+
+def asked_clips(rows: Sequence[Any], source: Path) -> list[manifests.Clip | ToolkitError]:
+    """Names of files and rows of a manifest as clips; as in training they count from the folder that ``source`` is in."""
+    manifests.refuse_columns(source, [row for row in rows if isinstance(row, Mapping)])
+    return [asked_clip(row, source.resolve().parent) for row in rows]
 
 
 def asked_clip(row: Any, folder: Path) -> manifests.Clip | ToolkitError:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
-from toolkit.audio.tasks.base import FULL_SCALE, whole
+from toolkit.audio.tasks.base import FULL_SCALE, STRETCH, asked_clips, heard_example, whole
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.base import turn
@@ -157,8 +157,15 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
 
     # -- judging and answering
 
+    @property
+    def asked_columns(self) -> Sequence[str]:
+        return STRETCH
+
+    def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
+        return asked_clips(rows, source)
+
     def as_example(self, value: Any) -> Example:
-        return {"path": value} if isinstance(value, str) else super().as_example(value)
+        return heard_example(value)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
         """How near each clip's analysis and synthesis come to it: seconds, and distances by name."""

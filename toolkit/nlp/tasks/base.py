@@ -122,6 +122,10 @@ class TextProblem(Problem[Any]):
         special = {self.tokenizer.pad_id, self.tokenizer.unknown_id, self.tokenizer.begin_id, self.tokenizer.mask_id}
         return tuple(sorted(special - {self.tokenizer.end_id}))
 
+    @property
+    def asked_columns(self) -> list[str]:
+        return [self.config.text_column]
+
     def asked(self, rows: Sequence[Any], source: Path) -> Sequence[Any]:
         column = self.config.text_column
         require_columns(rows, [column], source, "which held the texts in training",
