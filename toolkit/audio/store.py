@@ -182,6 +182,7 @@ def work(clip: manifests.Clip, watch: Watch = unwatched) -> Done:
     assert _worker is not None
     frontend, facts, folder = _worker
     try:
+        manifests.seconds_of(clip)  # also where an array is there already: one of a stretch that was cut short
         key = key_of(clip, facts)
         path = folder / ARRAYS / f"{key}.npy"
         there = frames_there(path, frontend.spec.bins)
@@ -205,13 +206,8 @@ def key_of(clip: manifests.Clip, facts: Mapping[str, Any]) -> str:
 
 def too_short(frontend: Any, clip: manifests.Clip) -> io.AudioError:
     """What to raise for a clip that gives no frame."""
-    samples = round(seconds_of(clip) * frontend.spec.sample_rate)
+    samples = round(manifests.seconds_of(clip) * frontend.spec.sample_rate)
     return io.AudioError(f"{clip.path}: {frontend.spec.too_short(samples)}")
-
-
-def seconds_of(clip: manifests.Clip) -> float:
-    """A clip's length. Raises AudioError."""
-    return clip.duration if clip.duration is not None else io.info(clip.path).duration - clip.start
 
 
 def frames_there(path: Path, bins: int) -> int | None:
@@ -262,7 +258,7 @@ def blocks_of(frontend: Any, clip: manifests.Clip, watch: Watch = unwatched) -> 
     import torch
 
     rate: int = frontend.spec.sample_rate
-    duration = seconds_of(clip)
+    duration = manifests.seconds_of(clip)
     whole_clip: str = getattr(frontend, "whole_clip", "")
     if duration <= LONG_SECONDS or whole_clip:
         with torch.inference_mode():

@@ -91,10 +91,10 @@ class Source:
         """What the file's header says. Raises AudioError."""
         return io.info(self.clip.path)
 
-    @property
+    @cached_property
     def seconds(self) -> float:
-        """The clip's length. Raises AudioError."""
-        return self.clip.duration or self.facts.duration - self.clip.start
+        """The clip's length. Raises AudioError, also for a stretch that its file does not hold."""
+        return manifests.seconds_of(self.clip)
 
     def blocks(self, sample_rate: int | None = None, mono: bool = False) -> Iterator[Any]:
         """The clip's waveform in arrays [channels, time], in constant memory. Raises AudioError."""
