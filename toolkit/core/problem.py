@@ -31,6 +31,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 Config = TypeVar("Config", bound=TaskConfig)
+Split = TypeVar("Split")
 Array = np.ndarray[Any, Any]
 Encoded = Any
 
@@ -92,6 +93,7 @@ class Problem(Generic[Config]):
     other_outputs = ""  # how those of the run whose parameters are taken over differ, where they would fit and mean others
     frontend: nn.Module | None = None
     asked_by_rows: ClassVar[bool] = False  # whether people ask about rows with columns, and never about lines of text
+    judges_rows: ClassVar[bool] = False  # whether `check` sees rows that cannot be read, to tell of them beside others
     driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it
 
     def __init__(self, config: Config) -> None:
@@ -265,8 +267,8 @@ def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Te
     return outputs, lengths, ready
 
 
-def first_split(splits: Mapping[str, Sequence[Example]]) -> Sequence[Example]:
-    """The training examples, or where other data is judged what there is of it."""
+def first_split(splits: Mapping[str, Split]) -> Split:
+    """What ``splits`` have of the training examples, or where other data is judged of that."""
     return splits["train"] if "train" in splits else next(iter(splits.values()))
 
 

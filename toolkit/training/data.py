@@ -90,10 +90,10 @@ def to_judge(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exam
 def readable(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Example]]:
     """The splits of ``dataset`` that hold anything.
 
-    Rows that cannot be read are for a problem to judge that can leave bad ones out; others are given none.
+    Rows that cannot be read are for a problem that ``judges_rows``; others are given none.
     """
     splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
-    if not hasattr(problem.config, "skip_bad"):
+    if not problem.judges_rows:
         from_files = {name: examples for name, examples in splits.items() if isinstance(examples[0], Row)}
         refuse_rows(from_files, fault_of, "cannot be read", "mend them, or take them out")
     return splits

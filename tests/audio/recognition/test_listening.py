@@ -278,13 +278,16 @@ def test_texts_that_do_not_fit_are_counted_before_training(toolkit: Toolkit) -> 
     small = ("run", "speech-recognition", "--data", "said.csv", "--model.channels", "4,6", "--model.time-strides", "2,1",
              "--model.hidden-size", "8", "--model.layers", "1", "--epochs", "1")
     refused = toolkit(*small)
-    assert refused.returncode == 2 and "1 of 4 clips (train) cannot be used: row 4: its text is empty" in refused.stderr
-    (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("c.wav,  ,", "c.wav,bb,"))
+    assert refused.returncode == 2 and f"2 of 4 clips (train) cannot be used: row 3 ({folder}/b.wav): its text" in refused.stderr
+    assert f"needs 80 positions and its sound gives 26; row 4 ({folder}/c.wav): its text is empty. 1 of 2 clips" in refused.stderr
+    assert f"(test) cannot be used: row 6 ({folder}/e.wav): its text 'abq' holds letters that no training text" in refused.stderr
+    (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("c.wav,  ,", "none.wav,q,"))
     refused = toolkit(*small)
-    assert "1 of 4 clips (train) cannot be used: row 3: its text" in refused.stderr and "needs 80 positions" in refused.stderr
+    assert f"row 4 ({folder}/none.wav): there is no such file. Mend them" in refused.stderr  # its letter is known then
+    (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("none.wav,q,", "c.wav,bb,"))
     assert not list(folder.glob("runs/*")), "nothing may be left behind"
     done = toolkit(*small, "--skip-bad", "true", "--out", "said", "--json")
     assert done.returncode == 0, done.stderr
     (folder / "said.csv").write_text((folder / "said.csv").read_text().replace("ab" * 40, "ab"))
     refused = toolkit(*small)
-    assert "(test) cannot be used: row 6: its text 'abq' holds letters that no training text has" in refused.stderr
+    assert refused.stderr.startswith("toolkit: 1 of 2 clips (test) cannot be used: row 6 (")

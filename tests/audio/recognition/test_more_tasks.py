@@ -185,12 +185,25 @@ def test_clips_without_a_frame_are_told_of() -> None:
     problem = heard(frontend=Part("kaldi-fbank", {}))
     rows = [{"audio": np.ones(400, np.float32), "label": "a"}, {"audio": np.ones(399, np.float32), "label": "b"}]
     said = "399 samples at 16000 Hz are too short for one frame of 400"
-    with pytest.raises(UsageError, match=f"1 of 2 clips .train. cannot be used: row 2: {said}"):
+    with pytest.raises(UsageError, match=f"1 of 2 clips .train. cannot be used: clip 2: {said}"):
         problem.check({"train": rows})
     with pytest.raises(io.AudioError, match=f"a clip: {said}"):
         problem.encode(rows, targets=False)
     with pytest.raises(UsageError, match="the data's split 'train' holds text, label and no sound. Allowed: a folder of sound"):
         problem.check({"train": [{"text": "a", "label": "b"}]})
+
+
+@pytest.mark.parametrize(("task", "said"), [
+    ("audio-classification", "2 of 3 clips .train. cannot be used: clip 1: {}; clip 3: its sound has the shape .1, 9000.; allow"),
+    ("vocoder", "2 of 3 rows .train. hold no sound that can be used .{}.: rows 1, 3. Mend")])
+def test_samples_in_memory_are_looked_at_before_training(task: str, said: str) -> None:
+    samples = [np.random.default_rng(place).uniform(-0.5, 0.5, 9000).astype(np.float32) for place in range(3)]
+    samples[0][[160, 400]] = np.nan, np.inf
+    rows = [{"audio": sound, "sample_rate": 16000, "label": "x"} for sound in (*samples[:2], samples[2][None])]
+    problem = registry.make("task", task)
+    problem.target_name = "label"
+    with pytest.raises(UsageError, match=said.format("its sound: 2 samples are NaN or infinite, the first at 0.010 s")):
+        problem.check({"train": rows})
 
 
 def test_the_last_stretch_may_be_too_short_for_an_answer() -> None:

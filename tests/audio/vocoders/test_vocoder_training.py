@@ -205,10 +205,10 @@ def test_what_cannot_be_trained(words: tuple[str, ...], said: str, toolkit: Any,
 
 def test_stretches_past_the_end_of_their_file_are_found_before_training(toolkit: Any, folder: Path, tmp_path: Path) -> None:
     rows = [{"path": str(folder / "0.wav"), "duration": seconds} for seconds in (0.1, 9, 0.2)] + [{"path": "none.wav"}]
-    (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
     done = toolkit("run", "vocoder", "--data", str(tmp_path / "clips.jsonl"))
-    assert done.returncode == 2 and "2 of 4 rows (train) hold no sound that can be used (" in done.stderr, done.stderr
-    assert "0.wav: the stretch from 0 s to 9 s reaches past its end" in done.stderr and ": rows 2, 4. Mend them" in done.stderr
+    assert done.returncode == 2 and "3 of 5 rows (train) hold no sound that can be used (" in done.stderr, done.stderr
+    assert "0.wav: the stretch from 0 s to 9 s reaches past its end" in done.stderr and ": rows 2, 4, 5. Mend" in done.stderr
 
 
 def test_each_clip_is_looked_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

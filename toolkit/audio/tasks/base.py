@@ -28,25 +28,61 @@ from toolkit.audio.spec import FrameSpec
 from toolkit.audio.transforms.pipeline import Pipeline
 from toolkit.core.base import Example
 from toolkit.core.problem import Array, Batch, Problem
-from toolkit.core.rows import SHOWN, Row, fault_of, number_of
+from toolkit.core.rows import SHOWN, Row, fault_of
 from toolkit.entries import Entry
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
 MEASURED = 400  # training clips whose features tell mean and deviation
 FULL_SCALE = 32768.0
+Stretch = tuple[str, float, float | None]  # path, start and duration (s)
 STRETCH = ("path", "start", "duration")  # the columns of a manifest that say what is heard
+
+
+def path_of(example: Example) -> str:
+    """The file that a clip is from, or an empty text."""
+    return str(getattr(example.get("audio"), "path", ""))
 
 
 def clip_name(example: Example, place: int) -> str:
     """What to call a clip in an error: the row and path of one from a manifest, the path of a folder's, else its place."""
-    path = str(getattr(example.get("audio"), "path", ""))
+    path = path_of(example)
     if isinstance(example, Row):
         return f"row {example.number}{path and f' ({path})'}"
     return path or unnamed(place)
 
 
-def stretch_of(clip: manifests.Clip) -> tuple[str, float, float | None]:
+def blamed(example: Example, place: int, why: str) -> str:
+    """A clip that cannot be used and why, which may begin with its path."""
+    return f"{clip_name(example, place)}: {why.removeprefix(f'{path_of(example)}: ')}"
+
+
+def require_sound(splits: Mapping[str, Sequence[Example]], *names: str) -> None:
+    """Raise UsageError for a split whose examples hold no sound under one of ``names``; rows that cannot be read tell nothing."""
+    for split, rows in splits.items():
+        first = next((row for row in rows if not fault_of(row)), None)
+        if first is not None and not set(names) & set(first):
+            raise UsageError(f"the data's split {split!r} holds {', '.join(first)} and no sound. Allowed: a folder of sound "
+                             f"files, a manifest, or a data set of sound, whose examples have {' or '.join(map(repr, names))}; "
+                             "see them: toolkit list dataset")
+
+
+def in_memory(example: Example) -> Array:
+    """The samples [T] that an example holds. Raises AudioError for those of another shape."""
+    samples = np.asarray(example["audio"])
+    if samples.ndim != 1:
+        raise io.AudioError(f"its sound has the shape {samples.shape}; allowed: [T], one channel")
+    return samples
+
+
+def require_numbers(example: Example, rate: int) -> None:
+    """Raise AudioError for samples in memory that are NaN or infinite; ``rate`` (Hz) is theirs where the example has none."""
+    samples = in_memory(example)
+    if samples.dtype.kind == "f":
+        io.check_finite(samples[:, None], "its sound", 0.0, int(example.get("sample_rate", rate)))
+
+
+def stretch_of(clip: manifests.Clip) -> Stretch:
     """What of which file a clip is."""
     return clip.path, clip.start, clip.duration
 
@@ -102,6 +138,7 @@ class HeardProblem(Problem[Any]):
 
     config: AudioTaskConfig
     unit = "clips"
+    judges_rows = True
     level: ClassVar[Any] = "clip"
 
     def __init__(self, config: AudioTaskConfig) -> None:
@@ -113,7 +150,7 @@ class HeardProblem(Problem[Any]):
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None
         self.mean, self.deviation = torch.zeros(self.spec.bins), torch.ones(self.spec.bins)
         self.inherited = self.restored = False
-        self._heard: dict[tuple[str, float, float | None], Array] = {}  # clips of files, from `check` until they are encoded
+        self._heard: dict[Stretch, Array] = {}  # clips of files, from `check` until they are encoded
 
     @property
     def outputs(self) -> int:
@@ -134,29 +171,27 @@ class HeardProblem(Problem[Any]):
 
         What is heard is kept until it is encoded, so that a file is decoded once.
         """
-        for split, rows in splits.items():
-            first = next((row for row in rows if not fault_of(row)), None)
-            if first is not None and "audio" not in first:
-                raise UsageError(f"the data's split {split!r} holds {', '.join(first)} and no sound. Allowed: a folder of "
-                                 "sound files, a manifest, or a data set of sound; see them: toolkit list dataset")
+        require_sound(splits, "audio")
         again = self.restored and "train" in splits  # a finished run's own data: training has heard it, and does not now
-        unheard = again and not self.config.skip_bad
-        self._heard.clear()
-        try:
-            self._leave_out(splits, self.fault if unheard else lambda row: self.fault(row) or self._unsound(row))
-        except UsageError:
-            self._heard.clear()
-            raise
-        if again:
-            self._heard.clear()
+        heard: dict[Stretch, Array] | None = None if again and not self.config.skip_bad else {}
+        faults = {split: {place: why for place, row in enumerate(rows)
+                          if (why := self.fault(row) or (None if heard is None else self._unsound(row, heard)))}
+                  for split, rows in splits.items()}
+        self._leave_out(splits, faults, self.misfits(splits, faults))
+        self._heard = {} if again or heard is None else heard
 
-    def _unsound(self, row: Example) -> str | None:
-        """Why a clip's file cannot be decoded, or None; what is heard is kept."""
+    def misfits(self, splits: Mapping[str, Sequence[Example]], faults: Mapping[str, dict[int, str]]) -> str:
+        """Add clips that do not fit the others to ``faults``, which say by place why one cannot be used; what can be done."""
+        return "Mend them"
+
+    def _unsound(self, row: Example, heard: dict[Stretch, Array]) -> str | None:
+        """Why a clip's samples cannot be used, or None; what is ``heard`` of a file is put there."""
         clip = row["audio"]
-        if not isinstance(clip, manifests.Clip):
-            return None
         try:
-            self._heard[stretch_of(clip)] = self.samples(row)
+            if isinstance(clip, manifests.Clip):
+                heard[stretch_of(clip)] = self.samples(row)
+            else:
+                require_numbers(row, self.spec.sample_rate)
         except ToolkitError as error:
             return str(error)
         return None
@@ -168,15 +203,15 @@ class HeardProblem(Problem[Any]):
             self._heard.pop(stretch_of(example["audio"]), None)
         return samples
 
-    def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], fault: Callable[[Example], str | None],
-                   advice: str = "Mend them") -> None:
-        """Refuse clips with a fault, or leave them out where the config says so."""
+    def _leave_out(self, splits: MutableMapping[str, Sequence[Example]], faults: Mapping[str, Mapping[int, str]],
+                   advice: str) -> None:
+        """Refuse clips with ``faults``, or leave them out where the config says so."""
         refused = []
         for split, rows in list(splits.items()):
-            found = {place: why for place, row in enumerate(rows) if (why := fault(row))}
+            found = faults[split]
             if not found:
                 continue
-            shown = "; ".join(blamed(rows[place], place, why) for place, why in list(found.items())[:SHOWN])
+            shown = "; ".join(blamed(rows[place], place, found[place]) for place in sorted(found)[:SHOWN])
             bad = f"{len(found)} of {len(rows)} clips ({split})"
             told = f"{shown}{'; ...' if len(found) > SHOWN else ''}"
             if self.config.skip_bad and len(found) == len(rows):
@@ -263,7 +298,7 @@ class HeardProblem(Problem[Any]):
                 return heard
             loaded, _ = audio.load(rate)
             return np.asarray(loaded).reshape(-1).astype(np.float32)
-        array = np.asarray(audio)
+        array = in_memory(example)
         given = int(example.get("sample_rate", rate))
         if given == rate:
             return array if array.dtype in (np.int16, np.float32) else array.astype(np.float32)
@@ -274,7 +309,7 @@ class HeardProblem(Problem[Any]):
         audio, rate = example["audio"], self.spec.sample_rate
         if isinstance(audio, manifests.Clip):
             return round(manifests.seconds_of(audio) * rate)
-        return round(len(audio) * rate / int(example.get("sample_rate", rate)))
+        return round(len(in_memory(example)) * rate / int(example.get("sample_rate", rate)))
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
         """The sound of examples. Raises AudioError for a clip without a target that is too short for a frame."""
@@ -363,10 +398,3 @@ def asked_clip(row: Any, folder: Path) -> manifests.Clip | ToolkitError:
         return manifests.asked_clip(row if isinstance(row, Mapping) else {"path": row}, folder)
     except manifests.ManifestError as error:
         return error
-
-
-def blamed(example: Example, place: int, why: str) -> str:
-    """A clip that cannot be used and why: by its row, or by the path that ``why`` may begin with."""
-    path = str(getattr(example.get("audio"), "path", ""))
-    name = path if path and not isinstance(example, Row) else f"row {number_of(example, place)}"
-    return why if why.startswith(name) else f"{name}: {why}"

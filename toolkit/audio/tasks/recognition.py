@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -68,17 +68,24 @@ class SpeechRecognition(HeardProblem):
     def text(self, example: Example) -> str:
         return " ".join(str(example[self.target]).lower().split())
 
-    def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
-        """Besides what every task on sound looks at: unknown letters, and texts with more letters than the clip has positions."""
-        super().check(splits)
-        first = first_split(splits)
+    def misfits(self, splits: Mapping[str, Sequence[Example]], faults: Mapping[str, dict[int, str]]) -> str:
+        """Unknown letters, and texts with more letters than the clip has positions."""
+        bad = first_split(faults) if self.config.skip_bad else ()  # else training will have their texts, once they are mended
+        first = [row for place, row in enumerate(first_split(splits)) if place not in bad and row.get(self.target)]
+        if not first:
+            return super().misfits(splits, faults)
         tokenizer = self.tokenizer if self.inherited or self.restored else self._learned(first)
         # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
         strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in first)
         with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
             positions = positions_of(self.made_model(tokenizer.size, begun=True), self.spec.bins)
-        self._leave_out(splits, lambda row: self._misfit(row, tokenizer, positions, strict),
-                        "Mend them, use smaller strides (crnn: --model.time-strides 2,1,1; others: --model.subsampling 2)")
+        found = {split: {place: why for place, row in enumerate(rows) if place not in faults[split]
+                         and (why := self._misfit(row, tokenizer, positions, strict))} for split, rows in splits.items()}
+        for split, misfits in found.items():
+            faults[split].update(misfits)
+        if not any(found.values()):
+            return super().misfits(splits, faults)
+        return "Mend them, use smaller strides (crnn: --model.time-strides 2,1,1; others: --model.subsampling 2)"
 
     def _learned(self, rows: Sequence[Example]) -> Any:
         """A tokenizer as training will learn it."""

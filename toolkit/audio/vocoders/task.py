@@ -19,7 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
-from toolkit.audio.tasks.base import FULL_SCALE, STRETCH, asked_clips, heard_example, whole
+from toolkit.audio.tasks.base import (
+    FULL_SCALE,
+    STRETCH,
+    asked_clips,
+    heard_example,
+    in_memory,
+    require_numbers,
+    require_sound,
+    whole,
+)
 from toolkit.audio.vocoder_configs import VocoderTaskConfig
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.base import turn
@@ -28,7 +37,7 @@ from toolkit.config import ConfigError
 from toolkit.core.adversarial import AdversarialProblem
 from toolkit.core.base import Example
 from toolkit.core.problem import Array, Batch, Judged, Tally, device_of, refuse_rows
-from toolkit.errors import UsageError
+from toolkit.core.rows import fault_of
 from toolkit.registry import registry
 
 SPOKEN_SECONDS = 1.0  # of a held-out clip that an autoregressive vocoder draws in an evaluation
@@ -57,6 +66,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
     """From mel frames to sound, against critics, as HiFi-GAN is trained."""
 
     unit = "segments"
+    judges_rows = True
     full_batches = True
 
     def __init__(self, config: VocoderTaskConfig) -> None:
@@ -80,11 +90,9 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
     # -- data
 
     def check(self, splits: Mapping[str, Sequence[Example]]) -> None:
-        for name, examples in splits.items():
-            if len(examples) and not {"audio", "path"} & set(examples[0]):
-                raise UsageError(f"the data's split {name!r} holds {', '.join(examples[0])} and no sound: an example needs "
-                                 "'audio' or 'path'. Allowed: a folder of sound files, a manifest, or a data set of sound")
-        refuse_rows(splits, fault, "hold no sound that can be used", "mend them, or take them out")
+        require_sound(splits, "audio", "path")
+        refuse_rows(splits, lambda row: fault(row, self.spec.sample_rate),
+                    "hold no sound that can be used", "mend them, or take them out")
 
     def build(self) -> nn.Module:
         return Model(registry.make("vocoder", self.config.model))
@@ -299,11 +307,15 @@ def clip_in(example: Example) -> manifests.Clip | None:
     return sound if isinstance(sound, manifests.Clip) else None
 
 
-def fault(example: Example) -> str | None:
-    """Why the sound that an example names cannot be used, or None."""
+def fault(example: Example, rate: int) -> str | None:
+    """Why the sound that an example names, or holds at ``rate`` (Hz), cannot be used, or None."""
+    if fault_of(example):
+        return fault_of(example)
     try:
         clip = clip_in(example)
-    except manifests.ManifestError as error:
+        if clip is None:
+            require_numbers(example, rate)
+    except (manifests.ManifestError, io.AudioError) as error:
         return str(error)
     return None if clip is None else manifests.sound_fault(clip)
 
@@ -318,7 +330,7 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     clip = clip_in(example)
     if clip is not None:
         return torch.as_tensor(clip.load(rate)[0])[0]
-    samples = whole(np.asarray(example["audio"]))
+    samples = whole(in_memory(example))
     own = int(example.get("sample_rate", rate))
     if own != rate:
         samples = io.resampled(samples.reshape(-1, 1), own, rate)[:, 0]
