@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,21 @@ def test_a_checkpoint_can_be_named_as_the_run(tmp_path: Path) -> None:
     facts = command("resume", "run/checkpoints/0", "--json", cwd=tmp_path).json
     assert facts["resumed_from"] == 0
     assert facts["parameters_sha256"] == outcome(finished(**STEPS))["sha256"]
+
+
+def test_a_run_of_before_a_schedule_was_refused_goes_on_as_it_was(tmp_path: Path) -> None:
+    """Agents took ``plateau`` once, and never gave it scores: its factor stayed 1."""
+    run, other = copy_of(finished(**STEPS), tmp_path), tmp_path / "other"
+    shutil.copytree(run, other, symlinks=True)
+    facts = json.loads((run / "run.json").read_text())
+    chosen = {"learning_rate_schedule": "plateau", "learning_rate_schedule.patience": 3, "learning_rate_schedule.gamma": 0.1}
+    facts["config"] |= {name: {"value": value, "origin": "flag"} for name, value in chosen.items()}
+    (run / "run.json").write_text(json.dumps(facts))
+    done = command("evaluate", "run", "--episodes", "2", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert command("resume", "run", "--steps", "600", cwd=tmp_path).code == 0
+    assert command("resume", "other", "--steps", "600", cwd=tmp_path).code == 0
+    assert outcome(run)["sha256"] == outcome(other)["sha256"]
 
 
 def test_the_past_reason_is_forgotten_when_a_run_ends_well(tmp_path: Path) -> None:

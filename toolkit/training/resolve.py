@@ -22,6 +22,8 @@ from toolkit.training.configs import OnlineConfig, RunConfig
 from toolkit.training.presets import choose
 
 ENV_PREFIX = "env."  # options for the environment's own constructor: any name is allowed
+# Parts that earlier versions took in places which refuse them now, and what does the same there, to the bit.
+SAME_THERE: dict[Any, str] = {("plateau", "budget"): "constant"}
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def plan_of(facts: Mapping[str, Any]) -> Plan:
     Warns of those that somebody chose and no component has any more.
     """
     entry = registry.get(("agent", "task"), facts["component"])
-    config = Resolved.from_json(facts["config"])
+    config = with_same_parts(entry, Resolved.from_json(facts["config"]))
     known = all_settings(entry, config.values)
     for name, item in known.items():
         if name not in config.values:
@@ -283,6 +285,17 @@ def plan_of(facts: Mapping[str, Any]) -> Plan:
         if name not in known and origin != "default" and not free:
             warn_of_lost(entry, name, config, known)
     return Plan(entry, config, facts["preset"])
+
+
+def with_same_parts(entry: Entry, saved: Resolved) -> Resolved:
+    """The config of a run, with those parts replaced, and without their options, that `SAME_THERE` names."""
+    for item in base_settings(entry):
+        same = SAME_THERE.get((saved.values.get(item.name), item.fits))
+        if same is not None:
+            saved.set(item.name, same, saved.origins[item.name])
+            for name in [name for name in saved.values if name.startswith(item.name + ".")]:
+                del saved.values[name], saved.origins[name]
+    return saved
 
 
 def warn_of_lost(entry: Entry, name: str, config: Resolved, known: Mapping[str, Setting]) -> None:
