@@ -294,10 +294,13 @@ def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1, "what is refused has no notes before it"
 
 
-def test_more_than_the_memory_is_explained(toolkit: Toolkit) -> None:
-    done = toolkit("run", "ppo", "--env", "CartPole-v1", "--n-steps", str(10**13), "--steps", str(10**15))
+@pytest.mark.parametrize(("words", "message"), [
+    (("ppo", "--n-steps", str(10**13), "--steps", str(10**15)), "Unable to allocate"),
+    (("dqn", "--network.hidden-sizes", str(10**13)), "")], ids=["array", "layer"])
+def test_more_than_the_memory_is_explained(toolkit: Toolkit, words: tuple[str, ...], message: str) -> None:
+    done = toolkit("run", *words, "--env", "CartPole-v1")
     assert done.returncode == 1, done.stderr
-    assert "toolkit: the memory of this machine is not enough: Unable to allocate" in done.stderr
+    assert f"toolkit: the memory of this machine is not enough: {message}" in done.stderr
     assert "Ask for less" in done.stderr and "Traceback" not in done.stderr
 
 

@@ -21,6 +21,7 @@ from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 
 FAILED, INTERRUPTED = 1, 130
+TORCHS = ("can't allocate memory", "CUDA out of memory")  # what torch says, of which a RuntimeError is all that one sees
 HERE = Path(__file__).parent
 HELP_ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # a group without a command, from click 8.2 on
 
@@ -81,9 +82,12 @@ def exit_code(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("toolkit: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except MemoryError as error:
-        print(f"toolkit: the memory of this machine is not enough: {error or 'nothing is left'}. Ask for less: fewer "
-              "environments, shorter rollouts, a smaller buffer, batch or network", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        what = str(error).partition("\n")[0].rpartition("DefaultCPUAllocator: ")[2] or "nothing is left"
+        if not isinstance(error, MemoryError) and not any(words in what for words in TORCHS):
+            raise
+        print(f"toolkit: the memory of this machine is not enough: {what}. Ask for less: fewer environments, shorter rollouts, "
+              "a smaller buffer, batch or network", file=sys.stderr)
         return FAILED
     except BrokenPipeError:
         # The reader of our output has gone (`toolkit list | head`): nothing is wrong.

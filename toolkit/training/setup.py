@@ -12,6 +12,7 @@ from toolkit.agents.perception import perceived, perception_of
 from toolkit.config import Part, Resolved
 from toolkit.core.base import Dataset
 from toolkit.core.clock import Clock
+from toolkit.core.memory import within_memory
 from toolkit.core.seeding import Streams
 from toolkit.core.threads import use_threads
 from toolkit.envs import factory, spaces
@@ -37,7 +38,8 @@ def make_task(plan: Plan, saved: Facts = None, inherited: Facts = None) -> Task:
     use_threads(values["threads"])
     streams = Streams(values["seed"])
     torch.manual_seed(streams.seed("torch"))
-    return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams, saved, inherited)
+    with within_memory():
+        return make_online_task(plan, streams) if plan.entry.kind == "agent" else make_data_task(plan, streams, saved, inherited)
 
 
 def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited: Facts = None) -> Task:
