@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from small_runs import command, copy_of, finished, flags, outcome, steps_of, tree
 
 from toolkit.core.state import join, split
+from toolkit.training import checkpoints as module
 from toolkit.training.checkpoints import MANIFEST, CheckpointError, Checkpoints, is_good
 
 RUN = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 0, "record_every": 100}
@@ -230,7 +232,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_saved(tmp_path: Path) -> N
     assert len(done.err.strip().split("\n")) == 1, done.err
     good = steps_of(tmp_path / "run")[-1]
     assert 0 < good < 2000
-    assert re.search(r"checkpoint \d+ could not be written to .*: the disk is full \(\d+ MiB free\)", done.err)
+    assert re.search(r"checkpoint \d+ could not be written to .*: a file may not be so large here \(see: ulimit -f\)", done.err)
     assert f"The last good checkpoint is {good}: toolkit resume" in done.err
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     assert all(checkpoints.load(step) for step in checkpoints.steps())
@@ -254,5 +256,18 @@ def test_a_disk_that_is_full_for_the_records_stops_the_run_too(tmp_path: Path) -
 
 def test_no_room_for_the_first_checkpoint_is_said(tmp_path: Path) -> None:
     done = command(*flags("dqn", **RUN), "--out", "run", cwd=tmp_path, file_limit=1_000)
-    assert done.code == 1 and len(done.err.strip().split("\n")) <= 2, done.err
-    assert "the disk is full" in done.err or "File too large" in done.err
+    assert done.code == 1 and not (tmp_path / "run").exists()
+    assert done.err == ("toolkit: the run folder run cannot be written: File too large. Name a folder that you may write with "
+                        "--out DIR\n")
+
+
+@pytest.mark.parametrize(("code", "reason"), [
+    (errno.ENOSPC, r"the disk is full \(\d+ MiB free\)"), (errno.EDQUOT, r"your quota of the disk is used up \(see: quota\)"),
+    (errno.EFBIG, r"a file may not be so large here \(see: ulimit -f\)"), (errno.EIO, r"\[Errno 5\] Input/output error")])
+def test_why_the_disk_refuses_is_said(code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module, "write_part", refuse)
+    with pytest.raises(CheckpointError, match=f"checkpoint 3 could not be written to .*: {reason}. There is no other"):
+        Checkpoints(tmp_path / "checkpoints").save(3, {"part": {}}, {})

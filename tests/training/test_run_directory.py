@@ -97,7 +97,7 @@ def test_ids_become_plain_folder_names(text: str, expected: str) -> None:
 def test_two_runs_begun_in_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.strftime", lambda form: "20260102-030405")
     with inside(tmp_path):
-        names = [RunDirectory.create(None, "dqn", "ALE/Pong-v5", 1).path.name for _ in range(3)]
+        names = [RunDirectory.create(None, "dqn", "ALE/Pong-v5", 1, {}).path.name for _ in range(3)]
     base = "dqn-ALE-Pong-v5-s1-20260102-030405"
     assert names == [base, f"{base}-2", f"{base}-3"]
 
@@ -114,7 +114,7 @@ def test_runs_begun_at_the_same_moment_get_a_folder_each(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(run_directory, "unused", all_at_once)
     with inside(tmp_path), ThreadPoolExecutor(4) as pool:
-        names = list(pool.map(lambda _: RunDirectory.create(None, "dqn", "x", 1).path.name, range(4)))
+        names = list(pool.map(lambda _: RunDirectory.create(None, "dqn", "x", 1, {}).path.name, range(4)))
     assert len(set(names)) == 4
 
 
@@ -180,28 +180,27 @@ def test_a_run_that_ended_or_could_not_be_resumed_is_free(tmp_path: Path) -> Non
 
 def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0).path == tmp_path / "empty"
-    assert RunDirectory.create(str(tmp_path / "deep" / "er"), "dqn", "x", 0).path == tmp_path / "deep" / "er"
+    assert RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0, {}).path == tmp_path / "empty"
+    assert RunDirectory.create(str(tmp_path / "deep" / "er"), "dqn", "x", 0, {}).path == tmp_path / "deep" / "er"
     with pytest.raises(UsageError, match="is not an empty folder, and no run is overwritten"):
-        RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0)
+        RunDirectory.create(str(tmp_path / "empty"), "dqn", "x", 0, {})
 
 
 def test_an_out_that_is_empty_is_this_folder_and_not_as_if_it_were_not_there(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with inside(tmp_path), pytest.raises(UsageError, match="--out : it exists and is not an empty folder"):
-        RunDirectory.create("", "dqn", "x", 0)
+        RunDirectory.create("", "dqn", "x", 0, {})
 
 
 def test_evaluations_are_never_overwritten(tmp_path: Path) -> None:
-    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0)
+    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0, {})
     paths = [directory.write_evaluation("40", {"mean": mean}) for mean in (1, 1, 2, 3)]
     assert [path.name for path in paths] == ["40.json", "40.json", "40-2.json", "40-3.json"]
     assert [json.loads(path.read_text())["mean"] for path in paths] == [1, 1, 2, 3]
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
-    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0)
-    directory.write({"mine": 1})
+    directory = RunDirectory.create(str(tmp_path / "run"), "dqn", "x", 0, {"mine": 1})
     directory.write_evaluation("40", {})
     for name in (".run.json-123", "evaluations/.50.json-123"):
         (directory.path / name).write_text("half")

@@ -67,8 +67,8 @@ class Adding:
 
 def fit(folder: Path, task: Adding, record: int = 10, evaluate: int = 0, checkpoint: int = 20,
         seconds: float = 1e6) -> Outcome:
-    directory = RunDirectory.create(str(folder), "adding", "", 0)
-    directory.write({"status": "running", "kind": "task", "component": "adding", "config": {}})
+    directory = RunDirectory.create(str(folder), "adding", "", 0,
+                                    {"status": "running", "kind": "task", "component": "adding", "config": {}})
     trainer = Trainer(directory, make_recorder(directory.path), Intervals(record, evaluate, checkpoint, seconds))
     try:
         return trainer.fit(task)

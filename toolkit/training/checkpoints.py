@@ -90,10 +90,12 @@ class Checkpoints:
 
     def _refused(self, step: int, error: Exception) -> CheckpointError:
         free = shutil.disk_usage(self.folder if self.folder.exists() else self.folder.parent).free / 2**20
-        codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reasons = {errno.ENOSPC: f"the disk is full ({free:.0f} MiB free)",
+                   errno.EDQUOT: "your quota of the disk is used up (see: quota)",
+                   errno.EFBIG: "a file may not be so large here (see: ulimit -f)"}
         # safetensors gives the system's text and number, but no errno.
-        full = getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
-        reason = f"the disk is full ({free:.0f} MiB free)" if full else str(error)
+        reason = next((text for code, text in reasons.items()
+                       if code == getattr(error, "errno", None) or f"(os error {code})" in str(error)), str(error))
         return CheckpointError(f"checkpoint {step} could not be written to {self.folder}: {reason}. {self.advice(step)}")
 
     def link(self, name: str, step: int) -> None:

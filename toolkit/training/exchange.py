@@ -43,8 +43,8 @@ def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int
         agent.policy.load_state_dict(algorithm.policy.state_dict())
         exchange.agree(algorithm, agent, *mine)
         task.clock.step = task.clock.budget
-        directory = RunDirectory.create(out, made.entry.name, made.subject, seed)
-        directory.write({**describe(made, task), "loaded_from": str(Path(path).resolve())})
+        directory = RunDirectory.create(out, made.entry.name, made.subject, seed,
+                                        {**describe(made, task), "loaded_from": str(Path(path).resolve())})
         trainer = setup.make_trainer(directory, made, task.unit)
         return sessions.Session(directory, sessions.run(trainer, task), task.clock.step, None)
     finally:

@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import struct
 import sys
 import time
@@ -49,10 +50,10 @@ class RunDirectory:
         self._claim: BinaryIO | None = None
 
     @classmethod
-    def create(cls, out: str | None, name: str, subject: str, seed: int) -> RunDirectory:
-        """A new run folder: exactly ``out``, or a fresh name under ``./runs``.
+    def create(cls, out: str | None, name: str, subject: str, seed: int, facts: Mapping[str, Any]) -> RunDirectory:
+        """A new run folder with these ``facts`` in ``run.json``: exactly ``out``, or a fresh name under ``./runs``.
 
-        Raises UsageError when ``out`` holds something already, ToolkitError when it cannot be written.
+        Raises UsageError when ``out`` holds something already, ToolkitError when it cannot be written and is gone.
         """
         try:
             usual = RUNS / f"{plain(name)}-{plain(subject)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -61,6 +62,12 @@ class RunDirectory:
             (path / "evaluations").mkdir()
             directory = cls(path)
             directory.claim()
+            try:
+                directory.write(facts)
+            except OSError:
+                directory.release()
+                shutil.rmtree(path, ignore_errors=True)  # it is this process's alone
+                raise
         except OSError as error:
             raise ToolkitError(f"the run folder {out or RUNS} cannot be written: {error.strerror or error}. "
                                "Name a folder that you may write with --out DIR") from error

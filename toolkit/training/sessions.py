@@ -54,8 +54,8 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
             if source is not None:
                 initialise_from(task, plan, source)
                 del source  # a checkpoint may hold a replay buffer
-            directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"])
-            directory.write({**describe(plan, task), "init_from": init_from})
+            directory = RunDirectory.create(out, plan.entry.name, plan.subject, values["seed"],
+                                            {**describe(plan, task), "init_from": init_from})
             trainer = make_trainer(directory, plan, task.unit)
             if begun:
                 begun([size_of(plan, task)] if "model" in values else [])
