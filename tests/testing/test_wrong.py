@@ -22,6 +22,7 @@ from toolkit.audio.vocoders.vocos import Vocos
 from toolkit.core.configs import TabularRegressionConfig
 from toolkit.core.losses import Elementwise
 from toolkit.core.tabular import TabularRegression
+from toolkit.errors import UsageError
 from toolkit.nlp.configs import WordConfig
 from toolkit.nlp.tokenizers.pieces import Words
 from toolkit.registry import registry
@@ -325,6 +326,90 @@ def test_a_metric_that_knows_one_size_only() -> None:
         return float((np.ones(40) * (predictions == targets)).mean())
 
     assert "it raised ValueError" in broken("metric", "forty")["it_takes_any_number_of_predictions"]
+
+
+def test_components_that_know_one_size_only() -> None:
+    @registry.register("model", "four-rows")
+    class FourRows(nn.Module):
+        """Weighs four rows."""
+
+        def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+            super().__init__()
+            self.layer = nn.Linear(inputs, outputs)
+
+        def forward(self, rows: torch.Tensor, lengths: Any = None) -> Any:
+            return torch.ones(4, 1) * self.layer(rows), lengths
+
+    @registry.register("model", "three-classes", accepts=("text",))
+    class ThreeClasses(nn.Module):
+        """Tells three classes apart, whatever is asked of it."""
+
+        def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+            super().__init__()
+            self.table = nn.Embedding(inputs, 3)
+
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> Any:
+            valid = (torch.arange(ids.shape[1]) < lengths[:, None])[..., None]
+            return (self.table(ids) * valid).sum(1) / lengths[:, None], lengths
+
+    @registry.register("layer", "five-places")
+    class FivePlaces(nn.Module):
+        """Weighs five positions."""
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.ones(5, 1) * inputs
+
+    @registry.register("network", "five-numbers")
+    class FiveNumbers(nn.Module):
+        """Sees five numbers."""
+
+        features = 4
+
+        def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
+            super().__init__()
+            if len(observation_space.shape or ()) != 1:
+                raise UsageError("vectors only")
+            self.layer = nn.Linear(5, 4)
+
+        def forward(self, observations: torch.Tensor) -> Any:
+            return self.layer(observations)
+
+    @registry.register("transform", "forty-bins")
+    class FortyBins:
+        """Weighs forty bins."""
+
+        domain = "features"
+
+        def __call__(self, features: torch.Tensor, lengths: Any, generator: Any) -> Any:
+            return torch.ones(40) * features * (torch.arange(features.shape[1]) < lengths[:, None])[..., None], lengths
+
+    @registry.register("optimizer", "first-alone")
+    def first_alone(parameters: Any, learning_rate: float) -> Any:
+        """Moves the first parameter."""
+        return torch.optim.Adam(list(parameters)[:1], learning_rate)
+
+    @registry.register("scheduler", "two-scores")
+    def two_scores(fraction: float, scores: Any = ()) -> float:
+        """Looks at two scores."""
+        return float(scores[1] > scores[0])
+
+    @registry.register("buffer", "two-copies", config=UniformConfig)
+    class TwoCopies(UniformBuffer):
+        """Of two copies, whatever it is told."""
+
+        def __init__(self, config: UniformConfig, **context: Any) -> None:
+            super().__init__(config, **{**context, "n_envs": 2})
+
+    for kind, name, promise, message in (
+            ("model", "four-rows", "it_takes_other_sizes", "it raised RuntimeError: The size of tensor a (4)"),
+            ("model", "three-classes", "it_takes_other_sizes", "outputs of 8 text sequences have the shape (8, 3), promised: "),
+            ("layer", "five-places", "it_takes_other_sizes", "it raised RuntimeError: The size of tensor a (5)"),
+            ("network", "five-numbers", "it_takes_other_sizes", "it raised RuntimeError: mat1 and mat2"),
+            ("transform", "forty-bins", "it_takes_other_sizes", "it raised RuntimeError: The size of tensor a (40)"),
+            ("optimizer", "first-alone", "it_finds_a_minimum", "for a parameter of the shape [3, 4]"),
+            ("scheduler", "two-scores", "it_is_a_factor_of_the_position_alone", "it raised IndexError"),
+            ("buffer", "two-copies", "it_takes_other_sizes", "it raised")):
+        assert message in broken(kind, name)[promise]
 
 
 def test_a_component_that_exits_is_broken_and_not_the_end() -> None:

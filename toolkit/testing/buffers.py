@@ -61,6 +61,23 @@ class BufferSuite(Suite):
                                                               "[K, 5, 2]")
             require(batches.rewards.dtype == np.float32, f"rewards are {batches.rewards.dtype}, promised: float32")
 
+    def test_it_takes_other_sizes(self) -> None:
+        """Other observations, actions and numbers of copies come back as they were, too."""
+        pictures, moves = spaces.Box(0, 255, (2, 3), np.uint8), spaces.Box(-1.0, 1.0, (2,), np.float32)
+        buffer: Buffer = self.make(capacity=30, n_envs=3, observation_space=pictures, action_space=moves,
+                                   generator=np.random.default_rng(0))
+        seen = np.arange(6 * 3, dtype=np.uint8).reshape(6, 3, 1, 1) * np.ones((2, 3), np.uint8)  # [T + 1, N, 2, 3]
+        no = np.zeros((5, 3), bool)
+        acted = seen[:-1, :, 0, :2] / np.float32(32)  # [T, N, 2]
+        buffer.add(Steps(seen, acted, no.astype(float), no, no, ~no, np.zeros(0, np.int64), np.zeros(0, np.int64), seen[0, :0]))
+        require(len(buffer) == 15, f"after 5 steps of 3 copies its length is {len(buffer)}")
+        given = next(iter(buffer.batches(2, 7)))
+        require(given.observations.dtype == np.uint8, f"observations are {given.observations.dtype}, were given as uint8")
+        if isinstance(given, Batches):
+            require(given.observations.shape == (2, 7, 2, 3), f"observations of 2 minibatches of 7 have the shape "
+                    f"{given.observations.shape}, promised: (2, 7, 2, 3)")
+            require(np.allclose(given.actions, given.observations[:, :, 0, :2] / 32), "the action beside a step is another's")
+
     def test_transitions_belong_together(self) -> None:
         """Action, reward, end and next observation are those of the observation's step, also at an episode's end."""
         batches, steps, summed = self._drawn(), numbered(), self.steps_summed()

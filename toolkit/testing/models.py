@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio.models.base import HeardSpec
+from toolkit.errors import UsageError
 from toolkit.nlp.base import TextSpec
 from toolkit.registry import registry
 from toolkit.testing.gpu import gpu, moved, require_same, unrounded
@@ -20,6 +21,7 @@ from toolkit.testing.suite import NotPromised, Suite, require
 
 LEVELS, HEARD = ("text", "position", "next"), ("clip", "frames")
 IDS, CLASSES, COLUMNS = 20, 3, 6
+MORE = 5  # inputs and outputs, where it is tried on other ones
 LENGTHS = (12, 5, 1, 8)
 TOLERANCE = 1e-4
 STEP = 0.01
@@ -116,6 +118,34 @@ class ModelSuite(Suite):
                 other = alone[0] if wanted.dim() == 2 else alone[0, :len(one)]
                 require(close(one, other), f"sequence {row} ({case}) of length {length} gives another output in a batch than "
                                            f"alone, by {gap(one, other)}: its length is not honoured")
+
+    @torch.no_grad()
+    def test_it_takes_other_sizes(self) -> None:
+        """With more inputs and outputs, of one sequence and of many, each gives what it gives in another batch."""
+        tried = 0
+        for case in self.cases:
+            shape = self.shape_of(case)
+            shape |= {"outputs": shape["outputs"] + MORE, "inputs": shape["inputs"] + (0 if case in HEARD else MORE)}
+            torch.manual_seed(0)
+            try:
+                model = self.make(**shape).eval()
+            except UsageError:  # such as that of a pretrained one, whose ids are given
+                continue
+            tried += 1
+            inputs, lengths = self.batch(case)
+            if case == "columns":
+                inputs = torch.randn(4, shape["inputs"], generator=torch.Generator().manual_seed(2))
+            wanted, sizes = model(torch.cat([inputs, inputs]), None if lengths is None else torch.cat([lengths, lengths]))
+            require(len(wanted) == 8 and wanted.shape[-1] == shape["outputs"], f"outputs of 8 {case} sequences have the shape "
+                    f"{tuple(wanted.shape)}, promised: [8, ..., {shape['outputs']}]")
+            for row in range(4):
+                place = slice(row, row + 1)
+                found, _ = model(inputs[place], None if lengths is None else lengths[place])
+                for one, other in valid(found, wanted[place], None if sizes is None else sizes[place]):
+                    require(close(one, other), f"sequence {row} ({case}) gives another output alone than in a batch of 8, by "
+                                               f"{gap(one, other)}")
+        if not tried:
+            raise NotPromised("it refuses other inputs and outputs than this suite's")
 
     def test_gradients_move_every_parameter_that_is_trained(self) -> None:
         """One step on a batch gives finite gradients, and the loss of that batch falls."""
@@ -219,6 +249,21 @@ class LayerSuite(Suite):
         given = self.inputs()
         require(torch.equal(first(layer(*given)), first(layer(*given))), "evaluated twice, it gives other outputs")
         require(torch.equal(first(layer(*given)), first(other(*given))), "restored from its state_dict(), it gives other outputs")
+
+    @torch.no_grad()
+    def test_it_takes_other_sizes(self) -> None:
+        """Twice the batch gives the outputs of each row twice, and sequences may be longer."""
+        if type(self).inputs is not LayerSuite.inputs:
+            raise NotPromised("its inputs() are the author's, and what their sizes mean is not known here")
+        torch.manual_seed(0)
+        layer, (given,) = self.make().eval(), self.inputs()
+        wanted, found = first(layer(given)), first(layer(torch.cat([given, given])))
+        wanted = torch.cat([wanted, wanted])
+        require(close(found, wanted), f"twice the batch gives other outputs than twice those of the batch, by "
+                                      f"{gap(found, wanted)}")
+        if given.dim() == 3 or not given.is_floating_point():
+            longer = first(layer(torch.cat([given, given], 1)))
+            require(bool(longer.isfinite().all()), f"outputs of sequences of {2 * given.shape[1]} positions are not finite")
 
     def test_on_a_gpu_it_gives_the_same(self) -> None:
         """On a GPU outputs are those of the CPU."""

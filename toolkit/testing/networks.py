@@ -19,6 +19,10 @@ SPACES: dict[str, gymnasium.Space[Any]] = {
     "vector": spaces.Box(-1.0, 1.0, (5,), np.float32), "frames": spaces.Box(-1.0, 1.0, (4, 3), np.float32),
     "picture": spaces.Box(0, 255, (4, 48, 48), np.uint8), "number": spaces.Discrete(6),
 }
+OTHER_SIZES: dict[str, gymnasium.Space[Any]] = {
+    "vector": spaces.Box(-1.0, 1.0, (9,), np.float32), "frames": spaces.Box(-1.0, 1.0, (6, 4), np.float32),
+    "picture": spaces.Box(0, 255, (3, 64, 56), np.uint8), "number": spaces.Discrete(11),
+}
 TOLERANCE = 1e-4
 
 
@@ -28,10 +32,10 @@ class NetworkSuite(Suite):
     kind = "network"
     observation_spaces: Mapping[str, gymnasium.Space[Any]] = {}
 
-    def each(self) -> Iterator[tuple[str, gymnasium.Space[Any], Any]]:
+    def each(self, others: Mapping[str, gymnasium.Space[Any]] = SPACES) -> Iterator[tuple[str, gymnasium.Space[Any], Any]]:
         """Name, space and the network made for it, for every space that the network takes."""
         found = 0
-        for name, space in (self.observation_spaces or SPACES).items():
+        for name, space in (self.observation_spaces or others).items():
             torch.manual_seed(0)
             try:
                 network = self.make(observation_space=space)
@@ -50,6 +54,16 @@ class NetworkSuite(Suite):
                 require(tuple(found.shape) == (count, network.features), f"features of {count} observations ({name}) have the "
                         f"shape {tuple(found.shape)}, promised: {(count, network.features)}")
                 require(found.dtype == torch.float32, f"features are {found.dtype}, promised: torch.float32")
+
+    def test_it_takes_other_sizes(self) -> None:
+        """Observations of other sizes give features too."""
+        if self.observation_spaces:
+            raise NotPromised("its observation_spaces are the author's")
+        taken = {name for name, _, _ in self.each()}
+        for name, space, network in self.each({name: space for name, space in OTHER_SIZES.items() if name in taken}):
+            found = network(drawn(space, 3))
+            require(tuple(found.shape) == (3, network.features), f"features of 3 observations of {space} ({name}) have the shape "
+                    f"{tuple(found.shape)}, promised: {(3, network.features)}")
 
     def test_a_batch_equals_its_rows(self) -> None:
         """What is computed of one observation does not depend on the others of its batch."""

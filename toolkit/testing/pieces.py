@@ -23,6 +23,8 @@ from toolkit.errors import ToolkitError
 from toolkit.testing.gpu import gpu, moved, require_same
 from toolkit.testing.suite import NotPromised, Suite, require
 
+SHAPES = ((8,), (3, 4), (2, 3, 2))  # of the parameters that an optimizer is tried on
+
 
 class Documented(Suite):
     """What is small enough to be shown: the examples in a docstring are true."""
@@ -125,7 +127,7 @@ class OptimizerSuite(Documented):
     kind = "optimizer"
 
     def test_it_finds_a_minimum(self) -> None:
-        """On a quadratic it gets ten times closer to the minimum in 500 steps."""
+        """On a quadratic of several parameters it gets ten times closer to the minimum in 500 steps."""
         self._finds_a_minimum(torch.device("cpu"))
 
     def test_on_a_gpu_it_finds_a_minimum(self) -> None:
@@ -134,17 +136,21 @@ class OptimizerSuite(Documented):
 
     def _finds_a_minimum(self, device: torch.device) -> None:
         torch.manual_seed(0)
-        goal, value = torch.randn(8).to(device), nn.Parameter(torch.zeros(8, device=device))
-        optimizer = self.make(parameters=[value], learning_rate=0.02)
+        goals = [torch.randn(shape).to(device) for shape in SHAPES]
+        values = [nn.Parameter(torch.zeros(shape, device=device)) for shape in SHAPES]
+        unused = nn.Parameter(torch.ones(2, device=device))  # gets no gradient
+        optimizer = self.make(parameters=[*values, unused], learning_rate=0.02)
         require(isinstance(optimizer, torch.optim.Optimizer), f"it makes a {type(optimizer).__name__}, promised: a "
                                                               "torch.optim.Optimizer")
-        begin = float((value.detach() - goal).norm())
         for _ in range(500):
             optimizer.zero_grad()
-            (value - goal).square().sum().backward()
+            for value, goal in zip(values, goals):
+                (value - goal).square().sum().backward()
             optimizer.step()
-        end = float((value.detach() - goal).norm())
-        require(end < begin / 10, f"after 500 steps the distance to the minimum is {end:.3g}, at first {begin:.3g}")
+        for value, goal in zip(values, goals):
+            begin, end = float(goal.norm()), float((value.detach() - goal).norm())
+            require(end < begin / 10, f"after 500 steps the distance to the minimum is {end:.3g}, at first {begin:.3g}, for a "
+                                      f"parameter of the shape {list(goal.shape)}")
 
     def test_restored_it_goes_on_exactly(self) -> None:
         """state_dict() holds all of its memory."""
@@ -172,7 +178,11 @@ class SchedulerSuite(Documented):
     def test_it_is_a_factor_of_the_position_alone(self) -> None:
         """Its factor is finite, not negative, and the same whenever the same position is asked for."""
         schedule: Callable[..., float] = self.make()
-        more = {"scores": [0.1, 0.2]} if "scores" in inspect.signature(schedule).parameters else {}
+        asks = "scores" in inspect.signature(schedule).parameters
+        for scores in ([], [0.3], [0.1, 0.2], [0.5] * 12) if asks else ([],):
+            self._keeps_no_state(schedule, {"scores": scores} if asks else {})
+
+    def _keeps_no_state(self, schedule: Callable[..., float], more: dict[str, Any]) -> None:
         points = [index / 20 for index in range(21)]
         factors = [float(schedule(point, **more)) for point in points]
         for point, factor in zip(points, factors):

@@ -155,7 +155,16 @@ class TransformSuite(Suite):
 
     def test_shapes_and_lengths_agree(self) -> None:
         """Its results are float of the same domain, with one length a clip, and 0 past it."""
+        self._agree(*self.clips())
+
+    def test_it_takes_other_sizes(self) -> None:
+        """So they are for fewer and shorter clips, and for features of fewer bins."""
         clips, lengths = self.clips()
+        shorter = clips.shape[1] * 4 // 5
+        clips = clips[:-1, :shorter] if clips.dim() == 2 else clips[:-1, :shorter, :-3]
+        self._agree(clips, lengths[:-1].clamp(max=shorter))
+
+    def _agree(self, clips: Tensor, lengths: Tensor) -> None:
         changed, sizes = self.make()(clips, lengths, torch.Generator().manual_seed(1))
         require(changed.dim() == clips.dim() and len(changed) == len(clips), f"a batch {tuple(clips.shape)} gives "
                                                                              f"{tuple(changed.shape)}")
