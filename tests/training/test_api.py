@@ -196,6 +196,13 @@ def test_wrong_words_are_errors_before_anything_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_ends_before_it_learns_warns(tmp_path: Path) -> None:
+    words = {name: value for name, value in SMALL.items() if name != "learning_starts"}
+    with pytest.warns(UserWarning, match="nothing is learned in 300 steps: --learning-starts is 1,000") as warned:
+        toolkit.train("dqn", out=str(tmp_path / "run"), **words)
+    assert [item.filename for item in warned] == [__file__]
+
+
 def test_training_works_outside_the_main_thread(tmp_path: Path) -> None:
     """Signal handlers belong to the main thread; elsewhere the run does without."""
     found: list[Any] = []

@@ -11,7 +11,7 @@ from toolkit.commands import _output as output
 from toolkit.commands._settings import ComponentCommand
 from toolkit.commands._toml import as_toml
 from toolkit.training.presets import NONE
-from toolkit.training.resolve import Plan, plan, read_file
+from toolkit.training.resolve import Plan, plan, read_file, too_short
 
 
 @click.command("run", cls=ComponentCommand, options_metavar="[OPTIONS]")
@@ -47,17 +47,11 @@ def run_command(ctx: click.Context, name: str, preset: str | None, config_file: 
 
 
 def notes(resolved: Plan) -> Iterator[str]:
-    """What a person should know of a run that begins: its preset, and whether it is too short.
-
-    A budget that ends within the random steps before learning leaves a policy that has learned nothing.
-    """
-    values, name = resolved.config.values, resolved.entry.name
+    """What a person should know of a run that begins: its preset, and whether it is too short."""
     if resolved.preset != NONE:
-        yield f"preset {resolved.preset!r} of {name} for {resolved.subject} (--preset none for the plain defaults)"
-    warm_up, steps = values.get("learning_starts"), values["steps"]
-    if warm_up is not None and steps is not None and steps <= warm_up:
-        yield (f"nothing is learned in {steps:,} steps: --learning-starts is {warm_up:,}. Give more with --steps, or fewer "
-               "with --learning-starts")
+        yield f"preset {resolved.preset!r} of {resolved.entry.name} for {resolved.subject} (--preset none for the plain defaults)"
+    if short := too_short(resolved):
+        yield short
 
 
 def show_config(resolved: Plan, as_json: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from operator import getitem
 from pathlib import Path
@@ -20,7 +21,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import sessions, setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
-from toolkit.training.resolve import plan, read_file
+from toolkit.training.resolve import plan, read_file, too_short
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.supervised_run import RunFolder, TaskRun
 
@@ -142,7 +143,12 @@ def train(name: str, *, config: str | None = None, preset: str | None = None, ou
     """
     entry = registry.get(("agent", "task"), name)
     resolved = plan(entry, flatten(settings), read_file(config) if config is not None else None, preset)
-    return opened(sessions.start(resolved, out, init_from).directory)
+
+    def begun(facts: Sequence[str]) -> None:
+        if short := too_short(resolved):
+            warnings.warn(short, stacklevel=4)  # where `train` was called
+
+    return opened(sessions.start(resolved, out, init_from, begun).directory)
 
 
 def load(run: str | Path) -> Run | TaskRun:

@@ -202,6 +202,15 @@ def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[st
     return {name: value for name, value in preset.items() if not name.startswith(tuple(replaced))}
 
 
+def too_short(plan: Plan) -> str:
+    """What to say of a budget that ends within the random steps before learning: it leaves a policy that has learned nothing."""
+    warm_up, steps = plan.config.values.get("learning_starts"), plan.config.values["steps"]
+    if warm_up is None or steps is None or steps > warm_up:
+        return ""
+    return (f"nothing is learned in {steps:,} steps: --learning-starts is {warm_up:,}. Give more with --steps, or fewer with "
+            "--learning-starts")
+
+
 def check_data(entry: Entry, resolved: Resolved) -> None:
     """Raise UsageError without data."""
     if "data" in resolved.values and not resolved.values["data"]:
