@@ -79,7 +79,7 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
                                     "Did you mean --env CartPole-v1?\n"),
     (("run", "dqn", "--env", "CartPole-v1", "--lr", "1"), "dqn has no option '--lr'. Did you mean '--learning-rate'? See"),
     (("run", "dqn", "--env", "CartPole-v1", "-lr", "1"), "dqn has no option '-lr'. Did you mean '--learning-rate'? See them all"),
-    (("run", "text-classification", "--data", "nope"), "toolkit: unknown dataset 'nope'. See them all: toolkit list dataset\n"),
+    (("run", "text-classification", "--data", "nope"), "toolkit: unknown dataset 'nope'. Allowed here: bracket-tagging, "),
     (("run", "text-clasification"), "See them all: toolkit list agent, toolkit list task\n"),
     (("run", "dqn", "--data", "foo"), "dqn is an agent and learns in an environment: --env ID. --data is for tasks"),
     (("run", "text-classification", "--env", "x"), "is a task and learns from data"),

@@ -94,7 +94,8 @@ class Entry:
     aliases    other names it answers to
     extras     optional dependencies: module name -> install command
     accepts    what it takes, for an agent the names of action spaces (``Discrete``, ``Box``), for a part
-               of other components the places it is for (``clip``), which their settings name in ``fits``
+               of other components the places it is for (``clip``), which their settings name in ``fits``; for a
+               data set also the endings of the files that it reads, ``/`` for folders
     cannot     what it cannot do, e.g. ``{"resume": "approximate"}``
     presets    ``"package:path/to/file.toml"``
     origin     where it was declared, for messages
@@ -113,6 +114,11 @@ class Entry:
     cannot: Mapping[str, str] = field(default_factory=dict)
     presets: str = ""
     origin: str = ""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What it ``accepts`` but for the endings of files."""
+        return tuple(word for word in self.accepts if not word.startswith((".", "/")))
 
     @property
     def id(self) -> str:
@@ -179,7 +185,7 @@ class Broken:
 
 def suits(entry: Entry, place: Setting) -> bool:
     """Whether ``entry`` may stand in the part ``place``; a guest that does not say what it is for is taken at its word."""
-    silent = not entry.accepts and entry.distribution != BUILTIN and place.fits not in entry.cannot
+    silent = not entry.places and entry.distribution != BUILTIN and place.fits not in entry.cannot
     return not place.fits or silent or place.fits in entry.accepts
 
 

@@ -160,7 +160,7 @@ class Registry:
         if not found:
             near = did_you_mean(name.rpartition("/")[2], [word for entry in fitting for word in (entry.name, *entry.aliases)])
             raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self._of_broken()}")
-        why = found[0].cannot.get(place.fits, f"it is for {', '.join(found[0].accepts) or 'other places'}")
+        why = found[0].cannot.get(place.fits, f"it is for {', '.join(found[0].places) or 'other places'}")
         raise UnknownComponent(f"{place.name}: the {place.kind} {name!r} is not one for {place.fits}: {why}. {listing}")
 
     def fitting(self, place: Setting) -> list[Entry]:

@@ -283,6 +283,8 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     ((), "tabular-classification needs data: toolkit run tabular-classification --data NAME_OR_FILE"),
     (("--data", "none.csv"), "--data none.csv: there is no such file"),
     (("--data", "iri"), "unknown dataset 'iri'. Did you mean 'iris'"),
+    (("--data", "spoken-digts"), "unknown dataset 'spoken-digts'. Did you mean 'digits'? Allowed here: breast-cancer, csv"),
+    (("--data", "spoken-digits"), "--data: the dataset 'spoken-digits' is not one for columns: it is for sound, text. Allowed"),
     (("--data", "iris", "--steps", "3", "--epochs", "2"), "--steps and --epochs are both given"),
     (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
     (("--data", "iris", "--ignore", "petal length"), "no column 'petal length' to leave out. Did you mean 'petal length (cm)'"),
@@ -305,7 +307,7 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "bad.csv", "--target", "b"), "bad.csv, row 3: it has 1 cells and the header 2"),
     (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 3"),
     (("--data", "both.csv", "--target", "b"), "1 of 2 rows (train) hold no 'b': rows 3. 1 of 1 rows (test) hold no 'b': rows 5."),
-    (("--data", "x.xls"), "no data set of tabular-classification reads .xls")])
+    (("--data", "x.xls"), "no data set of tabular-classification reads .xls. Allowed: .csv, .jsonl, .ndjson, .parquet, .tsv.\n")])
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
@@ -408,6 +410,8 @@ def test_other_data_is_judged_by_the_rules_of_training(people: Path, tmp_path: P
     (tmp_path / "gap.csv").write_text("\n".join([head, rows[0], "40,Ulm,1,same,,3"]))
     done = command("evaluate", "run", "--data", "gap.csv", cwd=tmp_path)
     assert done.code == 2 and "1 of 2 rows (test) hold no 'risk': rows 3" in done.err
+    done = command("evaluate", "run", "--data", "spoken-digts", cwd=tmp_path)
+    assert done.code == 2 and "unknown dataset 'spoken-digts'. Did you mean 'digits'? Allowed here: breast-cancer" in done.err
     done = command("evaluate", "run", "--data", "new.csv", "--skip-bad", cwd=tmp_path)
     assert done.code == 2 and "--skip-bad does not go with run, the run of tabular-classification, which has no such" in done.err
 

@@ -129,9 +129,11 @@ def declare_recognition(registry: Declarer) -> None:
     configs, presets = "toolkit.audio.recognition_configs", "toolkit.audio:presets"
     for name, target, config, summary in MADE:
         registry.add("dataset", name, f"toolkit.audio.datasets.{target}", config=f"{configs}:{config}", summary=summary,
-                     extras=SPEECH if name.startswith("spoken") else None)
+                     extras=SPEECH if name.startswith("spoken") else None,
+                     accepts=("sound", "text") if name.startswith("spoken") else ("sound",))
     registry.add("dataset", "recordings", "toolkit.audio.datasets.recordings:Recordings", config=f"{configs}:RecordingsConfig",
-                 accepts=(".jsonl", ".csv", "/"), summary="A manifest of sound files, or a folder with a folder for each label.")
+                 accepts=(".jsonl", ".csv", "/", "sound", "text"),
+                 summary="A manifest of sound files, or a folder with a folder for each label.")
     for name, target, config, summary in MODELS:
         registry.add("model", name, f"toolkit.audio.models.{target}", config=f"{configs}:{config}", summary=summary,
                      accepts=("clip", "frames", "samples") if name == "wav2vec2" else ("clip", "frames"),

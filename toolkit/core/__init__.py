@@ -2,6 +2,7 @@
 
 from toolkit.registry import Declarer
 
+ROWS = ("columns", "text", "sound")  # what a file of rows may hold
 SKLEARN = {"sklearn": "pip install scikit-learn"}
 
 
@@ -82,20 +83,23 @@ def declare_tables(registry: Declarer) -> None:
                  config=f"{configs}:TabularRegressionConfig", summary="Predict a column of numbers from the other columns.")
     registry.add("model", "mlp", "toolkit.core.models.mlp:MLPModel", config=f"{configs}:MLPModelConfig",
                  accepts=("columns",), summary="Fully connected layers from columns to outputs.")
-    registry.add("dataset", "csv", f"{files}:CSVDataset", config=f"{configs}:CSVConfig", accepts=(".csv", ".tsv"),
+    registry.add("dataset", "csv", f"{files}:CSVDataset", config=f"{configs}:CSVConfig", accepts=(".csv", ".tsv", *ROWS),
                  summary="Rows of a CSV or TSV file with a header.")
     registry.add("dataset", "jsonl", f"{files}:JSONLinesDataset", config=f"{configs}:FileConfig",
-                 accepts=(".jsonl", ".ndjson"), summary="One JSON object a line.")
-    registry.add("dataset", "parquet", f"{files}:ParquetDataset", config=f"{configs}:FileConfig", accepts=(".parquet",),
+                 accepts=(".jsonl", ".ndjson", *ROWS), summary="One JSON object a line.")
+    registry.add("dataset", "parquet", f"{files}:ParquetDataset", config=f"{configs}:FileConfig", accepts=(".parquet", *ROWS),
                  extras={"pyarrow": "pip install pyarrow"}, summary="Rows of a Parquet file.")
-    registry.add("dataset", "text", f"{files}:TextDataset", config=f"{configs}:TextFileConfig", accepts=(".txt", ".md"),
+    registry.add("dataset", "text", f"{files}:TextDataset", config=f"{configs}:TextFileConfig", accepts=(".txt", ".md", "text"),
                  summary="Plain text: the file, its paragraphs or its lines.")
-    registry.add("dataset", "iris", f"{tables}:Iris", extras=SKLEARN, summary="150 flowers of three kinds; four lengths.")
-    registry.add("dataset", "wine", f"{tables}:Wine", extras=SKLEARN, summary="178 wines of three growers; 13 analyses.")
-    registry.add("dataset", "digits", f"{tables}:Digits", extras=SKLEARN, summary="1,797 handwritten digits of 8 x 8 points.")
-    registry.add("dataset", "breast-cancer", f"{tables}:BreastCancer", extras=SKLEARN,
+    registry.add("dataset", "iris", f"{tables}:Iris", extras=SKLEARN, accepts=("columns",),
+                 summary="150 flowers of three kinds; four lengths.")
+    registry.add("dataset", "wine", f"{tables}:Wine", extras=SKLEARN, accepts=("columns",),
+                 summary="178 wines of three growers; 13 analyses.")
+    registry.add("dataset", "digits", f"{tables}:Digits", extras=SKLEARN, accepts=("columns",),
+                 summary="1,797 handwritten digits of 8 x 8 points.")
+    registry.add("dataset", "breast-cancer", f"{tables}:BreastCancer", extras=SKLEARN, accepts=("columns",),
                  summary="569 tumours, malignant or benign; 30 measurements.")
-    registry.add("dataset", "diabetes", f"{tables}:Diabetes", extras=SKLEARN,
+    registry.add("dataset", "diabetes", f"{tables}:Diabetes", extras=SKLEARN, accepts=("columns",),
                  summary="442 patients; the progression of their disease after a year (a number).")
 
 

@@ -52,6 +52,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class TabularConfig(TaskConfig):
+    data: Part | None = part("dataset", None, "a data set by name, or a file", fits="columns")
     target: str | None = setting(None, "the column to predict; none takes the one that the data names")
     ignore: tuple[str, ...] = setting((), "columns that are not to be looked at")
     model: Part = part("model", "mlp", "from columns to outputs", {"hidden_sizes": (128,), "dropout": 0.3}, fits="columns")

@@ -68,13 +68,16 @@ def declare_tasks(registry: Declarer) -> None:
 
 def declare_datasets(registry: Declarer) -> None:
     made = "toolkit.nlp.datasets.made"
-    registry.add("dataset", "template-reviews", f"{made}:TemplateReviews", config=f"{CONFIGS}:MadeConfig",
+    registry.add("dataset", "template-reviews", f"{made}:TemplateReviews", config=f"{CONFIGS}:MadeConfig", accepts=("text",),
                  summary="Opinions about films from templates, good or bad; the test templates are others.")
-    registry.add("dataset", "reverse", f"{made}:Reverse", config=f"{CONFIGS}:StringsConfig",
+    registry.add("dataset", "reverse", f"{made}:Reverse", config=f"{CONFIGS}:StringsConfig", accepts=("text",),
                  summary="Strings to be turned round.")
-    registry.add("dataset", "copy", f"{made}:Copy", config=f"{CONFIGS}:StringsConfig", summary="Strings to be repeated.")
-    registry.add("dataset", "sort", f"{made}:Sort", config=f"{CONFIGS}:StringsConfig", summary="Strings to be sorted.")
-    registry.add("dataset", "bracket-tagging", f"{made}:BracketTagging", config=f"{CONFIGS}:BracketsConfig",
+    registry.add("dataset", "copy", f"{made}:Copy", config=f"{CONFIGS}:StringsConfig", accepts=("text",),
+                 summary="Strings to be repeated.")
+    registry.add("dataset", "sort", f"{made}:Sort", config=f"{CONFIGS}:StringsConfig", accepts=("text",),
+                 summary="Strings to be sorted.")
+    registry.add("dataset", "bracket-tagging", f"{made}:BracketTagging", config=f"{CONFIGS}:BracketsConfig", accepts=("text",),
                  summary="Brackets of three kinds, with and without a partner, to be tagged.")
     registry.add("dataset", "python-docs", "toolkit.nlp.datasets.python_docs:PythonDocs", config=f"{CONFIGS}:DocsConfig",
+                 accepts=("text",),
                  summary="English that ships with Python: prose of the manual and of docstrings.")

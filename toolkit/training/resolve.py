@@ -83,7 +83,7 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     path = Path(text).expanduser()
     if not ("/" in text or "." in text or (path.is_dir() and not named(text, source))):
         return dict(settings)
-    readers = [item for item in source.entries("dataset") if not entry.accepts or item.name in entry.accepts]
+    readers = [item for item in source.fitting(data_place(entry)) if not entry.accepts or item.name in entry.accepts]
     if text in (item.id for item in readers):
         return dict(settings)
     if not path.exists():
@@ -92,11 +92,17 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     for item in readers:
         if ending in item.accepts:
             return {**settings, "data": item.name, "data.path": str(path.resolve())}
-    known = sorted({"or a folder" if ending == "/" else ending for item in readers for ending in item.accepts},
+    known = sorted({"or a folder" if ending == "/" else ending for item in readers
+                    for ending in item.accepts if ending not in item.places},
                    key=lambda word: (" " in word, word))
     what = "folders" if ending == "/" else ending or "files without an ending"
     inside = f" The folder that it is in: --data {path.parent}/" if entry.accepts and "or a folder" in known else ""
     raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. Allowed: {', '.join(known)}.{inside}")
+
+
+def data_place(entry: Entry) -> Setting:
+    """The setting of a task that names its data."""
+    return next((item for item in entry.settings if item.name == "data"), Setting("data", "str", kind="dataset"))
 
 
 def named(text: str, source: Registry) -> bool:

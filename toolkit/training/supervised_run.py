@@ -15,7 +15,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, require_same_data, to_judge
 from toolkit.training.evaluation import Evaluation
-from toolkit.training.resolve import Plan, options_of, plan_of, with_data_file
+from toolkit.training.resolve import Plan, data_place, options_of, plan_of, with_data_file
 from toolkit.training.run_directory import RunDirectory, plain
 from toolkit.training.supervised import Learner, summary_of
 
@@ -150,10 +150,11 @@ def all_of(learner: Learner, plan: Plan, data: str, skip_bad: bool = False) -> d
     settings = with_data_file({"data": data}, plan.entry)
     options = {"path": settings["data.path"]} if "data.path" in settings else {}
     own = options_of(plan.entry, plan.config)["data"]
-    if registry.get("dataset", own.name) == registry.get("dataset", settings["data"]):
+    chosen = registry.part(data_place(plan.entry), settings["data"])
+    if registry.get("dataset", own.name) == chosen:
         options = {**own.options, **options}
     with skipping(learner.problem, skip_bad):
-        return to_judge(registry.make("dataset", settings["data"], **options), learner.problem)
+        return to_judge(registry.make("dataset", chosen.id, **options), learner.problem)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.config import Setting
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import UnknownComponent, registry
 
@@ -24,6 +25,7 @@ WORDLESS = NOISES[:-1]  # babble is made of the words that an environment says
 NOISE_SECONDS = 8
 LEVEL = 0.1  # root mean square of a word, and of every noise at 0 dB
 TONES, SPOKEN = "tones", "spoken-commands"
+WORDS = Setting("words", "str", kind="dataset", fits="sound")
 PERIOD = 8192  # samples of a tone's period in a table
 TONE_VOICES, HELD_OUT_EVERY = 240, 5  # every fifth voice is kept for evaluations; with 40 one of eight was not understood
 Sound = NDArray[np.float32]
@@ -143,7 +145,7 @@ def source(asked: str) -> str:
         try:
             return registry.get("dataset", asked).id
         except UnknownComponent as error:
-            near = did_you_mean(asked, [TONES, *(entry.name for entry in registry.entries("dataset"))])
+            near = did_you_mean(asked, [TONES, *(entry.name for entry in registry.fitting(WORDS))])
             raise UnknownComponent(f"--env.words {asked}: allowed are {TONES}, and data sets of spoken words such as {SPOKEN}."
                                    f"{near} Data sets: toolkit list dataset") from error
     found = [entry for entry in registry.entries("dataset", SPOKEN, plugins=False) if entry.name == SPOKEN]
