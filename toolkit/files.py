@@ -6,7 +6,6 @@ No module of the package stands below this one, and it imports nothing that take
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import sys
@@ -84,6 +83,8 @@ def stamps(paths: Iterable[str]) -> dict[str, list[int]]:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
+    import hashlib  # OpenSSL, which commands without a run need not load
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
