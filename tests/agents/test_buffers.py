@@ -16,7 +16,9 @@ from toolkit.agents.base import Batches, Steps
 from toolkit.agents.buffers.prioritized import PrioritizedBuffer, SumTree
 from toolkit.agents.buffers.uniform import FinalTable, UniformBuffer
 from toolkit.agents.configs import PrioritizedConfig, UniformConfig
+from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.setup import require_room
 
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
 ACTIONS = gymnasium.spaces.Discrete(1000)
@@ -303,3 +305,17 @@ def test_a_replay_file_stays_on_no_disk_however_its_process_ends(tmp_path: Path)
     buffer.add(world.steps(80))
     expected = {(o, a, round(r, 4), n, t) for o, a, r, n, t, _, _ in world.log[0][-64:]}
     assert rows_of(next(buffer.batches(1, 2000))) == expected
+
+
+def test_replay_that_would_outgrow_the_memory_is_refused_before_it_is_filled() -> None:
+    kept = make(n_envs=2)
+    assert kept.row_bytes == 2 * (4 + 8 + 4 + 3 + 8)  # observation, action, reward, three flags, place in the side table
+    require_room(kept, 10 ** 6, 2)
+    with pytest.raises(UsageError, match=r"takes 270,000 GB once it holds 10,000,000,000,000 transitions, and the memory of this "
+                                         r"machine is .* GB\. Allowed: --buffer-size of less than .*, or --buffer torchrl"):
+        require_room(kept, 10 ** 13, 2)
+
+
+def test_observations_on_the_disk_take_no_memory() -> None:
+    pytest.importorskip("torchrl")
+    assert make("torchrl", n_envs=2).row_bytes == 2 * (8 + 4 + 3 + 8)

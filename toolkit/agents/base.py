@@ -153,7 +153,11 @@ class Network(Protocol):
 
 
 class Buffer(Protocol):
-    """Keeps steps and gives batches; owns its random generator."""
+    """Keeps steps and gives batches; owns its random generator.
+
+    One that the system gives memory as it is filled can also have ``row_bytes``, what N transitions take: a run that would need
+    more than there is, is refused at its start, not killed hours later.
+    """
 
     def add(self, steps: Steps) -> None: ...
 

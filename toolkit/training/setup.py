@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from toolkit.agents.base import Agent
+from toolkit.agents.base import Agent, Buffer
 from toolkit.agents.perception import perceived, perception_of
 from toolkit.config import Part, Resolved
 from toolkit.core.base import Dataset
 from toolkit.core.clock import Clock
-from toolkit.core.memory import within_memory
+from toolkit.core.memory import machine_memory, within_memory
 from toolkit.core.seeding import Streams
 from toolkit.core.threads import use_threads
 from toolkit.envs import factory, spaces
@@ -82,12 +82,22 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
         buffer = registry.make(
             "buffer", agent.buffer, capacity=agent.buffer_size, n_envs=n_envs, observation_space=envs.observation_space,
             action_space=envs.action_space, generator=streams.generator("sampling"))
+        require_room(buffer, min(agent.buffer_size, values["steps"]), n_envs)
     except BaseException:
         envs.close()
         raise
     evaluator = AgentEvaluator(spec.for_evaluation(), evaluation_seed(values["seed"]), values["evaluation_episodes"],
                                values["final_episodes"])
     return OnlineTask(agent, envs, buffer, clock, evaluator)
+
+
+def require_room(buffer: Buffer, transitions: int, n_envs: int) -> None:
+    """Raise UsageError for a buffer that outgrows the machine's memory once it holds so many ``transitions``."""
+    row, memory = getattr(buffer, "row_bytes", 0), machine_memory()
+    if row * (transitions // n_envs) > memory:
+        raise UsageError(f"the replay buffer takes {row * (transitions // n_envs) / 1e9:,.0f} GB once it holds {transitions:,} "
+                         f"transitions, and the memory of this machine is {memory / 1e9:,.0f} GB. Allowed: --buffer-size of less "
+                         f"than {int(memory / row) * n_envs:,}, or --buffer torchrl, which keeps observations on the disk")
 
 
 def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None) -> EnvSpec:

@@ -47,3 +47,7 @@ class TorchRLBuffer(UniformBuffer):
         if os.name == "posix":
             self._folder.cleanup()
         return mapped
+
+    @property
+    def row_bytes(self) -> int:
+        return super().row_bytes - int(self._observations[0].nbytes)

@@ -51,6 +51,12 @@ class UniformBuffer:
         """The ring of observations [R, N, ...]; the system gives it memory as it is filled."""
         return zeros(space, rows, n_envs)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of memory that a row of N transitions takes once it is filled."""
+        kept = (self._observations, self._actions, self._rewards, self._terminated, self._ended, self._valid, self._final_slot)
+        return sum(array[0].nbytes for array in kept)
+
     def __len__(self) -> int:
         return self._size * self.n_envs - self._invalid
 
