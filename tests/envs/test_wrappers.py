@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -48,6 +49,15 @@ def test_atari_pictures(frame_stack: int) -> None:
     assert np.asarray(observation).shape == shape and env.observation_space.dtype == np.uint8
     rewards = {env.step(env.action_space.sample())[1] for _ in range(50)}
     assert rewards <= {-1.0, 0.0, 1.0}
+
+
+def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingExtra, match="needs the module 'nowhere', which Python does not find. Install the package that"):
+        factory.find("nowhere:my/Env-v0")
+    (tmp_path / "nowhere.py").touch()
+    with pytest.raises(MissingExtra, match=r"which is in this folder, .* Begin the command with: PYTHONPATH=\. toolkit"):
+        factory.find("nowhere:my/Env-v0")
 
 
 class Half(gymnasium.Env[Any, Any]):

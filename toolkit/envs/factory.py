@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -103,9 +104,16 @@ def make_registered(name: str, **options: Any) -> gymnasium.Env[Any, Any]:
 
 
 def _import_environments(module: str, env_id: str) -> None:
-    if importlib.util.find_spec(module.split(".")[0]) is None:
-        command = INSTALL.get(module, f"pip install {module.split('.')[0]}")
-        raise MissingExtra(f"environment {env_id!r} needs the module {module!r}, which is not installed. Install it: {command}")
+    package = module.split(".")[0]
+    if importlib.util.find_spec(package) is None:
+        if module in INSTALL:
+            remedy = f"which is not installed. Install it: {INSTALL[module]}"
+        elif Path(package).is_dir() or Path(f"{package}.py").is_file():
+            remedy = "which is in this folder, where Python does not look by itself. Begin the command with: PYTHONPATH=. toolkit"
+        else:  # a name alone does not tell whose package it would be
+            remedy = ("which Python does not find. Install the package that it is from, or name the folder that it is in: "
+                      "PYTHONPATH=DIR toolkit")
+        raise MissingExtra(f"environment {env_id!r} needs the module {module!r}, {remedy}")
     importlib.import_module(module)
 
 
