@@ -54,7 +54,8 @@ def points() -> dict[str, tuple[Any, str, bool]]:
     return {"supervised step": (supervised.SupervisedTask, "advance", True),
             "supervised batch": (supervised.SupervisedTask, "_backward", False),
             "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
-            "play": (evaluation, "play", False), "evaluate": (tasks.OnlineTask, "evaluate", True),
+            "play": (evaluation, "play", False), "watched": (evaluation.Watch, "stepped", False),
+            "evaluate": (tasks.OnlineTask, "evaluate", True),
             "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),
             "rename": (os, "rename", False), "link": (checkpoints.Checkpoints, "link", False),
             "remove": (shutil, "rmtree", False), "replace": (os, "replace", False)}

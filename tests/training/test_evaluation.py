@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from dying import Die
 from small_runs import RESUMABLE, command, copy_of, finished, flags, outcome, timeless, tree
 
 import toolkit
 from toolkit.agents.base import Acted
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
-from toolkit.errors import MissingExtra, UsageError
-from toolkit.training import video
-from toolkit.training.evaluation import EvaluationStopped, evaluate_agent, play
+from toolkit.errors import MissingExtra, ToolkitError, UsageError
+from toolkit.training import evaluation, video
+from toolkit.training.evaluation import EvaluationStopped, Watch, evaluate_agent, play, watch_of
 from toolkit.training.tasks import evaluation_seed
 
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
@@ -172,3 +174,57 @@ def test_a_film_that_cannot_be_is_refused_before_the_work(
     monkeypatch.setattr(video, "installed", lambda module: False)
     with pytest.raises(error, match=message):
         video.check_format(path)
+
+
+# -- episodes that do not end
+
+
+@pytest.fixture
+def with_endless(tmp_path: Path) -> Path:
+    """A folder with the environment ``endless:Endless-v0``, whose episodes last for ever."""
+    (tmp_path / "endless.py").write_text(
+        "import gymnasium, numpy\n"
+        "class Endless(gymnasium.Env):\n"
+        "    observation_space = gymnasium.spaces.Box(-1, 1, (1,))\n"
+        "    action_space = gymnasium.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None): return numpy.zeros(1, numpy.float32), {}\n"
+        "    def step(self, action): return numpy.zeros(1, numpy.float32), 1.0, False, False, {}\n"
+        "gymnasium.register('Endless-v0', Endless)\n")
+    return tmp_path
+
+
+ENDLESS = {"env": "endless:Endless-v0", "steps": 120, "evaluate_every": 0, "final_episodes": 2}
+
+
+def test_an_episode_without_an_end_is_warned_of_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "LONG_STEPS", 3)
+    monkeypatch.setattr(evaluation, "ENDLESS_STEPS", 5)
+    agent: Any = Greedy()
+    with pytest.warns(UserWarning, match="has ended in 3 steps.*'some'.*--max-episode-steps N"), \
+            pytest.raises(ToolkitError, match="has ended in 5 steps.*--init-from RUN"):
+        play(agent, InProcess(lambda: Lasting(9), [0]), np.array([1]), watch=Watch("some"))
+    # Four steps an episode, twice: the count begins anew where one ends.
+    with pytest.warns(UserWarning, match="has ended in 3 steps"):
+        assert play(agent, InProcess(lambda: Lasting(4), [0]), np.array([2]), watch=Watch("some"))[1] == [4, 4]
+    monkeypatch.setattr(evaluation, "LONG_STEPS", 100)
+    monkeypatch.setattr(evaluation, "LONG_SECONDS", -1.0)
+    with pytest.warns(UserWarning, match="has ended in -1 s"):
+        play(agent, InProcess(lambda: Lasting(4), [0]), np.array([1]), watch=Watch("some"))
+
+
+@pytest.mark.parametrize(("spec", "watched"), [
+    (EnvSpec("CartPole-v1"), False),
+    (EnvSpec("CliffWalking-v1"), True), (EnvSpec("CliffWalking-v1", max_episode_steps=9), False)])
+def test_episodes_that_a_limit_ends_are_not_watched(spec: EnvSpec, watched: bool) -> None:
+    assert (watch_of(spec) is not None) == watched
+
+
+def test_an_interrupted_evaluation_without_an_end_says_more_than_resume(with_endless: Path) -> None:
+    done = command(*flags("ppo", **ENDLESS), "--out", "run", cwd=with_endless, die=Die("watched", 10_100, (signal.SIGTERM,)))
+    assert done.code == 143, done.err
+    assert "no episode of the evaluation has ended in 10,000 steps" in done.err
+    assert "run would evaluate again: no episode" in done.err and "Continue:" not in done.err
+    judged = command("evaluate", "run", "--episodes", "2", "--max-episode-steps", "7", "--json", cwd=with_endless)
+    assert judged.json["returns"] == [7.0, 7.0] and not judged.err
+    again = flags("ppo", **ENDLESS, max_episode_steps=5)
+    assert command(*again, "--init-from", "run", "--json", cwd=with_endless).json["evaluation"]["mean_return"] == 5

@@ -21,14 +21,17 @@ from toolkit.training.run_directory import find_run
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to play.")
 @click.option("--env", metavar="ID", help="Another environment than the run's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the evaluation; without it the run's own.")
+@click.option("--max-episode-steps", type=click.IntRange(min=1),
+              help="Cut episodes after so many steps; without it the run's own.")
 @click.option("--video", metavar="FILE", help="Film the first episode: .gif or .mp4.")
 @click.option("--data", metavar="NAME_OR_FILE", help="For a task's run: other data than the run's held-out split.")
 @click.option("--skip-bad", is_flag=True, help="Leave out what of --data cannot be used, and say how much, instead of stopping.")
 @click.option("--plots", metavar="DIR", help="For a task's run: confusion matrix and ROC curves as PNG, into this folder.")
 @output.json_option
 @click.pass_context
-def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | None, seed: int | None, video: str | None,
-                     data: str | None, skip_bad: bool, plots: str | None, as_json: bool) -> None:
+def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | None, seed: int | None,
+                     max_episode_steps: int | None, video: str | None, data: str | None, skip_bad: bool, plots: str | None,
+                     as_json: bool) -> None:
     """Evaluate RUN (a run folder, one of its checkpoints, or latest): an agent with deterministic actions, a task's
     model on held-out data.
 
@@ -43,6 +46,7 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     if kind == "task":
         chosen = ctx.get_parameter_source("episodes") is ParameterSource.COMMANDLINE
         others = {"--episodes": episodes if chosen else None, "--env": env, "--seed": seed, "--video": video,
+                  "--max-episode-steps": max_episode_steps,
                   **{flag_of(ENV_PREFIX + name): value for name, value in env_options.items()}}
     for flag, value in others.items():
         if value is not None:
@@ -70,9 +74,9 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
         from toolkit.training.video import check_format, film
 
         check_format(video)  # before the work
-    summary = dict(loaded.evaluate(episodes, env, seed, env_options).summary)
+    summary = dict(loaded.evaluate(episodes, env, seed, env_options, max_episode_steps).summary)
     if video:
-        film(loaded, video, env, seed, env_options)
+        film(loaded, video, env, seed, env_options, max_episode_steps)
         output.talk(f"wrote {video}")
     show(summary, as_json)
 

@@ -256,7 +256,7 @@ def is_native(found: gymnasium.envs.registration.EnvSpec, spec: EnvSpec) -> bool
 
 
 def in_process(wanted: Wanted) -> VectorEnv:
-    return InProcess(lambda: make_one(wanted.spec), wanted.seeds)
+    return InProcess(lambda: make_one(wanted.spec), wanted.seeds, keeps_actions=not wanted.spec.evaluation)
 
 
 def native(wanted: Wanted) -> VectorEnv:

@@ -22,7 +22,7 @@ class InProcess:
     """``n_envs`` environments made by ``make``, one seed each; an ended copy is reset at once."""
 
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], seeds: Sequence[int],
-                 note: Callable[[int], None] | None = None) -> None:
+                 note: Callable[[int], None] | None = None, keeps_actions: bool = True) -> None:
         self.envs = [make() for _ in seeds]
         self.n_envs = len(self.envs)
         self.observation_space = self.envs[0].observation_space
@@ -40,6 +40,7 @@ class InProcess:
         self.measures: dict[str, Array] = {}  # `measures_of` the copies whose episodes ended, each [N]
         self.dropped: list[int] = []
         self._note = note  # is told which copy is touched next
+        self._keeps_actions = keeps_actions  # for `get_state`, of which an evaluation has none
 
     def reseed(self, seeds: Sequence[int]) -> None:
         """Other seeds for the next `reset`."""
@@ -66,7 +67,8 @@ class InProcess:
             action = plain[index]
             if self._note is not None:
                 self._note(index)
-            self._actions[index].append(action)
+            if self._keeps_actions:
+                self._actions[index].append(action)
             observation, reward, terminated, truncated, info = env.step(action)
             if self._packed:
                 observation = packing.pack(self.observation_space, observation)

@@ -73,15 +73,17 @@ class Run(RunFolder):
                               deterministic=deterministic)
 
     def evaluate(self, episodes: int = 100, env: str | None = None, seed: int | None = None,
-                 env_options: Mapping[str, Any] | None = None) -> Evaluation:
+                 env_options: Mapping[str, Any] | None = None, max_episode_steps: int | None = None) -> Evaluation:
         """Evaluate the policy with deterministic actions; the result is also kept in ``evaluations/``.
 
         ``env_options`` are options for the environment's constructor beside the run's own, or in their place.
+        ``max_episode_steps`` cuts episodes, instead of the run's own limit.
         """
-        if episodes < 1:
-            raise UsageError(f"episodes: got {episodes}, allowed: a whole number at least 1")
+        for name, value in (("episodes", episodes), ("max_episode_steps", max_episode_steps)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name}: got {value}, allowed: a whole number at least 1")
         facts = self.facts
-        spec = setup.env_spec(self.plan, env, env_options).for_evaluation()
+        spec = setup.env_spec(self.plan, env, env_options, max_episode_steps).for_evaluation()
         if env or env_options:
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed

@@ -5,8 +5,10 @@ An even quota avoids the bias towards short episodes that "the first N to finish
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,19 @@ from toolkit.agents.perception import perceived
 from toolkit.core.seeding import Streams
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec, VectorEnv
+from toolkit.errors import ToolkitError
 from toolkit.training.collector import fresh_where_ended
 
 MAX_COPIES = 20
+# An episode that lasts so long is warned of, then refused. Those of Atari games have up to 108,000 frames.
+LONG_STEPS, LONG_SECONDS, ENDLESS_STEPS = 10_000, 60.0, 1_000_000
 
 
 class EvaluationStopped(Exception):
-    """The evaluation was told to stop before it was complete; it leaves nothing behind."""
+    """The evaluation was told to stop before it was complete; it leaves nothing behind.
+
+    Its text, if any, says why the evaluation would not have ended.
+    """
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,41 @@ class Evaluation:
     sounds: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
 
 
+class Watch:
+    """Says of episodes that do not end what can be done: a warning once, an error where they are very long.
+
+    Nothing is cut: only who knows the environment can tell how long its episodes should be.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.said = name, ""
+        self.ended()
+
+    def ended(self) -> None:
+        """An episode that counts has ended."""
+        self.steps, self.since = 0, monotonic()
+
+    def stepped(self) -> None:
+        """Every copy has taken a step. Raises ToolkitError after `ENDLESS_STEPS` in which no episode ended."""
+        self.steps += 1
+        if not self.said and (self.steps >= LONG_STEPS or monotonic() - self.since > LONG_SECONDS):
+            self.said = self._advice(f"{LONG_STEPS:,} steps" if self.steps >= LONG_STEPS else f"{LONG_SECONDS:.0f} s")
+            warnings.warn(f"{self.said}. The evaluation goes on until one has {ENDLESS_STEPS:,} steps", stacklevel=2)
+        if self.steps >= ENDLESS_STEPS:
+            raise ToolkitError(f"{self._advice(f'{self.steps:,} steps')}. Where they are as long as that, name a longer limit")
+
+    def _advice(self, length: str) -> str:
+        return (f"no episode of the evaluation has ended in {length}, and environment {self.name!r} has no limit of steps. "
+                "If its episodes never end, cut them: toolkit evaluate RUN --max-episode-steps N, and toolkit run ... "
+                "--max-episode-steps N, which goes on from the parameters of this run with --init-from RUN")
+
+
+def watch_of(spec: EnvSpec) -> Watch | None:
+    """The watch over an environment's episodes; None where a limit of steps is sure to end them."""
+    limit = spec.max_episode_steps or factory.find(spec.id).max_episode_steps
+    return None if limit else Watch(spec.id)
+
+
 def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should_stop: Callable[[], bool] = bool) -> Evaluation:
     """Returns of ``episodes`` episodes with deterministic actions, on seeds derived from ``seed``."""
     copies = min(episodes, MAX_COPIES)
@@ -51,7 +94,7 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
     envs = perceived(factory.make(spec, seeds), agent)
     try:
         quotas = np.array([(episodes + index) // copies for index in range(copies)])
-        returns, lengths, measures = play(agent, envs, quotas, should_stop)
+        returns, lengths, measures = play(agent, envs, quotas, should_stop, watch_of(spec))
     finally:
         envs.close()
     mean, spread = float(np.mean(returns)), float(np.std(returns))
@@ -65,7 +108,7 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
 
 
 def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
-         should_stop: Callable[[], bool] = bool) -> tuple[list[float], list[int], dict[str, float]]:
+         should_stop: Callable[[], bool] = bool, watch: Watch | None = None) -> tuple[list[float], list[int], dict[str, float]]:
     """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy, and the mean of what environments measure.
 
     An environment measures itself (success, error, in its own words) at an episode's end: `toolkit.envs.base.measures_of`.
@@ -80,18 +123,22 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
     masked = bool(getattr(agent, "masked", False))
     while left.any():
         if should_stop():
-            raise EvaluationStopped
+            raise EvaluationStopped(watch.said if watch else "")
         acted = agent.act(observations, state, envs.masks if masked else None, deterministic=True)
         stepped = envs.step(acted.actions)
         state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
         valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid
         running += np.where(valid, stepped.rewards, 0.0)
         steps += valid
+        if watch:
+            watch.stepped()
         for index in np.flatnonzero((stepped.terminated | stepped.truncated) & valid):
             if left[index] > 0:
                 returns[index].append(float(running[index]))
                 lengths[index].append(int(steps[index]))
                 left[index] -= 1
+                if watch:
+                    watch.ended()
                 for name, values in (getattr(envs, "measures", None) or {}).items():
                     measured.setdefault(name, []).append(float(values[index]))
             running[index] = steps[index] = 0

@@ -100,14 +100,15 @@ def require_room(buffer: Buffer, transitions: int, n_envs: int) -> None:
                          f"than {int(memory / row) * n_envs:,}, or --buffer torchrl, which keeps observations on the disk")
 
 
-def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None) -> EnvSpec:
+def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None,
+             max_episode_steps: int | None = None) -> EnvSpec:
     """The environment that ``plan`` trains on, or another one (``env``) seen through the same wrappers.
 
-    ``more`` are options for its constructor that come before the plan's.
+    ``more`` are options for its constructor that come before the plan's, as does ``max_episode_steps``.
     """
     values = plan.config.values
     options = plan.env_options if env in (None, plan.subject) else {}
-    return EnvSpec(env or plan.subject, {**options, **(more or {})}, values.get("max_episode_steps"),
+    return EnvSpec(env or plan.subject, {**options, **(more or {})}, max_episode_steps or values.get("max_episode_steps"),
                    values.get("frame_stack", 1), "training" if values.get("atari") else "")
 
 

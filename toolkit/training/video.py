@@ -34,7 +34,7 @@ class Film(NamedTuple):
 
 
 def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
-         env_options: Mapping[str, Any] | None = None) -> None:
+         env_options: Mapping[str, Any] | None = None, max_episode_steps: int | None = None) -> None:
     """Play one episode with deterministic actions and write it to ``path`` (.gif or .mp4; sound only in .mp4).
 
     Raises UsageError for another suffix, MissingExtra when the writer is not installed.
@@ -42,7 +42,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
     target = Path(path)
     check_format(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    spec = setup.env_spec(run.plan, env, env_options).for_evaluation()
+    spec = setup.env_spec(run.plan, env, env_options, max_episode_steps).for_evaluation()
     environment = factory.make_one(spec, render_mode="rgb_array")
     try:
         shot = shoot(run, environment, seed)
