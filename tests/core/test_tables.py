@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from toolkit.core.clock import Clock
 from toolkit.core.numeric import number
 from toolkit.core.rows import csv_rows, refuse_broken
 from toolkit.core.seeding import Streams
-from toolkit.core.tabular import fit_column
+from toolkit.core.tabular import Column, fit_column
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import divide
@@ -68,6 +69,65 @@ def test_numbers_with_commas_are_told_of(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fit_column("city", rows, 100) and fit_column("y", rows, 100)
+
+
+@pytest.mark.parametrize("spell", [
+    lambda flag: flag, lambda flag: np.bool_(flag), lambda flag: str(flag), lambda flag: str(flag).lower(),
+    lambda flag: str(flag).upper(), lambda flag: str(int(flag)), int])
+def test_booleans_are_the_same_column_however_a_file_spells_them(spell: Any) -> None:
+    """Of four rows three are true: mean 3/4, deviation sqrt(3)/4, so that true is 1/sqrt(3) and false -sqrt(3)."""
+    column = fit_column("x", [{"x": spell(flag)} for flag in (True, True, False, True)], 100)
+    assert column is not None and not column.categories
+    asked = [{"x": value} for value in (True, "true", " TRUE", "1", 1, np.bool_(True), False, "False", "0", 0.0)]
+    assert column.encode(asked)[:, 0] == pytest.approx([3**-0.5] * 6 + [-(3**0.5)] * 4)
+    with pytest.raises(UsageError, match="row 1: column 'x' was a number in training; got 'treu'; allowed: true, false and"):
+        column.encode([{"x": "treu"}])
+    gapped = fit_column("x", [{"x": spell(True)}, {"x": ""}], 100)
+    assert gapped is not None and gapped.encode([{"x": "true"}, {"x": False}, {}]).tolist() == [[0, 0], [-1, 0], [0, 1]]
+    ages = fit_column("x", [{"x": age} for age in (1, 2, 3)], 100)
+    assert ages is not None
+    with pytest.raises(UsageError, match="got 'true'"):
+        ages.encode([{"x": "true"}])
+
+
+def test_booleans_among_words_are_the_categories_true_and_false_and_those_of_old_runs_are_found() -> None:
+    column = fit_column("x", [{"x": value} for value in (True, "FALSE", "maybe", "Maybe")], 100)
+    assert column is not None and column.categories == ("Maybe", "false", "maybe", "true")
+    assert column.encode([{"x": value} for value in (False, "True", "Maybe", "1")]).argmax(1).tolist() == [1, 3, 0, 0]
+    assert not column.encode([{"x": "1"}]).any()
+    old = Column("x", categories=("", "TRUE", "false", "true"))
+    assert old.encode([{"x": value} for value in (None, "TRUE", "False", True)]).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_categories_that_training_has_not_seen_are_told_of_once_a_column() -> None:
+    task = task_of(train=[{"x": index, "town": ("Ulm", "Bonn", "")[index % 3], "y": "ab"[index % 2]} for index in range(12)])
+    problem: Any = task.problem
+    asked = [{"x": 1, "town": town} for town in ("Ulm", None, "Umm", "Rom")]
+    with pytest.warns(UserWarning, match=r"column 'town' holds 'Umm', none of the categories trained on: Bonn, Ulm\. "
+                      "It is answered as none of them"):
+        problem.encode(asked, targets=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        problem.encode([{"x": 1, "town": "Rom"}], targets=False)
+        problem.told.clear()
+        problem.encode(asked[:2], targets=False)
+        problem.encode([{"x": 1, "town": "Rom", "y": "a"}])  # held-out rows have new ones as a matter of course
+
+
+@pytest.mark.parametrize("spell", ["{0}%", "{0}.5 USD", "$ {0}", "2024-01-{0:02}", "2024-01-01T{0:02}:00:00Z", "code {0}x"])
+def test_columns_of_nearly_as_many_categories_as_rows_are_told_of(spell: str) -> None:
+    rows = [{"x": spell.format(row)} for row in range(21)]
+    said = rf"column 'x' is read as categories: its \d+ values are 21 .*, such as '{re.escape(spell.format(0))}' in row 1"
+    with pytest.warns(UserWarning, match=rf"{said}, .* a date as a number of days, or leave the column out: --ignore x$"):
+        fit_column("x", rows, 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit_column("x", rows[:19], 100) and fit_column("x", rows[:10] * 3, 100), "too few rows, or few categories"
+        if spell.startswith("code"):
+            assert fit_column("x", rows * 3, 100), "a third as many"
+            return
+    with pytest.warns(UserWarning, match=said):
+        fit_column("x", rows * 3, 100)
 
 
 def test_columns_that_only_some_rows_have_are_seen() -> None:

@@ -1,6 +1,7 @@
 """A number for each example, whatever the examples are: what tasks on tables and on sound share.
 
 number         a value as a number that float32 can hold
+boolean        a boolean, or a word for one, as 1 or 0
 scaled         many of them as a model takes them
 moments        mean and deviation of many
 NumberProblem  base of the tasks; the model learns the number with mean 0 and deviation 1
@@ -22,6 +23,7 @@ from toolkit.errors import UsageError
 TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
 FARTHEST = 1e30  # deviations from a mean: a model multiplies and sums them, and must stay below 3.4e38
 NUMBERS = "finite numbers, of a size below 3.4e38"  # which are allowed
+BOOLEANS = {"true": 1.0, "false": 0.0}  # the words, in any case
 
 
 def number(value: Any) -> float | None:
@@ -31,6 +33,11 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return found if abs(found) < TOO_LARGE else None
+
+
+def boolean(value: Any) -> float | None:
+    """1 or 0 for a boolean, which JSON and Parquet have, and for the word that CSV has in its place; None for all else."""
+    return BOOLEANS.get(str(value).strip().lower()) if isinstance(value, str | bool | np.bool_) else None
 
 
 def scaled(values: Array, mean: float, scale: float) -> Array:

@@ -7,6 +7,7 @@ Encoder   all columns, and the matrix of a table
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -19,15 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.core.base import Example
-from toolkit.core.classes import ClassProblem
+from toolkit.core.classes import ClassProblem, shown
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.numeric import NUMBERS, NumberProblem, moments, number, scaled
+from toolkit.core.numeric import NUMBERS, NumberProblem, boolean, moments, number, scaled
 from toolkit.core.problem import Array, Batch, Problem, first_split, refuse_rows
-from toolkit.core.rows import columns_text, lacked, require_columns, row_name
+from toolkit.core.rows import Row, columns_text, lacked, require_columns, row_name
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 
 INSTEAD = "To predict a number: toolkit run tabular-regression"
+ENOUGH = 20  # values of which it can be told that each is a category of its own
+MEASURE = re.compile(r"[-+$€£¥ ]*\d[-+\d.,:/T ]*\D{0,5}")  # 3.5%, $3, 3.5 USD, 2024-01-05 10:00:00
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
@@ -40,8 +43,8 @@ def is_missing(value: Any) -> bool:
 @dataclass(frozen=True)
 class Column:
     """A numeric column is scaled to mean 0 and deviation 1, its gaps filled with the mean and, where the
-    training rows had any, marked in a column of their own. Others get one number a category (one-hot),
-    a gap being a category too; a category not seen in training is all zeros.
+    training rows had any, marked in a column of their own; true and false, booleans or words, are the numbers 1 and 0.
+    Others get one number a category (one-hot), a gap being a category too; a category not seen in training is all zeros.
     """
 
     name: str
@@ -54,22 +57,34 @@ class Column:
     def width(self) -> int:
         return len(self.categories) or 1 + self.gaps
 
+    @property
+    def of_booleans(self) -> bool:
+        """Whether all training rows with a value had 0 or 1: others between these with the same mean deviate less from it."""
+        alike = self.mean in (0.0, 1.0) and self.scale == 1.0  # all the same beside gaps
+        return alike or math.isclose(self.scale**2, self.mean * (1 - self.mean), rel_tol=1e-6)
+
     def encode(self, examples: Sequence[Example]) -> Array:
         """Numbers [N, width]."""
         values = [example.get(self.name) for example in examples]
         if self.categories:
-            places = {name: index for index, name in enumerate(self.categories)}
+            # A run of old may tell True from true: a category is first looked for as it is spelled.
+            places = {category(name): index for index, name in enumerate(self.categories)}
+            places |= {name: index for index, name in enumerate(self.categories)}
             matrix = np.zeros((len(values), len(self.categories)), np.float32)
             for row, value in enumerate(values):
-                place = places.get(category(value))
+                place = places.get(str(value).strip(), places.get(category(value)))
                 if place is not None:
                     matrix[row, place] = 1.0
             return matrix
-        filled = [self.mean if is_missing(value) else number(value) for value in values]
+        numbers = [number(value) for value in values]
+        if self.of_booleans:
+            numbers = [boolean(value) if found is None else found for found, value in zip(numbers, values, strict=True)]
+        filled = [self.mean if is_missing(value) else found for found, value in zip(numbers, values, strict=True)]
         wrong = next((row for row, value in enumerate(filled) if value is None), None)
         if wrong is not None:
+            words = "true, false and " if self.of_booleans else ""
             raise UsageError(f"{row_name(examples[wrong], wrong)}: column {self.name!r} was a number in training; got "
-                             f"{values[wrong]!r}; allowed: {NUMBERS}")
+                             f"{values[wrong]!r}; allowed: {words}{NUMBERS}")
         column = scaled(np.array(filled, np.float64), self.mean, self.scale)[:, None]
         far = np.flatnonzero(~np.isfinite(column))
         if len(far):
@@ -81,13 +96,20 @@ class Column:
 
 
 def category(value: Any) -> str:
-    return "" if is_missing(value) else str(value).strip()
+    """Booleans are the words true and false, as in CSV."""
+    text = "" if is_missing(value) else str(value).strip()
+    return text if boolean(value) is None else text.lower()
+
+
+def like_number(value: Any) -> bool:
+    """Whether a person would take it for a number, a date or a time."""
+    return number(value) is not None or MEASURE.fullmatch(str(value).strip()) is not None
 
 
 def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | None:
     """How a column's values become numbers; None for one that says nothing: empty, or always the same.
 
-    Warns of a column of categories that are numbers for the most part.
+    Warns of a column of categories that are numbers for the most part, or nearly as many as there are rows.
     """
     values: list[Any] = [example.get(name) for example in examples]
     present = [value for value in values if not is_missing(value)]
@@ -98,9 +120,14 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
         raise UsageError(f"column {name!r} holds {type(present[0]).__name__} values; allowed: numbers and words. "
                          f"Leave it out: --ignore {name}")
     numbers = [number(value) for value in present]
+    truths = [boolean(value) if found is None else found for found, value in zip(numbers, present, strict=True)]
+    if set(truths) <= {0.0, 1.0}:
+        numbers = truths
     if None not in numbers:
         mean, scale = moments(np.array(numbers, np.float64))
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
+    counts = Counter(category(value) for value in values)
+    different = len(counts) - gaps
     words = [place for place, value in enumerate(values) if not is_missing(value) and number(value) is None]
     commas = [place for place in words if number(str(values[place]).replace(",", "")) is not None]
     if len(words) - len(commas) < len(present) / 2:
@@ -109,7 +136,12 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
         warnings.warn(f"column {name!r} is read as categories: {len(words)} of its {len(present)} values are no finite numbers, "
                       f"such as {values[place]!r} in {row_name(examples[place], place)}. {remedy}, or leave the column out: "
                       f"--ignore {name}", stacklevel=2)
-    counts = Counter(category(value) for value in values)
+    elif len(present) >= ENOUGH and (different > len(present) / 2 or (different > ENOUGH and all(map(like_number, present)))):
+        place = words[0]
+        warnings.warn(f"column {name!r} is read as categories: its {len(present)} values are {different} different ones, such as "
+                      f"{values[place]!r} in {row_name(examples[place], place)}, and what holds for one says nothing of others. "
+                      "Write numbers plain, without a unit or %, and a date as a number of days, or leave the column out: "
+                      f"--ignore {name}", stacklevel=2)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None
 
@@ -139,6 +171,7 @@ class TabularProblem(Problem[Any]):
         super().__init__(config)
         self.columns: list[Column] = []
         self.inherited = False
+        self.told: set[str] = set()  # columns whose unknown categories have been warned of
 
     @property
     def target(self) -> str:
@@ -220,9 +253,28 @@ class TabularProblem(Problem[Any]):
         for said, rows in [("rows lack", examples)] if targets else alone:
             if wrong := self.unfit(rows, said):
                 raise wrong
-        inputs = np.hstack([column.encode(examples) for column in self.columns])
+        parts = [column.encode(examples) for column in self.columns]
+        if not targets:
+            for column, part in zip(self.columns, parts, strict=True):
+                self.tell_unknown(column, part, examples)
+        inputs = np.hstack(parts)
         wanted = self.encode_target(examples) if targets else None
         return Table(torch.from_numpy(inputs), wanted)
+
+    def tell_unknown(self, column: Column, encoded: Array, examples: Sequence[Example]) -> None:
+        """Warn, once a column, of a category asked about that training has not seen, such as a typing error."""
+        if not column.categories or column.name in self.told:
+            return
+        unknown = (int(place) for place in np.flatnonzero(~encoded.any(1)))
+        place = next((place for place in unknown if not is_missing(examples[place].get(column.name))), None)
+        if place is None:
+            return
+        self.told.add(column.name)
+        example = examples[place]
+        where = f" in {row_name(example, place)}" if isinstance(example, Row) else ""
+        warnings.warn(f"column {column.name!r} holds {example[column.name]!r}{where}, none of the categories trained on: "
+                      f"{shown([name for name in column.categories if name])}. It is answered as none of them; of others like it "
+                      "in this column nothing more is said", stacklevel=2)
 
     def encode_target(self, examples: Sequence[Example]) -> Tensor:
         raise NotImplementedError
