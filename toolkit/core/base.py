@@ -27,7 +27,7 @@ class Dataset(Protocol):
 
     ``train`` is always there. Without ``validation`` and ``test`` a share of ``train`` is held out by
     the task. Other splits (another accent, a noise) are judged at the end beside ``test``, each under
-    its name. The same options give the same examples in the same order, always.
+    its name. The same options give the same examples in the same order, always. ``toolkit.core.splits`` reads them.
 
     One that reads what users may change can also have ``fingerprint()``, a text that differs once that has changed: a run keeps
     it, and is resumed and judged on the same data alone. Of files it is `toolkit.files.digest`. It may raise OSError.
@@ -35,7 +35,7 @@ class Dataset(Protocol):
 
     @property
     def target(self) -> str | None:
-        """The name under which an example holds what is to be predicted, where the data says so."""
+        """The name under which an example holds what is to be predicted, where the data says so; may be left out."""
 
     def splits(self) -> Mapping[str, Sequence[Example]]:
         """The splits by name. Raises UsageError for files that cannot be read, naming row and column."""

@@ -13,6 +13,7 @@ import torch
 
 from toolkit.config import flatten
 from toolkit.core import state as states
+from toolkit.core.splits import PROMISED, misfit, target_of
 from toolkit.errors import ToolkitError
 from toolkit.registry import registry
 from toolkit.testing.agents import advance
@@ -39,9 +40,15 @@ class DatasetSuite(Suite):
             raise NotPromised(f"it reads files ({', '.join(self.entry.accepts)}); set options['path'] to one")
         return self.make()
 
+    def splits(self) -> Any:
+        splits = self.dataset().splits()
+        wrong = misfit(splits)
+        require(not wrong, f"its splits() {wrong}, {PROMISED}")
+        return splits
+
     def test_it_has_examples_to_train_on(self) -> None:
         """Its splits by name hold examples, all mappings with names, and ``train`` is not empty."""
-        splits = self.dataset().splits()
+        splits = self.splits()
         require(TRAIN in splits, f"it has no split 'train'; it has {', '.join(splits) or 'none'}")
         require(len(splits[TRAIN]), "its split 'train' is empty")
         for name, examples in splits.items():
@@ -51,7 +58,7 @@ class DatasetSuite(Suite):
 
     def test_the_same_options_give_the_same_examples(self) -> None:
         """Made twice, it gives the same examples in the same order."""
-        one, other = self.dataset().splits(), self.dataset().splits()
+        one, other = self.splits(), self.splits()
         require(list(one) == list(other), f"made twice, it has the splits {list(one)} and {list(other)}")
         for name in one:
             require(len(one[name]) == len(other[name]), f"made twice, {name!r} has {len(one[name])} and {len(other[name])} "
@@ -61,12 +68,12 @@ class DatasetSuite(Suite):
 
     def test_its_target_is_there(self) -> None:
         """The name that ``target`` says is in every example of ``train``."""
-        dataset = self.dataset()
-        if dataset.target is None:
+        target = target_of(self.dataset())
+        if target is None:
             raise NotPromised("it names no target")
-        examples = dataset.splits()[TRAIN]
+        examples = self.splits()[TRAIN]
         for place in range(min(50, len(examples))):
-            require(dataset.target in examples[place], f"example {place} has no {dataset.target!r}, which is its target")
+            require(target in examples[place], f"example {place} has no {target!r}, which is its target")
 
 
 class TaskSuite(Suite):

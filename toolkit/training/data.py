@@ -22,6 +22,7 @@ from toolkit.core.configs import TaskConfig
 from toolkit.core.problem import Array, Batch, Encoded, Problem, refuse_rows
 from toolkit.core.rows import Row, fault_of, refuse_unread
 from toolkit.core.seeding import Streams
+from toolkit.core.splits import splits_of, target_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.resolve import Plan, options_of
@@ -56,7 +57,7 @@ def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dic
     Where a run ``begins``, a column that was meant to divide the data is refused; a run that was begun goes on as it was.
     Raises UsageError for data that the problem cannot learn from.
     """
-    problem.target_name = dataset.target
+    problem.target_name = target_of(dataset)
     splits = readable(dataset, problem)
     if TRAIN not in splits:
         raise UsageError(f"the data has no examples to train on; it has {', '.join(splits) or 'none at all'}")
@@ -76,7 +77,7 @@ def to_judge(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exam
     Raises UsageError for data that the problem cannot be judged on.
     """
     if problem.target_name is None:
-        problem.target_name = dataset.target
+        problem.target_name = target_of(dataset)
     splits = readable(dataset, problem)
     if not splits:
         raise UsageError("the data has no examples to judge")
@@ -92,7 +93,7 @@ def readable(dataset: Dataset, problem: Problem[Any]) -> dict[str, Sequence[Exam
 
     Rows that cannot be read are for a problem that ``judges_rows``; others are given none.
     """
-    splits = {name: examples for name, examples in dataset.splits().items() if len(examples)}
+    splits = {name: examples for name, examples in splits_of(dataset).items() if len(examples)}
     if not problem.judges_rows:
         from_files = {name: examples for name, examples in splits.items() if isinstance(examples[0], Row)}
         refuse_rows(from_files, fault_of, "cannot be read", "mend them, or take them out")

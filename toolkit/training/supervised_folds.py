@@ -18,6 +18,7 @@ from toolkit.core.batching import folds
 from toolkit.core.clock import Clock
 from toolkit.core.problem import Array, Problem
 from toolkit.core.seeding import Streams
+from toolkit.core.splits import splits_of, target_of
 from toolkit.errors import UsageError
 from toolkit.training.data import TRAIN, VALIDATION
 from toolkit.training.evaluation import EvaluationStopped
@@ -30,7 +31,7 @@ HEADLINES = ("accuracy", "r2")  # what is compared with the baseline, the first 
 
 def check_folds(problem: Problem[Any], dataset: Dataset, number: int) -> None:
     """Raise UsageError, before the run, for folds that cannot be judged at its end."""
-    rows = [row for split in dataset.splits().values() for row in split]
+    rows = [row for split in splits_of(dataset).values() for row in split]
     groups = problem.groups(rows)
     most = len(rows) // 2 if groups is None else len(rows)  # r2 needs two numbers
     if not 2 <= number <= most:
@@ -56,15 +57,15 @@ def judge_folds(make: Callable[[], Problem[Any]], dataset: Dataset, number: int,
                 device: torch.device, should_stop: Stop = bool) -> tuple[list[Mapping[str, float]], list[float]]:
     """The metrics of each fold, and the headline metric of the answer that needs no columns, `simplest`."""
     first = make()
-    first.target_name = dataset.target
-    rows = [row for split in dataset.splits().values() for row in split]
+    first.target_name = target_of(dataset)
+    rows = [row for split in splits_of(dataset).values() for row in split]
     first.check({TRAIN: rows})
     held_sets = folds(len(rows), number, first.config.split_seed, first.groups(rows))
     found: list[Mapping[str, float]] = []
     baseline: list[float] = []
     for index, held in enumerate(held_sets):
         problem = make()
-        problem.target_name = dataset.target
+        problem.target_name = target_of(dataset)
         kept = np.setdiff1d(np.arange(len(rows)), held)
         splits = {TRAIN: [rows[int(row)] for row in kept], VALIDATION: [rows[int(row)] for row in held]}
         task = assemble(problem, splits, Clock(0), Streams(Streams(seed).seed("fold", index)), device)

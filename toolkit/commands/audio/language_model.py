@@ -42,6 +42,7 @@ def language_model_command(texts: str, out: str, order: int, as_json: bool) -> i
 def texts_of(source: str) -> list[str]:
     """The texts of a file or of a data set's training split. Raises UsageError where there are none."""
     from toolkit.audio import manifests
+    from toolkit.core.splits import splits_of
     from toolkit.registry import registry
 
     path = Path(source)
@@ -52,7 +53,7 @@ def texts_of(source: str) -> list[str]:
             return path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{source}: it is no text file ({getattr(error, 'strerror', None) or error})") from error
-    rows = registry.make("dataset", source).splits()["train"]
+    rows = splits_of(registry.make("dataset", source))["train"]
     texts = [str(row["text"]) for row in rows if "text" in row]
     if not texts:
         raise UsageError(f"the data set {source} holds no texts. Name a text file, a manifest with the column text, or "

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.config import Setting
+from toolkit.core.splits import splits_of, target_of
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import UnknownComponent, registry
 
@@ -158,7 +159,7 @@ def spoken_lexicon(words: tuple[str, ...], source: str) -> Lexicon:
     The voices of its split ``test`` are held out. Raises UsageError where a word is missing, or the rate is another.
     """
     data = registry.make("dataset", source)
-    splits, key = data.splits(), data.target or "label"
+    splits, key = splits_of(data), target_of(data) or "label"
     clips: list[Sound] = []
     found: list[tuple[int, bool]] = []
     for split in ("train", "test"):
