@@ -23,6 +23,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import divide
 from toolkit.training.supervised import SupervisedTask, assemble
+from toolkit.training.supervised_folds import simplest
 
 
 class Rows:
@@ -128,6 +129,27 @@ def test_columns_of_nearly_as_many_categories_as_rows_are_told_of(spell: str) ->
             return
     with pytest.warns(UserWarning, match=said):
         fit_column("x", rows * 3, 100)
+
+
+@pytest.mark.parametrize(("spellings", "classes", "said"), [
+    (["1", "0", "1.0", 1, 0], ["0", "1"], "'y' holds '1', '1.0', which are read as one class, '1'"),
+    (["TRUE", "false", False, "false", True], ["TRUE", "false"], "'y' holds 'false', 'False', which .* holds 'TRUE', 'True'"),
+    ([1.0, 2.0, "2.00", 2.0, "1.0"], ["1.0", "2.0"], "'y' holds '2.0', '2.00', which are read"),
+    (["007", "7", "1.10", "1.1", "Yes"], ["007", "1.1", "1.10", "7", "Yes"], ""), ([True, False] * 3, ["False", "True"], "")])
+def test_classes_that_differ_in_spelling_alone_are_one_and_told_of(spellings: list[Any], classes: list[str], said: str) -> None:
+    rows = [{"x": index, "y": spelling} for index, spelling in enumerate(spellings * 4)]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        task = task_of(train=rows, validation=rows)
+    problem: Any = task.problem
+    assert problem.classes == classes and re.match(said or "$", " ".join(str(warning.message) for warning in told))
+    if classes == ["0", "1"]:
+        assert problem.encode([{"x": 1, "y": spelling} for spelling in ("1.00", 0.0, 1)]).targets.tolist() == [1, 0, 1]
+        with pytest.raises(UsageError, match="'y' holds '2.0' in row 1, which is not among the classes trained on: 0, 1"):
+            problem.encode([{"x": 1, "y": "2.0"}])
+        problem.classes = ["0", "1", "1.0"]  # of an old run
+        assert problem.encode([{"x": 1, "y": spelling} for spelling in (1, 1.0, "0.0")]).targets.tolist() == [1, 2, 0]
+        assert simplest({"train": rows, "validation": rows}, problem) == 0.6
 
 
 def test_columns_that_only_some_rows_have_are_seen() -> None:

@@ -2,12 +2,15 @@
 
 ClassProblem   goes before the class that reads the examples: ``class TextClassification(ClassProblem, TextProblem)``
 class_answers  logits as answers
+meaning        what is the same in all spellings of a class
 in_order_of    classes in the order of the run whose parameters are taken over
 others_than    how they differ from those of that run
 """
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
@@ -17,10 +20,13 @@ import torch
 from torch import Tensor
 
 from toolkit.core.base import Example
+from toolkit.core.numeric import boolean
 from toolkit.core.problem import Array, Batch, Problem, Tally, refuse_rows
 from toolkit.core.rows import row_name
 from toolkit.core.tallies import ClassTally
 from toolkit.errors import UsageError
+
+WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")  # 1.0, as pandas writes the 1 of a column with gaps; 007 and 1.10 may be codes
 
 
 class ClassProblem(Problem[Any]):
@@ -58,7 +64,7 @@ class ClassProblem(Problem[Any]):
 
     def fit_classes(self, labels: Sequence[str]) -> None:
         """Learn which classes there are. Raises UsageError for fewer than two."""
-        counts = Counter(labels)
+        counts = one_spelling(Counter(labels), self.target)
         if len(counts) < 2:
             raise UsageError(f"all {self.things} have the same {self.target!r} ({labels[0]}); there is nothing to learn")
         self.classes = in_order_of(self.inherited_classes, counts)
@@ -68,14 +74,17 @@ class ClassProblem(Problem[Any]):
 
     def encode_classes(self, examples: Sequence[Example]) -> Tensor:
         """The place of each example's label among the classes [N]. Raises UsageError for one that training has not seen."""
-        labels, places = self.labels(examples), {name: index for index, name in enumerate(self.classes)}
-        unknown = list(dict.fromkeys(label for label in labels if label not in places))
+        # A run of old may tell 1 from 1.0: a class is first looked for as it is spelled.
+        places = {name: index for names in (map(meaning, self.classes), self.classes) for index, name in enumerate(names)}
+        labels = self.labels(examples)
+        found = [places.get(label, places.get(meaning(label))) for label in labels]
+        unknown = list(dict.fromkeys(label for label, place in zip(labels, found, strict=True) if place is None))
         if unknown:
             first = labels.index(unknown[0])
             where = row_name(examples[first], first)
             raise UsageError(f"{self.target!r} holds {unknown[0]!r} in {where}, which is not among the classes trained on: "
                              f"{shown(self.classes)}. {self.unknown_advice(unknown)}")
-        return torch.tensor([places[label] for label in labels])
+        return torch.tensor(found)
 
     def unknown_advice(self, labels: Sequence[str]) -> str:
         """What to do about ``labels`` that training has not seen."""
@@ -102,6 +111,26 @@ class ClassProblem(Problem[Any]):
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return class_answers(outputs, self.classes)
+
+
+def meaning(label: str) -> str:
+    """What the spellings of one class have in common: 1 of 1.0, true of TRUE; of others the label itself."""
+    if boolean(label) is not None:
+        return label.lower()
+    found = WHOLE.fullmatch(label)
+    return found[1] if found else label
+
+
+def one_spelling(counts: Mapping[str, int], target: str) -> Counter[str]:
+    """How often each class occurs by its commonest spelling. Warns where there are several."""
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        spellings.setdefault(meaning(name), []).append(name)
+    for first, *others in spellings.values():
+        if others:
+            warnings.warn(f"{target!r} holds {', '.join(map(repr, (first, *others)))}, which are read as one class, {first!r}. "
+                          "Spell it in one way; where they are to differ, give them other names", stacklevel=2)
+    return Counter({names[0]: sum(counts[name] for name in names) for names in spellings.values()})
 
 
 def in_order_of(inherited: Sequence[str], found: Collection[str]) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import folds
+from toolkit.core.classes import meaning
 from toolkit.core.clock import Clock
 from toolkit.core.problem import Array, Problem
 from toolkit.core.seeding import Streams
@@ -92,6 +93,7 @@ def simplest(splits: Mapping[str, Sequence[Example]], problem: Problem[Any]) -> 
     train, held = problem.groups(splits[TRAIN]), problem.groups(splits[VALIDATION])
     if train is None or held is None:
         return 0.0
+    train, held = (np.array([meaning(str(label)) for label in labels]) for labels in (train, held))
     names, counts = np.unique(train, return_counts=True)
     return float((held == names[counts.argmax()]).mean())
 
