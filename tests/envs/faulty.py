@@ -1,6 +1,6 @@
 """``faulty:CartPole-v0``: CartPole that goes wrong in its worker.
 
-``faulty:Paying-v0``: CartPole with unusual rewards, by ``how``.
+``faulty:Paying-v0``: CartPole with unusual rewards, by ``how``. ``faulty:Misfit-v0`` breaks Gymnasium's interface, by ``how``.
 
 Options: ``what`` happens (raise, die, hang) at the ``after``-th step of a copy; with ``once``, a path, only
 the first copy to come there does it, and leaves that file behind.
@@ -60,5 +60,34 @@ class Paying(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, REWARDS[self.how], *rest
 
 
+class Misfit(gymnasium.Env[Any, Any]):
+    """Breaks Gymnasium's interface; a copy's third step is where it can go wrong late."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, how: str) -> None:
+        self.how, self.taken = how, 0
+
+    def reset(self, *, options: Any = None, **seed: Any) -> Any:
+        super().reset(**seed)
+        seen = np.zeros(3 if self.how == "first shape" else 2, np.float32)
+        return seen if self.how == "no info" else (seen, {})
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        if self.how == "raise":
+            return {}["the spring"]
+        seen = np.zeros(3 if self.how == "shape" and self.taken == 3 else 2, np.float32)
+        return (seen, 0.0, False, {}) if self.how == "old api" else (seen, 0.0, False, False, {})
+
+
+class NoSeed(Misfit):
+    def reset(self) -> Any:  # type: ignore[override]
+        return np.zeros(2, np.float32)
+
+
+gymnasium.register("faulty/Misfit-v0", Misfit)
+gymnasium.register("faulty/NoSeed-v0", lambda how: NoSeed(how))
 gymnasium.register("faulty/CartPole-v0", Faulty)
 gymnasium.register("faulty/Paying-v0", Paying)

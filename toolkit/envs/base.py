@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.envs import packing
+from toolkit.envs import packing, promises
 from toolkit.errors import UsageError
 
 Array = NDArray[Any]
@@ -125,7 +125,7 @@ def one_number(reward: Any, env: gymnasium.Env[Any, Any]) -> float:
         array = np.asarray(None)
     if array.size == 1 and array.dtype.kind in "biuf":
         return float(array.reshape(()))
-    name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    name = promises.name_of(env)
     given = f"of shape {array.shape}" if array.dtype.kind in "biuf" else f"{reward!r:.60}"
     raise UsageError(f"environment {name!r} gave a reward {given}; allowed: one number, or an array that holds exactly one. "
                      "Mend what its step() returns, or sum it in a wrapper")

@@ -256,7 +256,8 @@ def is_native(found: gymnasium.envs.registration.EnvSpec, spec: EnvSpec) -> bool
 
 
 def in_process(wanted: Wanted) -> VectorEnv:
-    return InProcess(lambda: make_one(wanted.spec), wanted.seeds, keeps_actions=not wanted.spec.evaluation)
+    return InProcess(lambda: make_one(wanted.spec), wanted.seeds, keeps_actions=not wanted.spec.evaluation,
+                     name=wanted.spec.id)
 
 
 def native(wanted: Wanted) -> VectorEnv:
@@ -272,7 +273,7 @@ def native(wanted: Wanted) -> VectorEnv:
 
 
 def make_scalar(spec: EnvSpec) -> gymnasium.Env[Any, Any]:
-    return OneNumber(make_one(spec))
+    return OneNumber(make_one(spec), spec.id)
 
 
 def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:

@@ -8,13 +8,13 @@ generator when the episode began and the actions since, which are played again o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from toolkit.envs import packing
+from toolkit.envs import packing, promises
 from toolkit.envs.base import Array, Final, Stepped, measures_of, one_number, zeros
 
 
@@ -22,8 +22,9 @@ class InProcess:
     """``n_envs`` environments made by ``make``, one seed each; an ended copy is reset at once."""
 
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], seeds: Sequence[int],
-                 note: Callable[[int], None] | None = None, keeps_actions: bool = True) -> None:
+                 note: Callable[[int], None] | None = None, keeps_actions: bool = True, name: str = "") -> None:
         self.envs = [make() for _ in seeds]
+        self.name = name or promises.name_of(self.envs[0])
         self.n_envs = len(self.envs)
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
@@ -47,14 +48,12 @@ class InProcess:
         self._seeds = list(seeds)
 
     def reset(self) -> Array:
-        for index, env in enumerate(self.envs):
+        for index in range(self.n_envs):
             if self._note is not None:
                 self._note(index)
             self._starts[index] = {"seed": self._seeds[index]}
             self._actions[index] = []
-            observation, info = env.reset(seed=self._seeds[index])
-            self._observations[index] = self._stored(observation)
-            self._note_mask(index, info)
+            self._observations[index] = self._reset(index, seed=self._seeds[index])
         return self._observations
 
     def step(self, actions: Array) -> Stepped:
@@ -63,41 +62,60 @@ class InProcess:
         finals: list[Any] = []
         # A copy: the caller may write its next actions into the same array, and those of the episode are kept.
         plain = actions.tolist() if self._scalar_actions else actions.copy()
-        for index, env in enumerate(self.envs):
-            action = plain[index]
-            if self._note is not None:
-                self._note(index)
-            if self._keeps_actions:
-                self._actions[index].append(action)
-            observation, reward, terminated, truncated, info = env.step(action)
-            if self._packed:
-                observation = packing.pack(self.observation_space, observation)
-            rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
-            self._terminated[index] = terminated
-            self._truncated[index] = truncated and not terminated
-            if terminated or truncated:
-                for name, value in measures_of(info).items():
-                    self.measures.setdefault(name, np.zeros(self.n_envs))[index] = value
-                ended.append(index)
-                finals.append(observation)
-                observation = self._begin(index)
-            elif self.masks is not None:
-                self._note_mask(index, info)
-            observations[index] = observation
+        observation: Any = None
+        try:
+            for index, env in enumerate(self.envs):
+                action = plain[index]
+                if self._note is not None:
+                    self._note(index)
+                if self._keeps_actions:
+                    self._actions[index].append(action)
+                observation, reward, terminated, truncated, info = env.step(action)
+                if self._packed:
+                    observation = packing.pack(self.observation_space, observation)
+                rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
+                self._terminated[index] = terminated
+                self._truncated[index] = truncated and not terminated
+                if terminated or truncated:
+                    for name, value in measures_of(info).items():
+                        self.measures.setdefault(name, np.zeros(self.n_envs))[index] = value
+                    ended.append(index)
+                    finals.append(observation)
+                    observation = self._begin(index)
+                elif self.masks is not None:
+                    self._note_mask(index, info)
+                observations[index] = observation
+        except Exception as error:
+            promises.explain(error, self.name, self._where(index, plain[index]), "step", self.observation_space,
+                             None if self._packed else observation)
+            raise
         final = None
         if ended:
             final = Final(np.array(ended), np.asarray(finals, dtype=observations.dtype))
         return Stepped(observations, rewards, self._terminated, self._truncated, None, final)
 
     def _begin(self, index: int) -> Any:
-        env = self.envs[index]
-        self._starts[index] = {"generator": env.unwrapped.np_random.bit_generator.state}
+        self._starts[index] = {"generator": self.envs[index].unwrapped.np_random.bit_generator.state}
         self._actions[index] = []
-        observation, info = env.reset()
-        self._note_mask(index, info)
-        return self._stored(observation)
+        return self._reset(index)
 
-    def _note_mask(self, index: int, info: dict[str, Any]) -> None:
+    def _reset(self, index: int, **seed: Any) -> Any:
+        """Begin an episode of copy ``index``; its first observation as it is stored. Raises UsageError for none."""
+        try:
+            observation, info = promises.started(self.envs[index].reset(**seed), self.observation_space, self.name,
+                                                 self._where(index))
+            self._note_mask(index, info)
+            return self._stored(observation)
+        except Exception as error:
+            promises.explain(error, self.name, self._where(index), "reset", self.observation_space)
+            raise
+
+    def _where(self, index: int, *actions: Any) -> str:
+        """Which copy, for messages; a worker says it itself, who knows the number among all."""
+        last = f", last action {actions[0]}" if actions else ""
+        return f" (copy {index}, seed {self._seeds[index]}{last})" if self._note is None else ""
+
+    def _note_mask(self, index: int, info: Mapping[str, Any]) -> None:
         """Keep which actions copy ``index`` allows next, where its environment says so."""
         mask = info.get("action_mask")
         if mask is None:

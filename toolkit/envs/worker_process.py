@@ -110,7 +110,7 @@ class Copies:
         from toolkit.envs.in_process import InProcess
 
         self.block, self.begin, self.rows = block, begin, slice(begin, end)
-        self.envs = InProcess(lambda: make_one(spec), seeds, self.note)
+        self.envs = InProcess(lambda: make_one(spec), seeds, self.note, name=spec.id)
         self.has_masks = block.masks.shape[1] > 0
 
     def note(self, index: int) -> None:

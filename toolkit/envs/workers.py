@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.envs.base import Array, EnvSpec, Final, Stepped, zeros
+from toolkit.envs.in_process import InProcess
 from toolkit.envs.worker_process import Block, serve
 from toolkit.errors import ToolkitError
 
@@ -90,16 +91,16 @@ class WorkerEnvs:
 
     def __init__(self, spec: EnvSpec, seeds: Sequence[int], workers: int, timeout: float,
                  make_one: Callable[[EnvSpec], Any]) -> None:
-        one = make_one(spec)
+        one = InProcess(lambda: make_one(spec), [0], name=spec.id)
         self.observation_space, self.action_space = one.observation_space, one.action_space
-        mask = one.reset(seed=0)[1].get("action_mask")
+        one.reset()
         one.close()
         self.spec, self.timeout, self.n_envs = spec, timeout, len(seeds)
         self._seeds, self._steps, self.lost_episodes = list(seeds), 0, 0
         self.dropped: list[int] = []
         self.block = Block(self.n_envs, zeros(self.observation_space, 1)[0], zeros(self.action_space, 1)[0],
-                           0 if mask is None else len(mask))
-        self.masks: Array | None = None if mask is None else self.block.masks
+                           0 if one.masks is None else one.masks.shape[1])
+        self.masks: Array | None = None if one.masks is None else self.block.masks
         bounds = np.linspace(0, self.n_envs, min(workers, self.n_envs) + 1).astype(int).tolist()
         self.workers = [Worker(number, begin, end) for number, (begin, end) in enumerate(itertools.pairwise(bounds))]
         try:

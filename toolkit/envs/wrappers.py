@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 
+from toolkit.envs import promises
 from toolkit.envs.base import EnvSpec, one_number
 from toolkit.errors import MissingExtra
 
@@ -25,9 +26,27 @@ def wrap(env: Env, spec: EnvSpec) -> Env:
 class OneNumber(gymnasium.Wrapper[Any, Any, Any, Any]):
     """``env`` whose rewards are floats; for vector classes that take what they get. Raises UsageError naming ``env``."""
 
+    def __init__(self, env: Env, name: str) -> None:
+        super().__init__(env)
+        self.name = name
+
+    def reset(self, **options: Any) -> Any:
+        try:
+            return promises.started(self.env.reset(**options), self.env.observation_space, self.name, "")
+        except Exception as error:
+            promises.explain(error, self.name, "", "reset", self.env.observation_space)
+            raise
+
     def step(self, action: Any) -> Any:
-        observation, reward, *rest = self.env.step(action)
-        return observation, one_number(reward, self.env), *rest
+        observation: Any = None
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            if not promises.fits(self.env.observation_space, observation):
+                raise ValueError("of another size")
+        except Exception as error:
+            promises.explain(error, self.name, f" (last action {action})", "step", self.env.observation_space, observation)
+            raise
+        return observation, one_number(reward, self.env), terminated, truncated, info
 
 
 def atari(env: Env, training: bool) -> Env:
