@@ -112,13 +112,13 @@ def test_answers_are_the_same_alone_in_a_batch_from_files_and_from_python(tmp_pa
 
 
 def test_answers_stand_beside_their_lines(tmp_path: Path) -> None:
-    """Blank lines, rows that cannot be read and texts that are too long have none, and the others are not held up."""
+    """Blank ones, rows that cannot be read and texts that are too long have none, and the others are not held up."""
     from toolkit.commands.predict import predict_command
 
     lines = ["The plot was brilliant.", "", "What a boring film!", "  ", "x"]
     (tmp_path / "in.txt").write_text("\n".join(lines) + "\n\n")
     run = str(finished("lstm"))
-    for words, count in (("-",), 6), (("--input", str(tmp_path / "in.txt")), 6):
+    for words, count in (("-",), 6), (("--input", str(tmp_path / "in.txt")), 6), ((*lines, ""), 6):
         found = CliRunner().invoke(predict_command, [run, *words], input="\n".join(lines) + "\n\n")
         assert [bool(line) for line in found.stdout.split("\n")] == [True, False, True, False, True, False, False]
         assert len(found.stdout.splitlines()) == count

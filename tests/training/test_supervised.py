@@ -287,6 +287,8 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "spoken-digits"), "--data: the dataset 'spoken-digits' is not one for columns: it is for sound, text. Allowed"),
     (("--data", "iris", "--steps", "3", "--epochs", "2"), "--steps and --epochs are both given"),
     (("--data", "iris", "--target", "petal"), "there is no column 'petal'"),
+    (("--data", "nameless.csv", "--target", "y"), "Allowed for --target: 0.5, yes. The first line looks like data (0.5): a table "
+     "needs a header above it, a line with the names of its columns.\n"),
     (("--data", "iris", "--ignore", "petal length"), "no column 'petal length' to leave out. Did you mean 'petal length (cm)'"),
     (("--data", "rare.csv", "--target", "b", "--ignore", "b"), "--ignore b: it is the column to be predicted, which is never"),
     (("--data", "both.csv", "--target", "split"), "--target split: a column of this name says what is held out, and is neither"),
@@ -316,6 +318,7 @@ def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str
     (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
     (tmp_path / "late.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 3, "b": "y", "split": "test"}\n')
     (tmp_path / "both.csv").write_text("a,b,split\n1,x,train\n3,,train\n\n4,,test\n")
+    (tmp_path / "nameless.csv").write_text("0.5,yes\n1,no\n2,yes\n")
     (tmp_path / "x.xls").write_text("")
     done = command("run", TABLES[0], *words, cwd=tmp_path)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err

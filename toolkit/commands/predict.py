@@ -23,7 +23,7 @@ COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal leng
 
 
 class Asked(NamedTuple):
-    """What is asked about, and the number of its row, line or argument; ``value`` is None for a blank line."""
+    """What is asked about, and the number of its row, line or argument; ``value`` is None for a blank one."""
 
     number: int
     value: Any
@@ -40,7 +40,7 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     """Ask the model of RUN, the run of a task on data: about texts, sound files or one row, each an argument, or about what
     comes from stdin where the only one is -: lines, or for a table CSV with a header or JSON Lines.
 
-    Each line or row has a line of output, so that paste puts them side by side; it is empty for a blank line, and for one that
+    Each line or row has a line of output, so that paste puts them side by side; it is empty for a blank one, and for one that
     cannot be answered, which stderr names (exit code 1). With --json and --output every answer has its row: the line that an
     editor shows, the header of a CSV file being row 1; one that cannot be answered has an error, a blank line nothing.
 
@@ -111,7 +111,7 @@ def require_task(run: str) -> None:
 
 
 def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
-    """Texts as they are; words that are all COLUMN=VALUE are one row.
+    """Texts as they are, blank ones as blank lines are; words that are all COLUMN=VALUE are one row.
 
     Raises UsageError for a column that the model does not look at, for one that is given twice, and for - beside others.
     """
@@ -119,7 +119,8 @@ def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
     if not all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
         if "-" in values:
             raise UsageError("predict: - stands for stdin, and goes alone: toolkit predict RUN -")
-        return [Asked(number, value) for number, value in enumerate(values, 1)]
+        blank = not problem.asked_by_rows  # for rows it is one more thing that is none
+        return [Asked(number, None if blank and not value.strip() else value) for number, value in enumerate(values, 1)]
     known, row = problem.asked_columns, dict[str, str]()
     for name, _, text in pairs:
         if known is not None and name not in known:

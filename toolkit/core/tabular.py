@@ -183,8 +183,11 @@ class TabularProblem(Problem[Any]):
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         names = list(first_split(splits)[0])
         if self.target not in names:
+            data = next((name for name in names if number(name) is not None), None)
+            header = "" if data is None else (f" The first line looks like data ({data}): a table needs a header "
+                                              "above it, a line with the names of its columns.")
             raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
-                             f"Allowed for --target: {', '.join(names)}.")
+                             f"Allowed for --target: {', '.join(names)}.{header}")
         refuse_rows(splits, lambda row: is_missing(row.get(self.target)), f"hold no {self.target!r}")
 
     def fit(self, examples: Sequence[Example]) -> None:
