@@ -15,6 +15,7 @@ from small_runs import RESUMABLE, command, copy_of, finished, flags, outcome, ti
 
 import toolkit
 from toolkit.agents.base import Acted
+from toolkit.agents.checks import NonFinite
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
@@ -110,6 +111,26 @@ def test_training_is_the_same_with_and_without_evaluations(agent: str) -> None:
     assert outcome(with_them)["evaluation"] == outcome(without)["evaluation"]
     assert [row for row in timeless(with_them) if "eval/mean_reward" not in row] == [
         row for row in timeless(without) if "eval/mean_reward" not in row]
+
+
+class Blind(Lasting):
+    """Sees NaN from its ``after``-th step on."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(4)
+        self.after, self.all = after, 0
+
+    def step(self, action: Any) -> Any:
+        self.all += 1
+        _, *rest = super().step(action)
+        return np.full(1, np.nan if self.all >= self.after else 0.0, np.float32), *rest
+
+
+def test_observations_that_are_none_are_no_evaluation_but_those_of_a_copy_that_is_through() -> None:
+    agent: Any = Greedy()
+    with pytest.raises(NonFinite, match="evaluation is not finite, from copy 1 of the environment at step 2 of an episode"):
+        play(agent, InProcess(iter([Lasting(2), Blind(2)]).__next__, [0, 1]), np.array([3, 1]))
+    assert play(agent, InProcess(iter([Lasting(2), Blind(5)]).__next__, [0, 1]), np.array([3, 1]))[1] == [2, 2, 2, 4]
 
 
 # -- of a run

@@ -172,3 +172,10 @@ def test_wrong_spaces_and_names_leave_no_folder_behind(tmp_path: Path) -> None:
     for words in (flags("dqn", env="Pendulum-v1"), flags("dqn", env="CartPole-v9"), flags("dqn", learning_rate=-1)):
         assert command(*words, "--out", "run", cwd=tmp_path).code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_observations_that_are_none_stop_a_run_that_only_stores_them_yet(with_sick: Path) -> None:
+    done = command(*sick("dqn", "nan-observation", 5), "--learning-starts", "500", "--out", "run", cwd=with_sick)
+    assert done.code == 1, done.err
+    assert re.search(r"an observation is not finite at step 5, from copy 0 of the environment after the action [01];", done.err)
+    assert "Mend the environment's observations" in done.err and "Warning" not in done.err and "Traceback" not in done.err

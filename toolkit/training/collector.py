@@ -6,11 +6,13 @@ import math
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from toolkit.agents.base import Acted, Agent, Array, Steps
 from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
+from toolkit.envs import packing
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
 from toolkit.envs.workers import WorkersFailed
 from toolkit.errors import UsageError
@@ -154,6 +156,7 @@ class Collector:
 
     def _finished(self, filled: Rows) -> tuple[Steps, list[Episode]]:
         """The steps and the episodes that ended in them; what has not ended is carried over."""
+        self._require_finite(filled)
         self._observations = filled.observations[filled.count].copy()
         steps = filled.steps()
         if self._broken is not None and filled.count:
@@ -199,6 +202,20 @@ class Collector:
             self._returns += totals[-1] - before
             self._lengths += counts[-1] - counted
         return episodes
+
+    def _require_finite(self, filled: Rows) -> None:
+        """Raise NonFinite naming the first observation that is not finite, before it is stored or learned from."""
+        space, count = filled.space, filled.count
+        seen = filled.observations[:count + 1]
+        if all_finite(space, seen) and all(all_finite(space, final.observations) for _, final in filled.finals):
+            return
+        faulty = [(row + 1, int(copy)) for row, final in filled.finals
+                  for copy, last in zip(final.indices, final.observations, strict=True) if not all_finite(space, last)]
+        faulty += [(row, copy) for row, copy in np.ndindex(count + 1, self.envs.n_envs) if not all_finite(space, seen[row, copy])]
+        row, copy = min(faulty)
+        after = f"after the action {filled.actions[row - 1, copy]}" if row else "after its reset"
+        raise NonFinite(f"an observation is not finite at step {self.clock.step - int(filled.valid[row:count].sum())}, from copy "
+                        f"{copy} of the environment {after}; nothing was learned from it. Mend the environment's observations")
 
     def _refuse(self, steps: Steps) -> None:
         """Raise NonFinite naming the first reward that is not finite, before it is stored or learned from."""
@@ -248,6 +265,14 @@ def break_off(lost: Array, observations: Array, truncated: Array, terminated: Ar
     open_ones = lost[(valid & ~terminated & ~truncated)[lost]]
     truncated[open_ones] = True
     return Final(open_ones, observations[open_ones].copy())
+
+
+def all_finite(space: gymnasium.Space[Any], observations: Array) -> bool:
+    """Whether observations [..., *shape] of ``space`` hold neither NaN nor infinity."""
+    if packing.is_packed(space):
+        return all(np.isfinite(packing.read(leaf, observations)).all() for leaf in packing.layout(space).leaves
+                   if leaf.dtype.kind == "f")
+    return observations.dtype.kind != "f" or bool(np.isfinite(observations).all())
 
 
 def fresh_where_ended(state: Array, stepped: Stepped) -> Array:

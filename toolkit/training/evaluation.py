@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from toolkit.agents.base import Agent, Array
+from toolkit.agents.checks import NonFinite
 from toolkit.agents.perception import perceived
 from toolkit.core.seeding import Streams
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.errors import ToolkitError
-from toolkit.training.collector import fresh_where_ended
+from toolkit.training.collector import all_finite, fresh_where_ended
 
 MAX_COPIES = 20
 # An episode that lasts so long is warned of, then refused. Those of Atari games have up to 108,000 frames.
@@ -107,6 +108,14 @@ def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should
     )
 
 
+def require_finite(envs: VectorEnv, observations: Array, counting: Array, steps: Array) -> None:
+    """Raise NonFinite for an observation of a copy that is ``counting`` [N], of which the policy could make nothing."""
+    for index in np.flatnonzero(counting):
+        if not all_finite(envs.observation_space, observations[index]):
+            raise NonFinite(f"an observation of the evaluation is not finite, from copy {index} of the environment at step "
+                            f"{steps[index]} of an episode. Mend the environment's observations")
+
+
 def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
          should_stop: Callable[[], bool] = bool, watch: Watch | None = None) -> tuple[list[float], list[int], dict[str, float]]:
     """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy, and the mean of what environments measure.
@@ -124,6 +133,8 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
     while left.any():
         if should_stop():
             raise EvaluationStopped(watch.said if watch else "")
+        if not all_finite(envs.observation_space, observations):
+            require_finite(envs, observations, left > 0, steps)
         acted = agent.act(observations, state, envs.masks if masked else None, deterministic=True)
         stepped = envs.step(acted.actions)
         state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
