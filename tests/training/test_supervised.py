@@ -449,5 +449,6 @@ def test_a_copy_of_a_run_answers_without_its_data(people: Path, tmp_path: Path) 
     row = {"age": "40", "town": "Ulm", "income": "3", "note": "same"}
     near = run.predict(row)["value"]
     assert abs(near - 7.0) < 1.5
-    both = run.predict([row, {**row, "town": "unheard of"}])
+    with pytest.warns(UserWarning, match="column .town. holds .unheard of., none of the categories trained on: Bonn, K"):
+        both = run.predict([row, {**row, "town": "unheard of"}])
     assert round(both[0]["value"], 4) == round(near, 4) != round(both[1]["value"], 4)
