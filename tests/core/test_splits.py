@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
 from toolkit.core.splits import splits_of, target_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.testing.suite import BROKEN, examine, suite_for
 from toolkit.training.data import divide
+from toolkit.training.supervised import assemble
 
 ROW = {"x": 1.0}
 
@@ -52,3 +56,15 @@ def test_a_data_set_that_names_no_target_is_told_it_by_the_user() -> None:
     odd.target = 3  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="data set 'Bare': its target is 3, promised: a name, or None"):
         target_of(odd)
+
+
+@pytest.mark.usefixtures("only_here")
+def test_a_model_without_parameters_is_named() -> None:
+    @registry.register("model", "hollow")
+    class Hollow(torch.nn.Module):
+        def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+            super().__init__()
+
+    problem = registry.make("task", "tabular-regression", target="y", model="hollow")
+    with pytest.raises(UsageError, match="the model '.*hollow' has no parameters to learn.* toolkit check model .*hollow$"):
+        assemble(problem, divide(Bare(), problem), Clock(10), Streams(0), torch.device("cpu"))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.agents.checks import NonFinite
+from toolkit.config import Part
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import plain_batches
 from toolkit.core.clock import Clock
@@ -55,8 +56,13 @@ class SupervisedTask:
         self.unit = problem.unit
         problem.move(device)
         self.splits = splits
-        self.loader = Loader(problem, splits[TRAIN], self.config, streams)
         self.trained = list(problem.parameter_groups(model))
+        if not self.trained:
+            part = getattr(self.config, "model", None)
+            name = part.name if isinstance(part, Part) else type(model).__name__
+            raise UsageError(f"the model {name!r} has no parameters to learn: its parameters() are empty, promised: a module "
+                             f"that learns. Make its layers in __init__, as attributes; see: toolkit check model {name}")
+        self.loader = Loader(problem, splits[TRAIN], self.config, streams)
         self.optimizer: torch.optim.Optimizer = registry.make(
             "optimizer", self.config.optimizer, parameters=self.trained, learning_rate=self.config.learning_rate)
         self.schedule = registry.make("scheduler", self.config.scheduler)
