@@ -44,7 +44,9 @@ class LSTM(Base):
 
     def spectrum(self, seen: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Complex [B, F, n_fft // 2 + 1] of embedded frames [B, F, W], and the state after them."""
-        states, after = self.recurrent(seen.to(self.recurrent.all_weights[0][0].dtype), state)
+        # The weights say in what it computes: a caller's autocast asks for what not every processor has for an LSTM.
+        with torch.autocast(seen.device.type, enabled=False):
+            states, after = self.recurrent(seen.to(self.recurrent.all_weights[0][0].dtype), state)
         magnitude, phase = self.head(torch.cat((seen, states.to(seen.dtype)), -1)).float().chunk(2, dim=2)
         return torch.polar(magnitude.exp().clamp(max=LOUDEST), phase), after
 
