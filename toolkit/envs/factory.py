@@ -111,8 +111,8 @@ def _import_environments(module: str, env_id: str) -> None:
         elif Path(package).is_dir() or Path(f"{package}.py").is_file():
             remedy = "which is in this folder, where Python does not look by itself. Begin the command with: PYTHONPATH=. toolkit"
         else:  # a name alone does not tell whose package it would be
-            remedy = ("which Python does not find. Install the package that it is from, or name the folder that it is in: "
-                      "PYTHONPATH=DIR toolkit")
+            remedy = ("which Python does not find. Install the package that it is from (pip install PACKAGE), or name its "
+                      "folder: PYTHONPATH=DIR toolkit")
         raise MissingExtra(f"environment {env_id!r} needs the module {module!r}, {remedy}")
     importlib.import_module(module)
 
