@@ -21,7 +21,7 @@ from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.native import NATIVE
-from toolkit.envs.wrappers import OneNumber, wrap
+from toolkit.envs.wrappers import Checked, wrap
 from toolkit.errors import MissingExtra, UsageError, did_you_mean, nearest
 from toolkit.registry import UnknownComponent, registry
 
@@ -273,7 +273,7 @@ def native(wanted: Wanted) -> VectorEnv:
 
 
 def make_scalar(spec: EnvSpec) -> gymnasium.Env[Any, Any]:
-    return OneNumber(make_one(spec), spec.id)
+    return Checked(make_one(spec), spec.id)
 
 
 def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:

@@ -23,8 +23,11 @@ def wrap(env: Env, spec: EnvSpec) -> Env:
     return env
 
 
-class OneNumber(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """``env`` whose rewards are floats; for vector classes that take what they get. Raises UsageError naming ``env``."""
+class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """``env``, held to Gymnasium's interface, with rewards that are floats; for vector classes that take what they get.
+
+    Raises UsageError naming ``env``.
+    """
 
     def __init__(self, env: Env, name: str) -> None:
         super().__init__(env)
