@@ -134,7 +134,7 @@ class Wav2Vec2Config:
 
 @dataclass(frozen=True)
 class AudioTaskConfig(TaskConfig):
-    data: Part | None = part("dataset", None, "a data set by name, or a file", fits="sound")
+    data: Part | None = again(TaskConfig, "data", None, fits="sound")
     frontend: Part = part("frontend", "log-mel", "from sound to features", {"n_mels": 40})
     transforms: str = setting("", 'what training clips go through, such as "noise(snr=0..30) | speed(0.9,1.0,1.1)"')
     skip_bad: bool = setting(False, "leave out clips that cannot be used, and say how many, instead of stopping")

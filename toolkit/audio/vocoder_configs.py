@@ -107,7 +107,7 @@ class WaveNetConfig(VocoderConfig):
 class VocoderTaskConfig(TaskConfig):
     """Adversarial training as HiFi-GAN's (Kong et al., 2020)."""
 
-    data: Part | None = part("dataset", None, "a data set by name, or a file", fits="sound")
+    data: Part | None = again(TaskConfig, "data", None, fits="sound")
     model: Part = part("vocoder", "hifigan-v3", "from mel frames to sound", fits="training")
     loss: Part = part("loss", "l1", "between the log mel frames of the made and the real sound", fits="numbers")
     segment: int = setting(8192, "samples of a training segment, a multiple of the hop", unit="samples", minimum=1)

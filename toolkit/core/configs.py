@@ -11,11 +11,11 @@ from toolkit.config import Part, part, setting
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu", "leaky-relu")
 
 
-def again(config: type, name: str, default: Any) -> Any:
-    """The setting ``name`` of another config, with another default."""
+def again(config: type, name: str, default: Any, fits: str = "") -> Any:
+    """The setting ``name`` of another config, with another default; ``fits``: of a part, where it is for another place."""
     metadata = next(item.metadata for item in dataclasses.fields(config) if item.name == name)
     if "kind" in metadata:
-        return part(metadata["kind"], default, metadata["help"], fits=metadata["fits"])
+        return part(metadata["kind"], default, metadata["help"], fits=fits or metadata["fits"])
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -52,7 +52,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class TabularConfig(TaskConfig):
-    data: Part | None = part("dataset", None, "a data set by name, or a file", fits="columns")
+    data: Part | None = again(TaskConfig, "data", None, fits="columns")
     target: str | None = setting(None, "the column to predict; none takes the one that the data names")
     ignore: tuple[str, ...] = setting((), "columns that are not to be looked at")
     model: Part = part("model", "mlp", "from columns to outputs", {"hidden_sizes": (128,), "dropout": 0.3}, fits="columns")

@@ -37,13 +37,17 @@ def started(given: Any, space: gymnasium.Space[Any], name: str, where: str) -> t
     if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[1], Mapping):
         raise broken(name, where, f"reset() gave {given!r:.60}")
     if not fits(space, given[0]):
-        raise broken(name, where, f"reset() gave an observation of shape {np.shape(given[0])}, and its space is {space}")
+        raise broken(name, where, other_size("reset", given[0], space))
     return given[0], given[1]
 
 
 def fits(space: gymnasium.Space[Any], observation: Any) -> bool:
     """Whether an observation has as many numbers as those of ``space``; those of Dict and Tuple are looked at when packed."""
     return packing.is_packed(space) or space.shape is None or np.size(observation) == int(np.prod(space.shape))
+
+
+def other_size(call: str, observation: Any, space: gymnasium.Space[Any]) -> str:
+    return f"{call}() gave an observation of shape {np.shape(observation)}, and its space is {space}"
 
 
 def explain(error: Exception, name: str, where: str, call: str, space: gymnasium.Space[Any], observation: Any = None) -> None:
@@ -55,7 +59,7 @@ def explain(error: Exception, name: str, where: str, call: str, space: gymnasium
             error.add_note(f"It was raised by environment {name!r}{where}.")
         return
     if observation is not None and not fits(space, observation):
-        what = f"{call}() gave an observation of shape {np.shape(observation)}, and its space is {space}"
+        what = other_size(call, observation, space)
     elif "values to unpack" in str(error):
         what = f"{call}() gave another number of values ({error})"
     else:

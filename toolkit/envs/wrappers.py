@@ -41,15 +41,18 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise
 
     def step(self, action: Any) -> Any:
-        observation: Any = None
+        space = self.env.observation_space
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
-            if not promises.fits(self.env.observation_space, observation):
-                raise ValueError("of another size")
         except Exception as error:
-            promises.explain(error, self.name, f" (last action {action})", "step", self.env.observation_space, observation)
+            promises.explain(error, self.name, self._after(action), "step", space)
             raise
+        if not promises.fits(space, observation):
+            raise promises.broken(self.name, self._after(action), promises.other_size("step", observation, space))
         return observation, one_number(reward, self.env), terminated, truncated, info
+
+    def _after(self, action: Any) -> str:
+        return f" (last action {action})"
 
 
 def atari(env: Env, training: bool) -> Env:

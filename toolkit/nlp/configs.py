@@ -116,7 +116,7 @@ class PretrainedConfig(FolderConfig):
 
 @dataclass(frozen=True)
 class TextTaskConfig(TaskConfig):
-    data: Part | None = part("dataset", None, "a data set by name, or a file", fits="text")
+    data: Part | None = again(TaskConfig, "data", None, fits="text")
     tokenizer: Part = part("tokenizer", "basic-english", "text to ids")
     text_column: str = setting("text", "the column that holds the text")
     max_length: int = setting(256, "longer texts are cut to so many tokens", unit="tokens", minimum=3)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ToolkitError
-from toolkit.files import sync_folder, unused, write_synced
+from toolkit.files import digest, sync_folder, unused, write_synced
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -182,7 +182,7 @@ def write_part(folder: Path, name: str, state: Any) -> dict[str, dict[str, Any]]
         save_file(tensors, path)
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        files[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+        files[path.name] = {"size": path.stat().st_size, "sha256": digest(path)}
     return files
 
 
@@ -257,7 +257,7 @@ def check_file(path: Path, name: str, facts: Any) -> None:
         raise CheckpointError(f"checkpoint {path} is damaged: {name} is missing")
     if file.stat().st_size != facts.get("size"):
         raise CheckpointError(f"checkpoint {path} is damaged: {name} has {file.stat().st_size} bytes, not {facts.get('size')}")
-    if sha256(file) != facts.get("sha256"):
+    if digest(file) != facts.get("sha256"):
         raise CheckpointError(f"checkpoint {path} is damaged: the SHA-256 of {name} differs from the manifest's")
 
 
@@ -267,8 +267,3 @@ def is_good(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

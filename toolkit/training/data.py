@@ -31,9 +31,8 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SAME_DATA = "A run resumes on the same data; start a new one, from this one's parameters with --init-from"
 
 
-def fingerprint(plan: Plan) -> str | None:
-    """What tells whether the data of a task's run has changed; None of data that does not say, or is not there (any more)."""
-    dataset = registry.make("dataset", options_of(plan.entry, plan.config)["data"])
+def fingerprint_of(dataset: Any) -> str | None:
+    """What tells whether data has changed; None of data that does not say, or is not there (any more)."""
     try:
         return str(dataset.fingerprint()) if hasattr(dataset, "fingerprint") else None
     except OSError:
@@ -45,8 +44,9 @@ def require_same_data(plan: Plan, facts: Mapping[str, Any], advice: str) -> None
 
     ``advice`` says what else can be done, with ``{path}`` for where the data is.
     """
-    kept, now = facts.get("data_fingerprint"), fingerprint(plan)
-    if kept and now and kept != now:
+    kept = facts.get("data_fingerprint")
+    now = fingerprint_of(registry.make("dataset", options_of(plan.entry, plan.config)["data"])) if kept else None
+    if now and now != kept:
         path = shlex.quote(str(plan.config.values.get("data.path") or plan.config.values["data"]))
         raise UsageError(f"the data has changed since the run began: {path} is not what it was. {advice.format(path=path)}")
 

@@ -11,7 +11,6 @@ from toolkit import __version__
 from toolkit.config import settings_of
 from toolkit.entries import BUILTIN, LOCAL
 from toolkit.envs import factory, spaces
-from toolkit.training.data import fingerprint
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine
@@ -30,8 +29,8 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
         "distributions": distributions(plan, task), "libraries": library_versions(), "machine": machine(),
         "device": device_for(plan).type, "threads": torch.get_num_threads(), "process": os.getpid(),
     }
-    if plan.entry.kind == "task":
-        facts["data_fingerprint"] = fingerprint(plan)
+    if isinstance(task, SupervisedTask):
+        facts["data_fingerprint"] = task.data_fingerprint
     if isinstance(task, OnlineTask):
         seen = getattr(task.envs, "raw_observation_space", task.envs.observation_space)  # before any perception
         facts["spaces"] = {"observation": spaces.to_json(seen), "action": spaces.to_json(task.envs.action_space)}

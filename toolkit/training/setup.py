@@ -19,6 +19,7 @@ from toolkit.envs import factory, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.data import fingerprint_of
 from toolkit.training.learners import open_recogniser
 from toolkit.training.placement import device_for
 from toolkit.training.progress import make_progress
@@ -49,6 +50,8 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     clock = Clock(values["steps"] or 0)
     dataset = registry.make("dataset", options["data"])
     task = make_supervised(plan.entry.id, options, dataset, clock, streams, device_for(plan), saved, inherited)
+    if saved is None:
+        task.data_fingerprint = fingerprint_of(dataset)
     number = values.get("folds", 0)
     if number:
         add_folds(task, plan, options, dataset, number)

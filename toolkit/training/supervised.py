@@ -49,6 +49,8 @@ class Moved(NamedTuple):
 class SupervisedTask:
     """Batches, gradients and steps of one problem on one data set."""
 
+    data_fingerprint: str | None = None  # of a run that begins, where its data says one
+
     def __init__(self, problem: Problem[Any], model: nn.Module, splits: Mapping[str, Encoded], clock: Clock,
                  streams: Streams, device: torch.device) -> None:
         self.problem, self.model, self.clock, self.streams, self.device = problem, model.to(device), clock, streams, device
