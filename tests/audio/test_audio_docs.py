@@ -34,6 +34,7 @@ def test_its_commands(recordings: Path) -> None:
             assert exit_code(shlex.split(line)[1:]) == 0, f"{line}: {said.getvalue()}"
 
 
+@pytest.mark.compiles
 def test_its_python(recordings: Path) -> None:
     block = re.search(r"```python\n(.*?)```", TEXT, re.S)
     assert block is not None

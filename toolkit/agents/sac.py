@@ -131,7 +131,7 @@ class SAC(ContinuousAgent):
         q = self._critics.forward(torch.cat([inputs, actions], -1))  # [2, B]
         value, lower = q.min(0)
         gradient = torch.zeros_like(q).scatter_(0, lower.unsqueeze(0), -1.0 / len(inputs))
-        return value.mean(), self._critics.by_inputs(gradient)[:, -self.size:]
+        return value.mean(), self._critics.by_last_inputs(gradient, self.size)
 
     # -- saving
 

@@ -77,7 +77,7 @@ class TD3(ContinuousAgent):
         """Climb the first critic: ``d(-mean q1)/d outputs`` through the tanh; returns mean q1."""
         actions = torch.tanh(self._actor_path.forward(phase.observations[k]))  # [B, A]
         q = self._critics.first(torch.cat([phase.inputs[k], actions], -1))  # [1, B]
-        by_actions = self._critics.by_inputs(torch.full_like(q, -1.0 / q.shape[1]))[:, -self.size:]  # [B, A]
+        by_actions = self._critics.by_last_inputs(torch.full_like(q, -1.0 / q.shape[1]), self.size)  # [B, A]
         self._actor_path.backward(by_actions * (1.0 - actions.square()))
         self._step(self.flat_actor, self.actor_optimizer, learning_rate)
         return q.mean()

@@ -39,7 +39,7 @@ class TwinCritics(nn.Module):
 
     def path(self, batch_size: int) -> CriticsPath:
         """Forward and backward for batches of ``batch_size``: by hand where both bodies allow it."""
-        path = stacked_path(self.headed, batch_size, by_inputs=True)
+        path = stacked_path(self.headed, batch_size)
         return AutogradCritics(self) if path is None else StackedCritics(path)
 
 
@@ -56,13 +56,13 @@ class CriticsPath(Protocol):
     def forward(self, inputs: Tensor) -> Tensor: ...
 
     def first(self, inputs: Tensor) -> Tensor:
-        """Values [1, B] of the first critic alone; `by_inputs` then takes a gradient [1, B]."""
+        """Values [1, B] of the first critic alone; `by_last_inputs` then takes a gradient [1, B]."""
 
     def backward(self, gradient: Tensor) -> None:
         """Write the gradients of the parameters."""
 
-    def by_inputs(self, gradient: Tensor) -> Tensor:
-        """The gradient by the inputs [B, S + A], summed over the critics; parameters are left alone."""
+    def by_last_inputs(self, gradient: Tensor, columns: int) -> Tensor:
+        """The gradient by the last ``columns`` inputs [B, columns], summed over the critics; parameters are left alone."""
 
 
 class StackedCritics:
@@ -80,11 +80,8 @@ class StackedCritics:
     def backward(self, gradient: Tensor) -> None:
         self._path.backward(gradient.unsqueeze(-1))
 
-    def by_inputs(self, gradient: Tensor) -> Tensor:
-        by_inputs = self._path.backward(gradient.unsqueeze(-1), parameters=False)  # [2, B, S + A]
-        if by_inputs is None:
-            raise ValueError("the path was made without the gradient by its inputs")
-        return by_inputs.sum(0)
+    def by_last_inputs(self, gradient: Tensor, columns: int) -> Tensor:
+        return self._path.by_last_inputs(gradient.unsqueeze(-1), columns).sum(0)
 
 
 class AutogradCritics:
@@ -116,7 +113,7 @@ class AutogradCritics:
             if parameter.grad is not None:
                 parameter.grad.copy_(value)
 
-    def by_inputs(self, gradient: Tensor) -> Tensor:
+    def by_last_inputs(self, gradient: Tensor, columns: int) -> Tensor:
         if self._values is None or self._inputs is None:
-            raise ValueError("by_inputs was called before forward")
-        return torch.autograd.grad(self._values, self._inputs, gradient)[0]
+            raise ValueError("by_last_inputs was called before forward")
+        return torch.autograd.grad(self._values, self._inputs, gradient)[0][:, -columns:]

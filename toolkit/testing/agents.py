@@ -40,6 +40,7 @@ QUICK: dict[str, Any] = {**SMALL, "learning_rate": 3e-3, "gamma": 0.5, "explorat
                          "v_min": 0.0, "v_max": 3.0}
 ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"n_steps": 8, "learning_rate": 1e-2})  # the second for one update a rollout
 WORKER_SECONDS = 120.0
+SHARES = (0.25, 0.5, 1.0)  # of the learning steps, after which it is asked whether it has learned
 ALIKE = 0.95  # of actions: rounding may turn a choice between two that are as good
 
 
@@ -277,17 +278,20 @@ class AgentSuite(Suite):
             reached = -math.inf
             for attempt in ATTEMPTS:
                 if reached < wanted:
-                    reached = max(reached, self._score(env, attempt))
+                    reached = max(reached, self._score(env, wanted, attempt))
             require(reached >= wanted, f"after {self.learning_steps} steps of {env} the mean return is {reached:.2f}; promised: "
                     f"at least {wanted:.2f} (chance {chance:.2f}, perfect {trivial.LENGTH}). Set learning_steps or "
                     "learning_options of the suite if it needs others")
 
-    def _score(self, env: str, attempt: Mapping[str, Any]) -> float:
-        """The mean return after `learning_steps`."""
-        task = self.task(env, steps=self.learning_steps, quick=True, attempt=attempt)
+    def _score(self, env: str, wanted: float, attempt: Mapping[str, Any]) -> float:
+        """The mean return as soon as it is ``wanted``, after `learning_steps` at the latest."""
+        task, score = self.task(env, steps=self.learning_steps, quick=True, attempt=attempt), -math.inf
         try:
-            advance(task, self.learning_steps)
-            return task.evaluate(False).score
+            for share in SHARES:
+                if score < wanted:
+                    advance(task, int(share * self.learning_steps))
+                    score = task.evaluate(False).score
+            return score
         finally:
             task.close()
 

@@ -45,6 +45,13 @@ def weight_gradient(gradient: Tensor, inputs: Tensor, out: Tensor) -> None:
         torch.matmul(gradient.transpose(-1, -2), inputs, out=out)
 
 
+def narrow_product(inputs: Tensor, weight: Tensor) -> Tensor:
+    """``inputs @ weight`` [..., B, O], from [..., B, I] and [..., I, O] of few columns O: see `weight_gradient`."""
+    if inputs.is_cpu and weight.shape[-1] <= NARROW:
+        return torch.from_numpy(np.matmul(inputs.numpy(), weight.numpy()))
+    return torch.matmul(inputs, weight)
+
+
 def activate_(outputs: Tensor, activation: str) -> Tensor:
     """``activation`` (``relu``, ``tanh``, or empty for none) in place."""
     if activation == "relu":
