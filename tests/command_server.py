@@ -21,7 +21,8 @@ import sys
 import tempfile
 from typing import Any
 
-HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer")
+HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer", "click", "safetensors.torch",
+         "threadpoolctl")
 
 
 def serve() -> dict[str, Any] | None:

@@ -243,9 +243,11 @@ def test_listing_has_the_promised_keys(toolkit: Toolkit) -> None:
 
 
 def test_a_listing_of_nothing_names_what_is_near(toolkit: Toolkit) -> None:
-    assert "nothing matches 'agnet'. Did you mean 'agent'" in toolkit("list", "agnet").stderr
+    done = toolkit("list", "agnet")
+    assert done.returncode == 2 and "nothing matches 'agnet'. Did you mean 'agent'" in done.stderr
     assert "there is no env: neither a built-in one nor one of a plugin. Environments are gymn" in toolkit("list", "env").stderr
     assert "nothing matches 'dqm'. Did you mean 'dqn'" in toolkit("list", "agent", "dqm").stderr
+    assert toolkit.json("list", "dqm") == []
 
 
 def test_doctor_prints_each_line_when_it_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ class Misfit(gymnasium.Env[Any, Any]):
         self.taken += 1
         if self.how == "raise":
             return {}["the spring"]
-        seen = np.zeros(3 if self.how == "shape" and self.taken == 3 else 2, np.float32)
+        seen = np.zeros({"shape": 3, "one number": 1}.get(self.how, 2) if self.taken == 3 else 2, np.float32)
         return (seen, 0.0, False, {}) if self.how == "old api" else (seen, 0.0, False, False, {})
 
 

@@ -13,6 +13,7 @@ from toolkit.errors import ToolkitError, UsageError
 
 SAID = {"no info": r"reset\(\) gave array", "first shape": r"reset\(\) gave an observation of shape \(3,\), and its space is Box",
         "shape": r"step\(\) gave an observation of shape \(3,\), and its space is Box",
+        "one number": r"step\(\) gave an observation of shape \(1,\), and its space is Box",
         "old api": r"step\(\) gave another number of values \(not enough values to unpack \(expected 5, got 4\)\)",
         "no seed": r"reset\(\) cannot be used \(TypeError: NoSeed.reset\(\) got an unexpected keyword argument 'seed'\)"}
 

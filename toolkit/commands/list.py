@@ -9,7 +9,7 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.entries import KINDS, Broken, Entry
-from toolkit.errors import did_you_mean
+from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 
 
@@ -20,7 +20,8 @@ from toolkit.registry import registry
 def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
     """List components, the built-in ones and those of plugins.
 
-    KIND is a kind (agent, network, ...); a word that is no kind is a PATTERN over names.
+    KIND is a kind (agent, network, ...); a word that is no kind is a PATTERN over names. A PATTERN that nothing matches is an
+    error; with --json it is an empty list.
     """
     spelled = next((item.singular for item in KINDS if kind and item.spelled(kind)), None)
     if kind and spelled is None:
@@ -40,8 +41,7 @@ def list_command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         known = {word for item in KINDS for word in (item.singular, item.plural)} if not spelled else set()
         known.update(entry.name for entry in registry.entries(spelled))
         word = pattern or kind or ""
-        output.talk(f"nothing matches {word!r}.{did_you_mean(word, known)} See everything: toolkit list")
-        return
+        raise UsageError(f"nothing matches {word!r}.{did_you_mean(word, known)} See everything: toolkit list")
     width = 200 if not os.isatty(1) else max(60, os.get_terminal_size().columns)
     text = output.table([(row["kind"], shown_name(row), status_text(row) + row["summary"]) for row in rows])
     print(text if width >= 200 else "\n".join(line[:width].rstrip() for line in text.split("\n")))

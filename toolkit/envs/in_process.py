@@ -29,6 +29,7 @@ class InProcess:
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
         self._packed = packing.is_packed(self.observation_space)
+        self._size = 0 if self.observation_space.shape is None else int(np.prod(self.observation_space.shape))
         self._scalar_actions = isinstance(self.action_space, gymnasium.spaces.Discrete)
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
@@ -73,6 +74,8 @@ class InProcess:
                 observation, reward, terminated, truncated, info = env.step(action)
                 if self._packed:
                     observation = packing.pack(self.observation_space, observation)
+                elif getattr(observation, "size", 1) != self._size:
+                    self._require_size(index, action, observation)
                 rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
                 self._terminated[index] = terminated
                 self._truncated[index] = truncated and not terminated
@@ -109,6 +112,12 @@ class InProcess:
         except Exception as error:
             promises.explain(error, self.name, self._where(index), "reset", self.observation_space)
             raise
+
+    def _require_size(self, index: int, action: Any, observation: Any) -> None:
+        """Raise UsageError for an observation of another size: NumPy would fill a whole array with one number."""
+        if not promises.fits(self.observation_space, observation):
+            raise promises.broken(self.name, self._where(index, action),
+                                  promises.other_size("step", observation, self.observation_space))
 
     def _where(self, index: int, *actions: Any) -> str:
         """Which copy, for messages; a worker says it itself, who knows the number among all."""
