@@ -16,7 +16,7 @@ import torch
 
 from toolkit.core.clock import Clock
 from toolkit.core.numeric import number
-from toolkit.core.rows import csv_rows, refuse_broken
+from toolkit.core.rows import Row, csv_rows, refuse_broken
 from toolkit.core.seeding import Streams
 from toolkit.core.tabular import Column, fit_column
 from toolkit.errors import UsageError
@@ -237,3 +237,17 @@ def test_quotes_that_are_closed_are_read_as_they_were() -> None:
 def test_the_mark_that_some_editors_begin_a_file_with_is_no_text(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("\ufeff" + content, encoding="utf-8")
     assert registry.make("dataset", name, path=str(tmp_path / "file")).splits()["train"] == [{"text": "x"}]
+
+
+@pytest.mark.parametrize(("copies", "told"), [(0, False), (1, False), (2, True)])
+def test_rows_held_out_that_are_trained_on_too_are_told_of(copies: int, told: bool) -> None:
+    rows = [Row({"x": str(index), "y": "ab"[index % 2]}, index + 2) for index in range(60)]
+    held = [Row(rows[index] if index < copies else {"x": f"{index}.5", "y": "a"}, 100 + index) for index in range(20)]
+    problem = registry.make("task", "tabular-classification")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        divide(Rows(train=rows, validation=held), problem, begins=True)
+    said = [str(warning.message) for warning in caught if "trained on too" in str(warning.message)]
+    assert said == ([f"of the 20 rows of validation, {copies} are trained on too, since the data has them more than once: how "
+                     "well they are answered says little about new rows. Take copies out, or keep them together by a column "
+                     "split (train, validation, test)"] if told else [])

@@ -309,7 +309,9 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "bad.csv", "--target", "b"), "bad.csv, row 3: it has 1 cells and the header 2"),
     (("--data", "gaps.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 3"),
     (("--data", "both.csv", "--target", "b"), "1 of 2 rows (train) hold no 'b': rows 3. 1 of 1 rows (test) hold no 'b': rows 5."),
-    (("--data", "x.xls"), "no data set of tabular-classification reads .xls. Allowed: .csv, .jsonl, .ndjson, .parquet, .tsv.\n")])
+    (("--data", "x.xls"), "no data set of tabular-classification reads .xls. Allowed: .csv, .jsonl, .ndjson, .parquet, .tsv.\n"),
+    (("--data", "months"), "reads folders. Allowed: .csv, .jsonl, .ndjson, .parquet, .tsv. It holds files that fit: --data "
+     "months/1.csv, or all of them joined below one header\n")])
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
@@ -320,6 +322,9 @@ def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str
     (tmp_path / "both.csv").write_text("a,b,split\n1,x,train\n3,,train\n\n4,,test\n")
     (tmp_path / "nameless.csv").write_text("0.5,yes\n1,no\n2,yes\n")
     (tmp_path / "x.xls").write_text("")
+    (tmp_path / "months").mkdir()
+    for name in ("1.csv", "2.csv", "about.txt"):
+        (tmp_path / "months" / name).write_text("a,b\n1,2\n")
     done = command("run", TABLES[0], *words, cwd=tmp_path)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err
 
@@ -338,7 +343,8 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
     assert len((tmp_path / "new" / "folder" / "answers.jsonl").read_text().splitlines()) == 160
     (tmp_path / "latin.csv").write_bytes(b"caf\xe9\n")
     done = command("predict", "run", "--input", "latin.csv", cwd=tmp_path)
-    assert done.code == 2 and "latin.csv: byte 3 is not UTF-8; save the file as UTF-8" in done.err
+    assert done.code == 2 and done.err.endswith("latin.csv: byte 3 is not UTF-8; save the file as UTF-8. Is it Latin-1? "
+                                                "iconv -f LATIN1 -t UTF-8 latin.csv > utf8.csv\n")
     done = command("predict", "run", "40", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
                                                 "COLUMN=VALUE COLUMN=VALUE\n")

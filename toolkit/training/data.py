@@ -8,6 +8,7 @@ Loader              training batches in an order that seed and epoch alone decid
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,7 @@ from toolkit.registry import registry
 from toolkit.training.resolve import Plan, options_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+COPIES = 0.05  # the share of rows held out that may be copies of others: tables of few columns have some
 SAME_DATA = "A run resumes on the same data; start a new one, from this one's parameters with --init-from"
 
 
@@ -68,6 +70,8 @@ def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dic
     problem.check(splits)
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])
+    if begins:
+        tell_copies(splits)
     return splits
 
 
@@ -120,6 +124,24 @@ def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskCon
     names = {name for row in rows for name in row} if isinstance(rows[0], Row) else set(rows[0])  # others may be costly to get
     wanted = (getattr(config, "target", None) or "", *getattr(config, "ignore", ()))
     refuse_unread(names, ("split",), "the data's", wanted, advice)
+
+
+def tell_copies(splits: Mapping[str, Sequence[Example]]) -> None:
+    """Warn of rows of files that are held out and, to the letter, trained on too; few are nothing unusual."""
+    if not isinstance(splits[TRAIN][0], Row):
+        return
+    trained_on = {letters(row) for row in splits[TRAIN]}
+    for name, rows in splits.items():
+        copies = sum(letters(row) in trained_on for row in rows) if name != TRAIN else 0
+        if copies > COPIES * len(rows):
+            warnings.warn(f"of the {len(rows):,} rows of {name}, {copies:,} are trained on too, since the data has them more "
+                          "than once: how well they are answered says little about new rows. Take copies out, or keep them "
+                          "together by a column split (train, validation, test)", stacklevel=2)
+
+
+def letters(row: Example) -> frozenset[tuple[str, str]]:
+    """What a row says, to be compared."""
+    return frozenset((name, str(value)) for name, value in row.items())
 
 
 class Loaded(NamedTuple):

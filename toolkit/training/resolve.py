@@ -96,8 +96,12 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
                     for ending in item.accepts if ending not in item.places},
                    key=lambda word: (" " in word, word))
     what = "folders" if ending == "/" else ending or "files without an ending"
-    inside = f" The folder that it is in: --data {path.parent}/" if entry.accepts and "or a folder" in known else ""
-    raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. Allowed: {', '.join(known)}.{inside}")
+    fitting = sorted(file for file in path.iterdir() if file.suffix.lower() in known) if ending == "/" else []
+    hint = f" The folder that it is in: --data {path.parent}/" if entry.accepts and "or a folder" in known else ""
+    if fitting:
+        joined = ", or all of them joined below one header" if len(fitting) > 1 else ""
+        hint = f" It holds files that fit: --data {fitting[0]}{joined}"
+    raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. Allowed: {', '.join(known)}.{hint}")
 
 
 def data_place(entry: Entry) -> Setting:

@@ -55,7 +55,8 @@ class FileDataset:
         except OSError as error:
             raise UsageError(f"{self.path}: it cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+            raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8. "
+                             f"Is it Latin-1? iconv -f LATIN1 -t UTF-8 {self.path.name} > utf8{self.path.suffix}") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
         if not self.asked:
