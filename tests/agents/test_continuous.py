@@ -20,6 +20,7 @@ from toolkit.agents.noise import make_noise
 from toolkit.agents.sac import SAC, squash
 from toolkit.agents.sac_sde import Limited, StateDependentSAC
 from toolkit.agents.td3 import TD3
+from toolkit.agents.twin_critics import StackedCritics
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
 from toolkit.envs.base import Stepped
@@ -214,12 +215,15 @@ def test_td3_equals_plain_pytorch() -> None:
     assert_equal(agent, actor, critics)
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("name", ["sac", "td3"])
-def test_autograd_gives_what_the_fast_path_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = made(name)
+def test_autograd_gives_what_the_fast_path_gives(name: str, layer_norm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = {"name": "mlp", "hidden_sizes": (16, 8), "layer_norm": layer_norm}
+    fast = made(name, network=network)
+    assert isinstance(fast._critics, StackedCritics)
     monkeypatch.setattr(MLP, "fast_path", lambda self, batch_size: None)
     monkeypatch.setattr("toolkit.agents.twin_critics.stacked_path", lambda *arguments, **options: None)
-    slow = made(name)
+    slow = made(name, network=network)
     for turn in range(2):
         fast.update(phase(4, turn))
         slow.update(phase(4, turn))

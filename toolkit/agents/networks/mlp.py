@@ -47,14 +47,18 @@ class MLP(nn.Module):
         """The layers, with their type."""
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
+    @property
+    def normal(self) -> list[nn.LayerNorm]:
+        """The norms that follow the layers, with their type; none where there are none."""
+        return [norm for norm in self.norms or () if isinstance(norm, nn.LayerNorm)]
+
     def fast_path(self, batch_size: int) -> FastPath | None:
         """The layers by hand."""
         layers: list[FastPath] = []
         for index, layer in enumerate(self.linear):
-            norm = self.norms[index] if self.norms is not None else None
-            layers.append(LinearPath(layer, batch_size, "" if norm is not None else self.config.activation, first=index == 0))
-            if isinstance(norm, nn.LayerNorm):
-                layers.append(NormPath(norm, self.config.activation))
+            layers.append(LinearPath(layer, batch_size, "" if self.normal else self.config.activation, first=index == 0))
+            if self.normal:
+                layers.append(NormPath(self.normal[index], self.config.activation))
         return ChainPath(layers if self.encoder.plain else [EncodePath(self.encoder), *layers])
 
     def acting(self) -> ActingFunction | None:
@@ -62,7 +66,7 @@ class MLP(nn.Module):
         if any(layer.weight.device.type != "cpu" for layer in self.linear):
             return None
         weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in self.linear]
-        norms = [normaliser(norm) for norm in self.norms or () if isinstance(norm, nn.LayerNorm)]
+        norms = [normaliser(norm) for norm in self.normal]
         relu, encoder = self.config.activation == "relu", self.encoder
 
         def features(observations: Array) -> Array:

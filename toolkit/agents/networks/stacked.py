@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.agents.networks.encode import Encoder
-from toolkit.agents.networks.fast import activate_, activate_backward_, narrow_product, weight_gradient
+from toolkit.agents.networks.fast import activate_, activate_backward_, layer_norm_backward, narrow_product, weight_gradient
 from toolkit.agents.networks.mlp import MLP, Headed
 
 
@@ -78,11 +78,43 @@ class StackedLinear:
         return narrow_product(gradient, self._weight[:len(gradient), :, -columns:])
 
 
+class StackedNorm:
+    """``activation(layer_norm(inputs))`` for M layers at once, with the interface of `StackedLinear`."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor, eps: float,
+                 activation: str) -> None:
+        self._weight, self._bias, self._eps = weight.unsqueeze(1), bias.unsqueeze(1), eps  # [M, 1, O]
+        self._weight_gradient, self._bias_gradient = weight_gradient, bias_gradient
+        self._shape, self._activation = weight.shape[1:], activation
+        self._inputs = self._normal = self._mean = self._scale = self._current = self._weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        normal, self._mean, self._scale = torch.native_layer_norm(inputs, self._shape, None, None, self._eps)
+        self._inputs, self._normal = inputs, normal
+        outputs = torch.addcmul(self._bias[:len(inputs)], normal, self._weight[:len(inputs)])
+        self._current = activate_(outputs, self._activation)
+        return outputs
+
+    def through(self, gradient: Tensor) -> None:
+        activate_backward_(gradient, self._current, self._activation)
+
+    def backward(self, gradient: Tensor) -> None:
+        torch.sum(gradient * self._normal, 1, out=self._weight_gradient)
+        torch.sum(gradient, 1, out=self._bias_gradient)
+
+    def by_inputs(self, gradient: Tensor) -> Tensor:
+        by_normal = gradient * self._weight[:len(gradient)]
+        result: Tensor = layer_norm_backward(by_normal, self._inputs, self._shape, self._mean, self._scale, None, None,
+                                             (True, False, False))[0]
+        return result
+
+
 class StackedPath:
     """M bodies on the same observations: [B, ...] to features [M, B, features], and back."""
 
-    def __init__(self, encoder: Encoder, layers: Sequence[StackedLinear], copies: int) -> None:
-        self._encoder, self._layers, self._copies = encoder, tuple(layers), copies
+    def __init__(self, encoder: Encoder, first: StackedLinear, others: Sequence[StackedLinear | StackedNorm],
+                 copies: int) -> None:
+        self._encoder, self._first, self._layers, self._copies = encoder, first, (first, *others), copies
 
     def forward(self, observations: Tensor, copies: int | None = None) -> Tensor:
         """Features [M, B, features]; of the first ``copies`` bodies alone where that is given."""
@@ -109,38 +141,44 @@ class StackedPath:
         for layer in reversed(self._layers[1:]):
             layer.through(gradient)
             gradient = layer.by_inputs(gradient)
-        self._layers[0].through(gradient)
-        return self._layers[0].by_last_inputs(gradient, columns)
+        self._first.through(gradient)
+        return self._first.by_last_inputs(gradient, columns)
 
 
 def stacked_path(modules: Sequence[nn.Module], batch_size: int) -> StackedPath | None:
     """Bodies, or bodies with their heads, as one path.
 
-    None unless they are MLPs of one shape without norms, evenly spaced in one flat buffer.
+    None unless they are MLPs of one shape, evenly spaced in one flat buffer.
     """
     headed = [module for module in modules if isinstance(module, Headed)]
     mlps = [body for body in ([module.body for module in headed] or modules) if isinstance(body, MLP)]
-    if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config or mlp.norms for mlp in mlps):
+    if len(mlps) < len(modules) or not mlps[0].linear or any(mlp.config != mlps[0].config for mlp in mlps):
         return None
-    columns: list[Sequence[nn.Linear]] = list(zip(*(mlp.linear for mlp in mlps), strict=True))
-    activations = [mlps[0].config.activation] * len(columns)
+    columns: list[tuple[Sequence[nn.Linear | nn.LayerNorm], str]] = []
+    for index in range(len(mlps[0].linear)):
+        norms = [mlp.normal[index] for mlp in mlps if mlp.normal]
+        columns.append(([mlp.linear[index] for mlp in mlps], "" if norms else mlps[0].config.activation))
+        if norms:
+            columns.append((norms, mlps[0].config.activation))
     if headed:
-        columns, activations = [*columns, [module.head for module in headed]], [*activations, ""]
-    layers = []
-    for column, activation in zip(columns, activations, strict=True):
-        layer = stacked_linear(column, batch_size, activation)
-        if layer is None:
-            return None
-        layers.append(layer)
-    return StackedPath(mlps[0].encoder, layers, len(mlps))
+        columns.append(([module.head for module in headed], ""))
+    layers = [stacked_layer(column, batch_size, activation) for column, activation in columns]
+    found = [layer for layer in layers if layer is not None]
+    first, *others = found
+    if len(found) < len(layers) or not isinstance(first, StackedLinear):
+        return None
+    return StackedPath(mlps[0].encoder, first, others, len(mlps))
 
 
-def stacked_linear(column: Sequence[nn.Linear], batch_size: int, activation: str) -> StackedLinear | None:
-    """Layers of one shape as one; None unless they are evenly spaced in one flat buffer."""
+def stacked_layer(column: Sequence[nn.Linear | nn.LayerNorm], batch_size: int,
+                  activation: str) -> StackedLinear | StackedNorm | None:
+    """Layers of one kind and shape as one; None unless they are evenly spaced in one flat buffer."""
     groups = ([layer.weight for layer in column], [layer.bias for layer in column])
     views = [stack_view([item.detach() for item in group]) for group in groups]
     views += [stack_view([item.grad for item in group if item.grad is not None]) for group in groups]
     weight, bias, weight_gradient, bias_gradient = views
     if weight is None or bias is None or weight_gradient is None or bias_gradient is None:
         return None
+    if isinstance(column[0], nn.LayerNorm):
+        return StackedNorm(weight, bias, weight_gradient, bias_gradient, column[0].eps, activation)
     return StackedLinear(weight, bias, weight_gradient, bias_gradient, batch_size, activation)
