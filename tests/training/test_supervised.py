@@ -177,6 +177,8 @@ def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path)
     assert wrong.code == 2 and wrong.err.endswith(
         "its parameters do not fit this task: 3 differ, the first is model.layers.0.weight: [128, 6] there, [9, 6] here. The "
         "settings of its model must be those of that run: add --model.hidden-sizes 128\n")
+    wrong = command(*run_words(TABLES[0], people, "--init-from", "first", "--ignore", "income"), cwd=tmp_path)
+    assert wrong.code == 2 and "--ignore income: the run of --init-from has learned from the column 'income', and" in wrong.err
 
 
 def test_another_run_is_read_once_and_warned_of_once(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

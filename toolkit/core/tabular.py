@@ -200,6 +200,7 @@ class TabularProblem(Problem[Any]):
                 raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
                                  f"Allowed for --ignore: {', '.join(names)}.")
         if self.inherited:
+            self.refuse_to_ignore_inherited()
             self.fit_target(examples)
             return
         names = [name for name in names if name not in (self.target, *self.config.ignore)]
@@ -208,6 +209,12 @@ class TabularProblem(Problem[Any]):
         if not self.columns:
             raise UsageError(f"no column beside {self.target!r} holds anything that differs between rows")
         self.fit_target(examples)
+
+    def refuse_to_ignore_inherited(self) -> None:
+        """Raise UsageError where a column is to be ignored for which the parameters that are taken over have weights."""
+        if learned := [name for name in self.config.ignore if name in self.asked_columns]:
+            raise UsageError(f"--ignore {' '.join(learned)}: the run of --init-from has learned from the {columns_text(learned)}"
+                             ", and its parameters need what it has. Leave it out of --ignore, or leave out --init-from")
 
     def inherit(self, facts: Mapping[str, Any]) -> None:
         """The columns and their scales; the target is learned anew."""
