@@ -116,8 +116,7 @@ class InProcess:
     def _require_size(self, index: int, action: Any, observation: Any) -> None:
         """Raise UsageError for an observation of another size: NumPy would fill a whole array with one number."""
         if not promises.fits(self.observation_space, observation):
-            raise promises.broken(self.name, self._where(index, action),
-                                  promises.other_size("step", observation, self.observation_space))
+            raise promises.other_size("step", observation, self.observation_space, self.name, self._where(index, action))
 
     def _where(self, index: int, *actions: Any) -> str:
         """Which copy, for messages; a worker says it itself, who knows the number among all."""

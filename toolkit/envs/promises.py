@@ -37,7 +37,7 @@ def started(given: Any, space: gymnasium.Space[Any], name: str, where: str) -> t
     if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[1], Mapping):
         raise broken(name, where, f"reset() gave {given!r:.60}")
     if not fits(space, given[0]):
-        raise broken(name, where, other_size("reset", given[0], space))
+        raise other_size("reset", given[0], space, name, where)
     return given[0], given[1]
 
 
@@ -46,8 +46,9 @@ def fits(space: gymnasium.Space[Any], observation: Any) -> bool:
     return packing.is_packed(space) or space.shape is None or np.size(observation) == int(np.prod(space.shape))
 
 
-def other_size(call: str, observation: Any, space: gymnasium.Space[Any]) -> str:
-    return f"{call}() gave an observation of shape {np.shape(observation)}, and its space is {space}"
+def other_size(call: str, observation: Any, space: gymnasium.Space[Any], name: str, where: str) -> UsageError:
+    """The error of an observation that does not fit ``space``."""
+    return broken(name, where, f"{call}() gave an observation of shape {np.shape(observation)}, and its space is {space}")
 
 
 def explain(error: Exception, name: str, where: str, call: str, space: gymnasium.Space[Any], observation: Any = None) -> None:
@@ -59,8 +60,8 @@ def explain(error: Exception, name: str, where: str, call: str, space: gymnasium
             error.add_note(f"It was raised by environment {name!r}{where}.")
         return
     if observation is not None and not fits(space, observation):
-        what = other_size(call, observation, space)
-    elif "values to unpack" in str(error):
+        raise other_size(call, observation, space, name, where) from error
+    if "values to unpack" in str(error):
         what = f"{call}() gave another number of values ({error})"
     else:
         what = f"{call}() cannot be used ({type(error).__name__}: {error})"

@@ -48,7 +48,7 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
             promises.explain(error, self.name, self._after(action), "step", space)
             raise
         if not promises.fits(space, observation):
-            raise promises.broken(self.name, self._after(action), promises.other_size("step", observation, space))
+            raise promises.other_size("step", observation, space, self.name, self._after(action))
         return observation, one_number(reward, self.env), terminated, truncated, info
 
     def _after(self, action: Any) -> str:

@@ -6,6 +6,7 @@ imported, so ``--print-config`` and every error about a setting are immediate.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -100,7 +101,7 @@ def with_data_file(settings: Mapping[str, Any], entry: Entry, source: Registry =
     hint = f" The folder that it is in: --data {path.parent}/" if entry.accepts and "or a folder" in known else ""
     if fitting:
         joined = ", or all of them joined below one header" if len(fitting) > 1 else ""
-        hint = f" It holds files that fit: --data {fitting[0]}{joined}"
+        hint = f" It holds files that fit: --data {shlex.quote(str(fitting[0]))}{joined}"
     raise UsageError(f"--data {text}: no data set of {entry.name} reads {what}. Allowed: {', '.join(known)}.{hint}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +38,17 @@ class StackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor, batch_size: int,
                  activation: str) -> None:
-        copies, outputs, inputs = weight.shape
+        copies, outputs = weight.shape[:2]
         self._weight, self._weight_t, self._bias = weight, weight.transpose(1, 2), bias.unsqueeze(1)
         self._weight_gradient, self._bias_gradient = weight_gradient, bias_gradient
         self._outputs = weight.new_empty(copies, batch_size, outputs)  # [M, B, O]
-        self._input_gradient = weight.new_empty(copies, batch_size, inputs)  # [M, B, I]
         self._activation = activation
         self._inputs = self._current = self._outputs
+
+    @cached_property
+    def _input_gradient(self) -> Tensor:
+        """Room for `by_inputs` [M, B, I], which a path's first layer is never asked for."""
+        return self._weight.new_empty(*self._outputs.shape[:2], self._weight.shape[2])
 
     def forward(self, inputs: Tensor) -> Tensor:
         self._inputs = inputs

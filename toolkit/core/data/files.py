@@ -6,6 +6,7 @@ with the words train, validation, test puts rows where they say.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ class FileDataset:
         except OSError as error:
             raise UsageError(f"{self.path}: it cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8. "
-                             f"Is it Latin-1? iconv -f LATIN1 -t UTF-8 {self.path.name} > utf8{self.path.suffix}") from error
+            converted = f"iconv -f LATIN1 -t UTF-8 {shlex.quote(str(self.path))} > utf8{self.path.suffix}"
+            raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8. Is it Latin-1? "
+                             f"{converted}") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
         if not self.asked:
