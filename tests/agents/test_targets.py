@@ -37,6 +37,15 @@ def test_projection_splits_between_neighbours_and_keeps_the_mass() -> None:
     torch.testing.assert_close(out, torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]]))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+def test_on_a_gpu_the_projection_is_the_same_and_alike_each_time() -> None:
+    torch.manual_seed(1)
+    given = (torch.randn(64) * 8, torch.rand(64), torch.softmax(torch.randn(64, 51), -1), torch.linspace(-10, 10, 51))
+    out, again = (targets.project(*(value.cuda() for value in given)) for _ in range(2))
+    torch.testing.assert_close(out.cpu(), targets.project(*given))
+    assert torch.equal(out, again)
+
+
 def test_quantile_huber_by_hand_and_by_autograd() -> None:
     midpoints = torch.tensor([0.25, 0.75])
     theta = torch.tensor([[0.0, 1.0]], requires_grad=True)

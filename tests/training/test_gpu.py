@@ -37,6 +37,18 @@ def test_sound_is_told_written_and_made_there(tmp_path: Path, toolkit: Toolkit) 
     assert all(facts(tmp_path / run)["device"] == "cuda" for run in ("told", "written", "made"))
 
 
+@pytest.mark.parametrize("words", (
+    ("speech-recognition", *CRNN), ("vocoder", "--model", "vocos", "--model.dim", "32", "--model.hidden", "48",
+                                    "--critic-width", "0.05", "--evaluation-seconds", "0.1")), ids=lambda words: words[0])
+def test_training_in_bfloat16_is_alike_each_time(words: tuple[str, ...], tmp_path: Path, toolkit: Toolkit) -> None:
+    recordings(tmp_path / "sounds", 22050)
+    for run in ("one", "other"):
+        toolkit.json("run", *words, "--data", "sounds", "--steps", "24", "--batch-size", "4", "--precision", "bfloat16", *CUDA,
+                     "--out", run)
+    one, other = facts(tmp_path / "one"), facts(tmp_path / "other")
+    assert one["device"] == "cuda" and one["parameters_sha256"] == other["parameters_sha256"]
+
+
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, toolkit: Toolkit) -> None:
     words = ("run", "dqn", "--env", "CartPole-v1", "--preset", "none", "--steps", "6000", "--checkpoint-every", "1000",
              "--evaluate-every", "0", "--final-episodes", "5", *CUDA)

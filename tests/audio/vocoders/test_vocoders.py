@@ -365,6 +365,27 @@ def test_gradients_of_frames_pass_through_bfloat16(name: str) -> None:
     assert float((gradients[1] - gradients[0]).norm()) < 0.1 * float(gradients[0].norm())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+@pytest.mark.parametrize("name", LOWERED)
+def test_bfloat16_on_a_gpu_sounds_nearly_as_float32_here(name: str) -> None:
+    plain, quick = lowered(name)
+    gradients, sounds = [], []
+    for vocoder, device in ((plain, "cpu"), (quick.cuda(), "cuda")):
+        mel = torch.linspace(-4, 0, 24 * vocoder.spec.bins).reshape(2, 12, -1).to(device).requires_grad_()
+        sound = vocoder(mel)
+        assert sound.device.type == device
+        sound.square().sum().backward()
+        assert mel.grad is not None
+        gradients.append(mel.grad.cpu())
+        sounds.append(sound.detach().cpu())
+    require_near(sounds[1], sounds[0])
+    assert float((gradients[1] - gradients[0]).norm()) < 0.1 * float(gradients[0].norm())
+    stream, one = quick.stream(), mel.detach()[0]
+    with torch.no_grad():
+        joined = torch.cat([*(stream.push(one[place:place + 5]) for place in (0, 5, 10)), stream.finish()])
+    require_near(joined.cpu(), sounds[0][0])
+
+
 @pytest.mark.parametrize(("name", "reason"), EXACT)
 def test_what_has_no_form_in_bfloat16_says_why_and_stays_as_it_was(name: str, reason: str) -> None:
     vocoder = make(name)
