@@ -31,6 +31,7 @@ from toolkit.training.collector import fresh_where_ended
 
 SIGHT = spaces.Box(-10, 10, (3,), np.float32)
 MOVES = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
+SQUASHING = torch.distributions.TanhTransform()
 
 
 def made(name: str, observation_space: Any = SIGHT, action_space: Any = MOVES, clock: Clock | None = None, n_envs: int = 1,
@@ -107,7 +108,7 @@ def test_sac_equals_plain_pytorch(ent_coef: float | None) -> None:
         normal = torch.distributions.Normal(mean, log_std.clamp(-20, 2).exp())
         before = mean + normal.stddev * normals
         actions = torch.tanh(before)
-        return actions, (normal.log_prob(before) - torch.log(1 - actions**2 + 1e-6)).sum(-1)
+        return actions, (normal.log_prob(before) - SQUASHING.log_abs_det_jacobian(before, actions)).sum(-1)
 
     for turn in range(3):
         batches = phase(4, turn)
@@ -151,7 +152,7 @@ def test_sac_with_state_dependent_exploration_equals_plain_pytorch() -> None:
         normal = torch.distributions.Normal(mean, (features**2 @ log_std.exp() ** 2 + 1e-6).sqrt())
         before = mean + features @ (log_std.exp() * normals)
         actions = torch.tanh(before)
-        return actions, (normal.log_prob(before) - torch.log(1 - actions**2 + 1e-6)).sum(-1)
+        return actions, (normal.log_prob(before) - SQUASHING.log_abs_det_jacobian(before, actions)).sum(-1)
 
     for turn in range(3):
         batches = phase(2, turn)
@@ -231,14 +232,25 @@ def test_autograd_gives_what_the_fast_path_gives(name: str, layer_norm: bool, mo
         torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
-def test_squash_gives_the_density_of_its_actions() -> None:
+@pytest.mark.parametrize("mean", [0.3, -3.0, 9.0, -40.0])
+def test_squash_gives_the_density_of_its_actions(mean: float) -> None:
     """In one dimension the density of tanh(N(m, s)) integrates to one, and equals the change of variables."""
-    outputs, noise = torch.tensor([[0.3, -0.7]]), torch.tensor([[1.1]])
+    outputs, noise = torch.tensor([[mean, -0.7]]), torch.tensor([[1.1]])
     drawn = squash(outputs, noise)
-    before = 0.3 + np.exp(-0.7) * 1.1
-    density = np.exp(-0.5 * 1.1**2) / (np.exp(-0.7) * np.sqrt(2 * np.pi)) / (1 - np.tanh(before) ** 2)
+    before = mean + np.exp(-0.7) * 1.1
+    log_normal = -0.5 * 1.1**2 + 0.7 - 0.5 * np.log(2 * np.pi)
+    # The derivative of tanh is 1 / cosh**2, which is known where 1 - tanh**2 has no digits left.
     assert float(drawn.actions) == pytest.approx(np.tanh(before), abs=1e-6)
-    assert float(drawn.log_prob) == pytest.approx(np.log(density), abs=1e-4)
+    assert float(drawn.log_prob) == pytest.approx(log_normal + 2 * np.log(np.cosh(before)), rel=1e-4)
+
+
+def test_entropy_brings_a_saturated_policy_back() -> None:
+    agent = made("sac", ent_coef=1.0)
+    agent.actor.head.bias.data[:2] = torch.tensor([15.0, -15.0])
+    first = agent.actor.head.bias[:2].detach().abs().clone()
+    for turn in range(5):
+        agent.update(phase(4, turn))
+    assert bool((agent.actor.head.bias[:2].abs() < first - 0.001).all())
 
 
 @pytest.mark.parametrize("name", ["sac", "td3"])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from toolkit.agents.base import Array, Batches, Updated
 from toolkit.agents.configs import SACConfig
@@ -16,7 +17,7 @@ from toolkit.core.flat import FlatParameters
 from toolkit.core.optimizers import FlatAdam
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
-TANH_EPS = 1e-6  # keeps the logarithm of 1 - tanh**2 finite
+LOG_TWO = math.log(2)
 LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -114,12 +115,12 @@ class SAC(ContinuousAgent):
         """One step on ``mean(alpha * log_prob - min q)`` (equation 7), reparametrised; returns mean min q.
 
         With u the action before the tanh, a = tanh(u), u = mean + std * noise:
-        d log_prob / du = 2a (1 - a^2) / (1 - a^2 + eps), and log_prob falls by one with each log std.
+        d log_prob / du = 2a, and log_prob falls by one with each log std.
         """
         count = len(inputs)
         actions, slope = drawn.actions[:count], drawn.slope[:count]
         value, by_actions = self._climb(inputs, actions)
-        by_u = slope * (by_actions + actions.mul(2.0 * alpha / count).div_(slope + TANH_EPS))
+        by_u = torch.addcmul(actions * (2.0 * alpha / count), slope, by_actions)
         by_log_std = torch.addcmul(by_u.new_full((), -alpha / count), by_u, drawn.step[:count])
         by_log_std *= drawn.free[:count]
         self._actor_path.backward(torch.cat([by_u, by_log_std], -1))
@@ -155,10 +156,19 @@ def squash(outputs: Tensor, noise: Tensor) -> Squashed:
     free = (log_std > LOG_STD_MIN) & (log_std < LOG_STD_MAX)
     log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
     step = log_std.exp().mul_(noise)
-    actions = (mean + step).tanh_()
-    slope = 1.0 - actions.square()
-    log_prob = torch.addcmul(log_std, noise, noise, value=0.5).add_((slope + TANH_EPS).log_()).sum(-1)
-    return Squashed(actions, log_prob.neg_().sub_(mean.shape[-1] * LOG_SQRT_TWO_PI), slope, step, free)
+    unsquashed = mean + step
+    actions = unsquashed.tanh()
+    log_prob = torch.addcmul(log_std, noise, noise, value=0.5).add_(log_slope(unsquashed)).sum(-1)
+    return Squashed(actions, log_prob.neg_().sub_(mean.shape[-1] * LOG_SQRT_TWO_PI), 1.0 - actions.square(), step, free)
+
+
+def log_slope(unsquashed: Tensor) -> Tensor:
+    """``log(1 - tanh(u)**2)`` for any u; its derivative is ``-2 tanh(u)``.
+
+    In the paper's form, with something small added inside of the logarithm, the derivative is gone where float32 knows no
+    difference to 1 (|u| over 8), and a policy that has gone so far never comes back, however large the entropy coefficient.
+    """
+    return 2.0 * (LOG_TWO - unsquashed - softplus(-2.0 * unsquashed))
 
 
 def make(config: SACConfig, **context: Any) -> SAC:

@@ -21,7 +21,7 @@ from toolkit.agents.continuous import Phase
 from toolkit.agents.distributions import LOG_SQRT_TWO_PI
 from toolkit.agents.gsde import VARIANCE_EPS, ExplorationNoise, Exposed
 from toolkit.agents.networks.mlp import Headed
-from toolkit.agents.sac import SAC, TANH_EPS, Squashed
+from toolkit.agents.sac import SAC, Squashed, log_slope
 
 MEAN_LIMIT = 2.0  # keeps the tanh away from where its gradient vanishes
 
@@ -99,10 +99,9 @@ class StateDependentSAC(SAC):
         step = features @ (std * noise)  # [B, A]
         variance = features.square() @ std.square() + VARIANCE_EPS
         actions = torch.tanh(mean + step)
-        slope = 1.0 - actions.square()
         log_normal = -0.5 * (step.square() / variance + variance.log()) - LOG_SQRT_TWO_PI
-        log_prob = (log_normal - torch.log(slope + TANH_EPS)).sum(-1)
-        return Squashed(actions, log_prob, slope, step, torch.ones_like(step, dtype=torch.bool))
+        log_prob = (log_normal - log_slope(mean + step)).sum(-1)
+        return Squashed(actions, log_prob, 1.0 - actions.square(), step, torch.ones_like(step, dtype=torch.bool))
 
     def _learn_actor(self, inputs: Tensor, drawn: Squashed, alpha: float, learning_rate: float) -> Tensor:
         actions, log_prob = self._now.actions, self._now.log_prob

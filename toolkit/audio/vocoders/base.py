@@ -202,7 +202,7 @@ def fold(module: nn.Module) -> None:
     with torch.inference_mode(False), torch.enable_grad():
         for part in module.modules():
             if parametrize.is_parametrized(part):
-                kind = type(part)  # torch gives a copy the class of what it was copied from, and takes the weight out of the class
+                kind = type(part)  # a copy shares it with what it was copied from, and torch takes weights out of it
                 part.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
                 for name in list(part.parametrizations):  # type: ignore[arg-type]
                     parametrize.remove_parametrizations(part, name)
