@@ -15,8 +15,10 @@ import pytest
 from conftest import Toolkit
 
 from toolkit.commands.new_plugin import KINDS, files_of, write
+from toolkit.errors import UsageError
 from toolkit.registry import Declarer, registry
 from toolkit.testing.suite import BROKEN, KEPT, examine, suite_for
+from toolkit.training.api import train
 
 
 def install(folder: Path, into: Path) -> None:
@@ -82,6 +84,15 @@ def test_what_it_writes_keeps_its_promises(tmp_path: Path, monkeypatch: pytest.M
     verdicts = list(examine(suite_for(registry.get(kind, f"written-{kind}"))))
     assert [verdict.reason for verdict in verdicts if verdict.status == BROKEN] == []
     assert sum(verdict.status == KEPT for verdict in verdicts) > 1
+
+
+@pytest.mark.usefixtures("only_here")
+def test_an_agent_meets_no_action_space_that_it_does_not_declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, files_of("agent", "discrete-only"))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("discrete_only_plugin").declare(Declarer(registry, "toolkit-discrete-only"))
+    with pytest.raises(UsageError, match=r"^discrete-only acts in Discrete action .* environment's is Box.*can: .*ppo"):
+        train("discrete-only", env="Pendulum-v1", steps=64, out=str(tmp_path / "run"))
 
 
 SHORTER = {"--steps 50000": "--steps 500 --final-episodes 2", "evaluate latest": "evaluate latest --episodes 2",

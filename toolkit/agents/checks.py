@@ -19,13 +19,13 @@ class NonFinite(ToolkitError):
 
 def require_action_space(agent: str, space: gymnasium.Space[Any]) -> None:
     """Raise UsageError naming the agents that can act in ``space`` when ``agent`` declares that it cannot."""
-    given = type(space).__name__
-    allowed = registry.get("agent", agent).accepts
-    if given in allowed:
+    given, declared = type(space).__name__, registry.get("agent", agent)
+    allowed = declared.accepts
+    if not allowed or given in allowed:
         return
     able = [entry.name for entry in registry.entries("agent") if given in entry.accepts]
     others = f"Agents that can: {', '.join(able)}." if able else "No agent here can; see: toolkit list agent"
-    raise UsageError(f"{agent} acts in {' or '.join(allowed)} action spaces; this environment's is {space}. {others}")
+    raise UsageError(f"{declared.name} acts in {' or '.join(allowed)} action spaces; this environment's is {space}. {others}")
 
 
 def require_finite(norm: float, agent: str, step: int, update: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from toolkit.agents.base import Agent, Buffer
+from toolkit.agents.checks import require_action_space
 from toolkit.agents.perception import perceived, perception_of
 from toolkit.config import Part, Resolved
 from toolkit.core.base import Dataset
@@ -117,7 +118,11 @@ def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None 
 
 def make_agent(name: str, config: Resolved, observation_space: Any, action_space: Any, n_envs: int, streams: Streams,
                clock: Clock, device: torch.device) -> Agent:
-    """An agent for observations of ``observation_space``; its ``perception`` is what stands before its network, or None."""
+    """An agent for observations of ``observation_space``; its ``perception`` is what stands before its network, or None.
+
+    Raises UsageError where it declares that it cannot act in ``action_space``.
+    """
+    require_action_space(name, action_space)
     options = options_of(registry.get("agent", name), config)
     network = options.get("network")
     perception = perception_of(network, observation_space, open_recogniser) if isinstance(network, Part) else None
