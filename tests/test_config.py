@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, make_dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,24 @@ def test_what_is_not_allowed_is_named(name: str, text: str, message: str) -> Non
     ("count", float("inf")), ("count", float("nan")), ("rate", 10**400), ("limit", float("inf")), ("sizes", (float("inf"),))])
 def test_values_of_a_file_or_of_python_that_are_no_finite_numbers_are_named(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{name}: got .*, allowed: "):
+        KNOWN[name].check(value)
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [
+    ("count", np.int64(7), 7), ("count", np.uint8(7), 7), ("rate", np.float64(0.5), 0.5), ("rate", np.float32(0.5), 0.5),
+    ("limit", np.int32(2), 2.0), ("flag", np.bool_(False), False), ("mode", np.str_("b"), "b"),
+    ("sizes", np.array([4, 5]), (4, 5)), ("sizes", [np.int64(4), 5], (4, 5))])
+def test_numbers_of_numpy_become_pythons_own(name: str, value: object, expected: object) -> None:
+    found = KNOWN[name].check(value)
+    assert found == expected and type(found) is type(expected)
+    assert not isinstance(found, tuple) or {type(item) for item in found} == {int}
+
+
+@pytest.mark.parametrize(("name", "value", "given"), [
+    ("count", np.array([1, 2]), r"\[1, 2\]"), ("sizes", np.array([[1], [2]]), r"\[1\]"), ("flag", np.int64(1), "1"),
+    ("count", np.bool_(True), "True"), ("sizes", np.array(3), "3")])
+def test_numbers_of_numpy_that_do_not_fit_are_refused_as_pythons_are(name: str, value: object, given: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: got {given}, allowed: "):
         KNOWN[name].check(value)
 
 

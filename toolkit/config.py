@@ -111,6 +111,7 @@ class Setting:
 
     def check(self, value: Any) -> Any:
         """``value`` in its proper type; raises ConfigError when it is not allowed."""
+        value = unboxed(value)
         if value is None and (self.optional or self.default is None):
             return None
         if self.kind:
@@ -118,7 +119,7 @@ class Setting:
         if self.many:
             if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
                 raise self._refusal(value)
-            return tuple(self._check_scalar(item) for item in value)
+            return tuple(self._check_scalar(unboxed(item)) for item in value)
         return self._check_scalar(value)
 
     def _check_part(self, value: Any) -> Part:
@@ -155,6 +156,13 @@ class Setting:
     def _refusal(self, value: Any) -> ConfigError:
         near = did_you_mean(value, self.choices) if isinstance(value, str) else ""
         return ConfigError(f"{self.name}: got {value!r}, allowed: {self.allowed}.{near}")
+
+
+def unboxed(value: Any) -> Any:
+    """A number or an array of NumPy, or of a library like it, as Python's own: np.float64 is a float, but turns tensors into its
+    kind; and what is kept as JSON has to be plain."""
+    tolist = getattr(value, "tolist", None)
+    return value if tolist is None else tolist()
 
 
 def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:

@@ -26,7 +26,9 @@ SMALL: dict[str, Any] = {"env": "CartPole-v1", "preset": "none", "steps": 300, "
 
 
 def test_training_from_python_is_the_same_run_as_from_the_command_line(tmp_path: Path) -> None:
-    run = toolkit.train("dqn", out=str(tmp_path / "run"), seed=4, **SMALL)
+    numpys = {**SMALL, "steps": np.int64(300), "gamma": np.float64(0.99), "learning_rate": np.float64(5e-4),
+              "network": {"name": "mlp", "hidden_sizes": np.array([8, 8])}}
+    run = toolkit.train("dqn", out=str(tmp_path / "run"), seed=4, **numpys)
     words = flags("dqn", steps=300, seed=4, final_episodes=3, evaluation_episodes=2, buffer_size=100_000,
                   target_update_interval=500)
     theirs = command(*words, "--out", "other", "--json", cwd=tmp_path).json

@@ -15,7 +15,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, place_of, settings_of
+from toolkit.config import ConfigError, Part, Resolved, Setting, flag_of, flatten, lookup, place_of, settings_of, unboxed
 from toolkit.entries import Entry
 from toolkit.errors import UsageError
 from toolkit.registry import Registry, registry
@@ -167,7 +167,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         resolved.set(name, plain_value(read(item, name, value)), origin)
     for name, (value, origin) in given.items():
         if name.startswith(ENV_PREFIX) and entry.kind == "agent":
-            resolved.set(name, literal(value) if origin == "flag" and isinstance(value, str) else value, origin)
+            resolved.set(name, option(value, origin), origin)
         elif origin == "preset" and "." in name:
             continue  # the preset's options for a part that was replaced by another
         else:
@@ -252,6 +252,12 @@ def read(item: Setting, name: str, value: Any) -> Any:
 
 def plain_value(value: Any) -> Any:
     return value.name if isinstance(value, Part) else value
+
+
+def option(value: Any, origin: str) -> Any:
+    """An option of an environment's constructor, which any value may be: as a file, and as a resumed run, has it."""
+    value = literal(value) if origin == "flag" and isinstance(value, str) else unboxed(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def literal(text: str) -> Any:
