@@ -121,6 +121,18 @@ def test_info_reports_bad_files_and_goes_on(toolkit: Any, tree: Path) -> None:
         assert cause in done.stderr
 
 
+def test_links_in_a_folder_are_converted_under_their_own_names(inside: Inside, tree: Path, chirp: Path) -> None:
+    folder = inside.folder / "linked"
+    (folder / "no").mkdir(parents=True)
+    (folder / "no" / "1.wav").symlink_to(chirp)
+    (folder / "no" / "2.wav").symlink_to("1.wav")
+    (folder / "yes").symlink_to(tree / "yes")
+    made = inside.json("audio", "convert", "linked", "--out", "out", "--format", "flac")["files"]
+    assert [row["output"] for row in made] == ["out/no/1.flac", "out/no/2.flac", "out/yes/one.flac", "out/yes/two.flac"]
+    assert inside("audio", "features", "linked", "--out", "features").returncode == 0
+    assert [Path(clip.path) for clip in FeatureStore(inside.folder / "features").clips] == [Path(row["path"]) for row in made]
+
+
 def test_features_keep_what_is_there_and_notice_what_changed(inside: Inside, tree: Path) -> None:
     words = ("audio", "features", str(tree), "--frontend", "mfcc", "--frontend.n-mfcc=13", "--out", "kept")
     first = json.loads(inside(*words, "--workers", "2", "--json").stdout)

@@ -28,6 +28,22 @@ def tree(folder: Path) -> Path:
     return folder
 
 
+def test_links_are_files_and_folders_under_their_own_names(tmp_path: Path) -> None:
+    away, folder = tree(tmp_path / "away"), tmp_path / "data"
+    (folder / "no").mkdir(parents=True)
+    for link, target in (("no/a.wav", away / "no" / "0.wav"), ("no/b.wav", "a.wav"), ("ja", away / "yes"),
+                         ("no/again", ".."), ("no/gone.wav", "nowhere.wav"), ("nein", "nowhere"), ("no/.lock", "nowhere")):
+        (folder / link).symlink_to(target)
+    (tmp_path / "whole").symlink_to(folder)
+    clips, problems = manifests.scan(tmp_path / "whole")
+    assert [(clip.path, clip.label, clip.text) for clip in clips] == [
+        (str(folder / "ja" / "0.wav"), "ja", "yes please"), (str(folder / "ja" / "1.wav"), "ja", None),
+        (str(folder / "no" / "a.wav"), "no", None), (str(folder / "no" / "b.wav"), "no", None)]
+    assert [problem.removeprefix(f"{tmp_path}/whole/") for problem in problems] == [
+        "ja/bad.wav: it is empty (0 bytes)", "nein: it is a link to nowhere, which is not there",
+        "no/gone.wav: it is a link to nowhere.wav, which is not there"]
+
+
 @pytest.mark.parametrize("form", [".jsonl", ".csv"])
 def test_a_folder_becomes_a_manifest_and_comes_back(tmp_path: Path, form: str) -> None:
     clips, problems = manifests.scan(tree(tmp_path / "data"))

@@ -276,10 +276,10 @@ def check_path(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        cause = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise AudioError(f"{path}: {cause}") from error
+        missing = f"it is a link to {path.readlink()}, which is not there" if path.is_symlink() else "there is no such file"
+        raise AudioError(f"{path}: {missing if isinstance(error, FileNotFoundError) else error.strerror}") from error
     if path.is_dir():
-        raise AudioError(f"{path}: it is a folder, not a file")
+        raise AudioError(f"{path}: it is a folder, {'not a file' if os.access(path, os.R_OK) else 'which may not be read'}")
     if size == 0:
         raise AudioError(f"{path}: it is empty (0 bytes)")
 

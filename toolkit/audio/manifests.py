@@ -104,7 +104,8 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
     """The sound files under ``folder`` in a fixed order, and a message for each that cannot be used.
 
     ``labels`` takes each file's folder as its label; ``texts`` reads ``NAME.txt`` beside ``NAME.wav``; ``damaged`` lists also
-    the files that cannot be used, for whoever looks at each. Raises UsageError when it is no folder.
+    the files that cannot be used, for whoever looks at each. Links are files and folders under their own names, wherever they
+    lead. Raises UsageError when it is no folder.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -112,20 +113,43 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
     clips, problems = [], []
     for path in sound_files(root):
         label = path.parent.name if labels and path.parent != root else None
+        place = str(root.resolve() / path.relative_to(root))
         try:
             duration = round(io.info(path).duration, 6)
-            clips.append(Clip(str(path.resolve()), 0.0, duration, text_beside(path) if texts else None, label))
+            clips.append(Clip(place, 0.0, duration, text_beside(path) if texts else None, label))
         except io.AudioError as error:
             problems.append(str(error))
-            clips += [Clip(str(path.resolve()), label=label)] if damaged else []
+            clips += [Clip(place, label=label)] if damaged else []
     return clips, problems
 
 
 def sound_files(root: Path) -> Iterator[Path]:
-    """The sound files under a folder in a fixed order, by their names; hidden ones are none."""
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in io.SUFFIXES and path.is_file() and not path.name.startswith("."):
+    """The sound files under a folder in a fixed order, by their names; hidden ones are none.
+
+    With them is what may have been one or have held some: links that lead nowhere, folders that may not be read.
+    """
+    for path in sorted(files_under(root)):
+        sound = path.suffix.lower() in io.SUFFIXES and path.is_file()
+        if not path.name.startswith(".") and (sound or path.is_dir() or not path.exists()):
             yield path
+
+
+def files_under(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """All but folders under a folder, in linked ones too, and folders that may not be read.
+
+    A link back to a folder that it is in, one of ``above``, holds nothing more.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            found = [(folder / entry.name, entry.is_dir()) for entry in entries]
+    except PermissionError:
+        yield folder
+        return
+    for path, is_folder in found:
+        yield from files_under(path, above | {real}) if is_folder else (path,)
 
 
 def text_beside(path: Path) -> str | None:

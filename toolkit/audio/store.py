@@ -100,7 +100,7 @@ def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, An
             continue
         result.reused += done.reused
         more = {**clip.more, "features": f"{ARRAYS}/{done.key}.npy", "frames": done.frames}
-        result.clips.append(replace(clip, path=str(Path(clip.path).resolve()), more=more))
+        result.clips.append(replace(clip, path=str(Path(clip.path).absolute()), more=more))
     manifests.write(folder / MANIFEST, result.clips, overwrite=True)
     return result
 
