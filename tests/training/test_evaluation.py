@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,15 @@ def test_wrong_environments_for_a_policy_are_named(tmp_path: Path) -> None:
     done = command("evaluate", "run", "--env", "MountainCar-v0", "--episodes", "2", cwd=tmp_path)
     assert done.code == 2, done.err
     assert "Traceback" not in done.err and "MountainCar-v0" in done.err and "CartPole-v1" in done.err
+
+
+def test_an_evaluation_that_cannot_be_kept_is_printed_with_a_warning(tmp_path: Path) -> None:
+    run = copy_of(finished(**STEPS), tmp_path)
+    shutil.rmtree(run / "evaluations")
+    (run / "evaluations").write_text("no folder: as on a disk that may not be written")
+    done = command("evaluate", "run", "--episodes", "5", "--json", cwd=tmp_path)
+    assert done.json["episodes"] == 5
+    assert f"toolkit: this evaluation is not kept: {run / 'evaluations'} cannot be written: Not a directory" in done.err
 
 
 def test_flags_reach_the_evaluations(tmp_path: Path) -> None:

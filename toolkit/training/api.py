@@ -88,9 +88,7 @@ class Run(RunFolder):
             self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed
         evaluation = evaluate_agent(self.agent, spec, episodes, seed)
-        step = self.step if self.step is not None else self.directory.newest()
-        self.directory.write_evaluation(f"{step}-seed{seed}-{episodes}",
-                                        {"step": step, **evaluation.summary, **evaluation.details})
+        self.keep(f"seed{seed}-{episodes}", evaluation)
         return evaluation
 
     def _require_spaces_of(self, spec: EnvSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,18 @@ class RunFolder:
     def evaluation(self) -> Mapping[str, Any]:
         """The evaluation at the end of the run: ``{"mean_return", ...}`` of an agent, ``{"accuracy", ...}`` of a task."""
         return dict(self.facts.get("evaluation", {}))
+
+    def keep(self, name: str, evaluation: Evaluation) -> None:
+        """Write an evaluation of `step` to ``evaluations/``; one that cannot be written, as on a disk of others, is warned of.
+
+        It took its time, and whoever asked for it has it all the same.
+        """
+        step = self.step if self.step is not None else self.directory.newest()
+        try:
+            self.directory.write_evaluation(f"{step}-{name}", {"step": step, **evaluation.summary, **evaluation.details})
+        except OSError as error:
+            warnings.warn(f"this evaluation is not kept: {self.path / 'evaluations'} cannot be written: "
+                          f"{error.strerror or error}", stacklevel=3)
 
 
 class TaskRun(RunFolder):
@@ -132,9 +145,7 @@ class TaskRun(RunFolder):
         evaluation = Evaluation(judged[main].score, summary_of(judged, main), {},
                                 {"split": main, "data": data or plan.subject,
                                  "splits": {name: dict(item.details) for name, item in judged.items()}})
-        step = self.step if self.step is not None else self.directory.newest()
-        name = f"{step}-{plain(Path(data).stem if data else plan.subject)}"
-        self.directory.write_evaluation(name, {"step": step, **evaluation.summary, **evaluation.details})
+        self.keep(plain(Path(data).stem if data else plan.subject), evaluation)
         return evaluation
 
 
