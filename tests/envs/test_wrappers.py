@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
-from toolkit.errors import MissingExtra
+from toolkit.errors import MissingExtra, UsageError
 
 
 def test_a_frame_stack_holds_the_last_observations_in_order() -> None:
@@ -58,6 +60,43 @@ def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_pat
     (tmp_path / "nowhere.py").touch()
     with pytest.raises(MissingExtra, match=r"which is in this folder, .* Begin the command with: PYTHONPATH=\. toolkit"):
         factory.find("nowhere:my/Env-v0")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder, the current one, with modules that Python finds; what they register goes again."""
+    (tmp_path / "shop.py").write_text(
+        "import gymnasium\n"
+        "for name, entry in (('Lamp', 'toys:Lamp'), ('Chair', 'toys.none:Chair'), ('Far', 'no_such_package_at_all.x:Far')):\n"
+        "    gymnasium.register(f'{name}-v0', entry_point=entry)\n")
+    (tmp_path / "toys.py").write_text("")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "shop.py").write_text("import no_such_package_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = dict(gymnasium.registry)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(before)
+    for module in ("shop", "toys", "sub", "sub.shop"):
+        sys.modules.pop(module, None)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("env_id", "message"), [
+    ("shop.py:Lamp-v0", "not the path of a file. Write: --env shop:Lamp-v0"), ("./shop:Lamp-v0", "Write: --env shop:Lamp-v0"),
+    ("./sub/shop.py:Lamp-v0", "Write: --env sub.shop:Lamp-v0"),
+    ("elsewhere/shop.py:Lamp-v0", "Write: --env elsewhere.shop:Lamp-v0, and begin the command with: PYTHONPATH=. toolkit"),
+    ("/far/market.py:Lamp-v0", "Write: --env market:Lamp-v0, and begin the command with: PYTHONPATH=/far toolkit"),
+    ("shop:Lamb-v0", "Did you mean 'shop:Lamp-v0'"), ("shop:Lamp", "Did you mean 'shop:Lamp-v0'"),
+    ("sub.shop:Lamp-v0", "the module 'no_such_package_at_all', which Python does not find. Install the package"),
+    ("sub.market:Lamp-v0", "the module 'sub.market', which is not in the 'sub' that Python finds."),
+    ("shop:Far-v0", "the module 'no_such_package_at_all', which Python does not find. Install the package that it is from (pip"),
+    ("shop:Chair-v0", "the module 'toys.none', which is not in the 'toys' that Python finds. Mend its name")])
+def test_what_stands_before_the_colon_is_explained(env_id: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        factory.make_one(EnvSpec(env_id))
+    assert str(caught.value).endswith(message) if "Write" in message else message in str(caught.value)
 
 
 class Half(gymnasium.Env[Any, Any]):

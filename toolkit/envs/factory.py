@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -58,6 +59,8 @@ def find(env_id: str) -> gymnasium.envs.registration.EnvSpec:
     except gymnasium.error.Error as error:
         known = sorted([*gymnasium.registry, *(entry.name for entry in registry.entries("env"))])
         near = nearest(name, known, 3) or [item for item in known if item.lower().startswith(name.lower()[:4])][:3]
+        # What the module registers is known together with it alone.
+        near = [f"{module}:{match}" if module and match in gymnasium.registry else match for match in near]
         meant = f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
         raise UsageError(
             f"unknown environment {env_id!r}.{meant} Allowed: any gymnasium id, 'module:Name-v0' for one that a "
@@ -104,17 +107,42 @@ def make_registered(name: str, **options: Any) -> gymnasium.Env[Any, Any]:
 
 
 def _import_environments(module: str, env_id: str) -> None:
+    if "/" in module or module.startswith("."):
+        raise path_for_module(module, env_id)
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        wanted = error.name or module
+        if module.endswith(".py") and f"{module}.".startswith(f"{wanted}."):
+            raise path_for_module(module, env_id) from error
+        raise missing_module(env_id, wanted, INSTALL.get(wanted.split(".")[0], "")) from error
+
+
+def path_for_module(path: str, env_id: str) -> UsageError:
+    """The error of an id that begins with the ``path`` of a file, where a module's name belongs."""
+    place = Path(os.path.normpath(path.removesuffix(".py")))
+    outside = place.is_absolute() or ".." in place.parts
+    module = place.name if outside else ".".join(place.parts).strip(".")
+    words = f"Write: --env {module}:{env_id.rpartition(':')[2]}"
+    if importlib.util.find_spec(module.split(".")[0]) is None:
+        words += f", and begin the command with: PYTHONPATH={place.parent if outside else '.'} toolkit"
+    return UsageError(f"environment {env_id!r}: before the colon stands the name of a module, as Python imports it, and not the "
+                      f"path of a file. {words}")
+
+
+def missing_module(env_id: str, module: str, command: str = "") -> MissingExtra:
+    """The error of a ``module`` that cannot be imported; ``command`` installs it, where it is known whose package it is."""
     package = module.split(".")[0]
-    if importlib.util.find_spec(package) is None:
-        if module in INSTALL:
-            remedy = f"which is not installed. Install it: {INSTALL[module]}"
-        elif Path(package).is_dir() or Path(f"{package}.py").is_file():
-            remedy = "which is in this folder, where Python does not look by itself. Begin the command with: PYTHONPATH=. toolkit"
-        else:  # a name alone does not tell whose package it would be
-            remedy = ("which Python does not find. Install the package that it is from (pip install PACKAGE), or name its "
-                      "folder: PYTHONPATH=DIR toolkit")
-        raise MissingExtra(f"environment {env_id!r} needs the module {module!r}, {remedy}")
-    importlib.import_module(module)
+    if command:
+        remedy = f"which is not installed. Install it: {command}"
+    elif importlib.util.find_spec(package) is not None:
+        remedy = f"which is not in the {package!r} that Python finds. Mend its name, where it is imported or registered"
+    elif Path(package).is_dir() or Path(f"{package}.py").is_file():
+        remedy = "which is in this folder, where Python does not look by itself. Begin the command with: PYTHONPATH=. toolkit"
+    else:  # a name alone does not tell whose package it would be
+        remedy = ("which Python does not find. Install the package that it is from (pip install PACKAGE), or name its "
+                  "folder: PYTHONPATH=DIR toolkit")
+    return MissingExtra(f"environment {env_id!r} needs the module {module!r}, {remedy}")
 
 
 def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
@@ -158,11 +186,11 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
     try:
         yield
     except gymnasium.error.DependencyNotInstalled as error:
+        command = _install_command(found) or "pip install PACKAGE"
         raise MissingExtra(f"environment {spec.id!r} needs a package that is not installed ({error}). "
-                           f"Install it: {_install_command(found)}") from error
+                           f"Install it: {command}") from error
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"environment {spec.id!r} needs the module {error.name!r}, which is not installed. "
-                           f"Install it: {_install_command(found, error.name)}") from error
+        raise missing_module(spec.id, str(error.name), _install_command(found)) from error
     except TypeError as error:
         if not spec.options:
             raise
@@ -212,12 +240,13 @@ def defaults_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
     return defaults
 
 
-def _install_command(found: gymnasium.envs.registration.EnvSpec, module: str | None = None) -> str:
-    entry = str(found.entry_point)
+def _install_command(found: gymnasium.envs.registration.EnvSpec) -> str:
+    """What installs all that the environment needs, where that is known; a module's name does not tell whose package it is."""
+    module = str(found.entry_point).partition(":")[0]
     for group, command in INSTALL.items():
-        if f".{group}" in entry or entry.startswith(group):
+        if f"{module}.".startswith((f"{group}.", f"gymnasium.envs.{group}.")):
             return command
-    return f"pip install {module or entry.split('.')[0].split(':')[0]}"
+    return ""
 
 
 def make(spec: EnvSpec, seeds: Sequence[int], vectorization: str = "auto", workers: int = 0,
