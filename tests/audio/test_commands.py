@@ -133,6 +133,19 @@ def test_links_in_a_folder_are_converted_under_their_own_names(inside: Inside, t
     assert [Path(clip.path) for clip in FeatureStore(inside.folder / "features").clips] == [Path(row["path"]) for row in made]
 
 
+def test_what_is_cut_at_full_scale_is_said_once(inside: Inside) -> None:
+    loud = torch.tensor([0.5, 1.0, -1.5, 2.0]).repeat(400, 1)  # 800 of 1600 samples of channels 3 and 4
+    soundfile.write(inside.folder / "loud.wav", loud.numpy(), 16000, subtype="FLOAT")
+    done = inside("audio", "convert", "loud.wav", "--out", "cut.flac")
+    assert done.stderr == ("cut.flac: 800 of 1,600 samples (50 %) are beyond full scale, and are cut. "
+                           "A .wav with --subtype FLOAT keeps them\nconverted 1 clip\n")
+    assert inside("audio", "convert", "loud.wav", "--out", "kept.wav").stderr == "converted 1 clip\n"
+    assert inside("audio", "convert", "loud.wav", "--out", "kept.ogg").stderr == "converted 1 clip\n"
+    many = inside("audio", "augment", "loud.wav", "--out", "many.flac", "--copies", "3", "--transforms", "gain(20)")
+    assert many.stderr == ("many-3.flac: 400 of 400 samples (100 %) are beyond full scale, and are cut, and so are some of 2 "
+                           "other outputs. normalize as the last of --transforms avoids it\naugmented 1 clip\n")
+
+
 def test_features_keep_what_is_there_and_notice_what_changed(inside: Inside, tree: Path) -> None:
     words = ("audio", "features", str(tree), "--frontend", "mfcc", "--frontend.n-mfcc=13", "--out", "kept")
     first = json.loads(inside(*words, "--workers", "2", "--json").stdout)

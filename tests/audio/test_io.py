@@ -67,6 +67,18 @@ def test_integers_are_full_scale(tmp_path: Path, dtype: torch.dtype) -> None:
     assert audio.load(tmp_path / "a.wav")[0].tolist() == [[0.5, -0.25]]
 
 
+def test_saving_warns_of_samples_that_are_cut(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    loud = torch.tensor([0.0, 1.0, -1.0, 1.01])
+    with audio.io.writing(tmp_path / "blocks.flac", 16000, 1) as writer:
+        writer.write(loud)
+        writer.write(loud * 2)
+    assert writer.beyond == 4
+    audio.save(tmp_path / "kept.wav", loud, 16000, subtype="float")
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"a.wav: 1 of 4 samples \(25 %\) are beyond full scale, and are cut. Divide"):
+        audio.save(tmp_path / "a.wav", loud, 16000)
+
+
 def test_parts_of_a_file_and_bytes_in_memory(tmp_path: Path) -> None:
     clip = noise(4 * RATE)
     audio.save(tmp_path / "a.flac", clip, RATE)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ QUALITIES = ("HQ", "VHQ", "MQ", "LQ", "QQ")
 BLOCK_SECONDS = 10.0
 # What follows a seek in these is decoded wrongly until the decoder has seen some frames: it is told by what came before.
 LOSSY, LEAD = ("MP3", "OGG"), 16 * 1152  # samples that are decoded and left out after a seek
+LOUDER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")  # encodings that hold samples beyond full scale; others cut them
 
 
 class AudioError(ToolkitError):
@@ -145,11 +147,14 @@ def save(path: str | os.PathLike[str] | BinaryIO, waveform: Any, sample_rate: in
     """Write a waveform [channels, time] or [time], float in [-1, 1] or integers, to a file.
 
     The format follows the suffix; ``subtype`` is the samples' encoding (PCM_16, PCM_24, FLOAT, VORBIS, OPUS, ...),
-    the format's usual one when None. The file appears complete or not at all.
-    Raises AudioError; UsageError when the file exists and ``overwrite`` is false.
+    the format's usual one when None. The file appears complete or not at all. Samples beyond full scale that are cut are
+    warned of. Raises AudioError; UsageError when the file exists and ``overwrite`` is false.
     """
     samples = as_samples(waveform, name_of(path))  # [time, channels]
     kind, subtype = checked_format(path, format, subtype)
+    if lost := beyond(samples, subtype or imported_soundfile().default_subtype(kind)):
+        warnings.warn(f"{name_of(path)}: {lost_text(lost, samples.size)}. Divide the waveform by its peak, or write a WAV with "
+                      "subtype='FLOAT'", stacklevel=2)
     if not isinstance(path, (str, os.PathLike)):
         write(path, samples, sample_rate, subtype, kind, name_of(path))
         return
@@ -165,6 +170,7 @@ class SoundWriter:
         self.sample_rate: int = sound.samplerate
         self.channels: int = sound.channels
         self.samples = 0  # of each channel, so far
+        self.beyond = 0  # of all channels, so far: those beyond full scale, which are cut
 
     def write(self, waveform: Any) -> None:
         """Append a waveform [channels, time] as `save` takes it; one without samples adds nothing. Raises AudioError."""
@@ -175,6 +181,7 @@ class SoundWriter:
             raise AudioError(f"{self._name}: it has {self.channels} channels; got a block of {samples.shape[1]}")
         with explained(self._name, self.channels, self.sample_rate, self._sound.format, self._sound.subtype):
             self._sound.write(samples)
+        self.beyond += beyond(samples, self._sound.subtype)
         self.samples += len(samples)
 
 
@@ -354,6 +361,18 @@ def as_samples(waveform: Any, name: str) -> np.ndarray:
     if np.issubdtype(samples.dtype, np.floating) and not np.isfinite(samples).all():
         raise AudioError(f"{name}: the waveform holds NaN or infinite samples; nothing was written")
     return samples.T
+
+
+def beyond(samples: np.ndarray, subtype: str) -> int:
+    """How many samples are beyond full scale, and are cut where they are encoded as ``subtype``."""
+    import numpy as np
+
+    cut = np.issubdtype(samples.dtype, np.floating) and subtype not in LOUDER
+    return int(np.count_nonzero(np.abs(samples) > 1)) if cut else 0
+
+
+def lost_text(lost: int, samples: int) -> str:
+    return f"{lost:,} of {samples:,} samples ({100 * lost / samples:.3g} %) are beyond full scale, and are cut"
 
 
 def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[str, str | None]:

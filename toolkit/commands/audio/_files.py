@@ -57,6 +57,8 @@ class Batch:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    cut: list[tuple[int, int, str]] = field(default_factory=list)  # of files that were cut: samples lost, of how many, its name
+    keeps: str = ""  # advice: what keeps samples beyond full scale
     bar: Bar = field(default_factory=Bar)
 
     @property
@@ -74,7 +76,11 @@ class Batch:
             self.bar.heard(block.shape[-1] / rate * share, total)
 
     def say(self, done: str) -> None:
-        """The closing remark on stderr."""
+        """The closing remark on stderr, and before it which files were cut at full scale."""
+        if self.cut:
+            lost, samples, name = max(self.cut)
+            others = f", and so are some of {len(self.cut) - 1:,} other outputs" if len(self.cut) > 1 else ""
+            output.talk(f"{name}: {io.lost_text(lost, samples)}{others}. {self.keeps}")
         skipped = f", {len(self.problems)} skipped" if self.problems else ""
         output.talk(f"{done} {len(self.rows)} {'clip' if len(self.rows) == 1 else 'clips'}{skipped}")
 

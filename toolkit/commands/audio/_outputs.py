@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from toolkit.audio import io
-from toolkit.commands.audio._files import Source
+from toolkit.commands.audio._files import Batch, Source
 from toolkit.errors import UsageError
 
 out_option = click.option("--out", required=True, metavar="PATH", help="A folder, or a file's name where FILES is one file.")
@@ -26,6 +26,7 @@ class Outputs:
 
     targets: dict[Source, Path]
     overwrite: bool
+    batch: Batch
 
     @contextmanager
     def writing(self, source: Source, rate: int, channels: int, subtype: str | None = None,
@@ -34,6 +35,8 @@ class Outputs:
         target = self.target_of(source, mark)
         with io.writing(target, rate, channels, subtype=subtype or kept_subtype(source, target), overwrite=True) as writer:
             yield target, writer
+        if writer.beyond:
+            self.batch.cut.append((writer.beyond, writer.samples * writer.channels, str(target)))
 
     def target_of(self, source: Source, mark: str = "") -> Path:
         """Where the source's file goes, its folder made. Raises AudioError where it exists and may not be replaced."""
@@ -45,8 +48,11 @@ class Outputs:
         return target
 
 
-def outputs_of(sources: Sequence[Source], out: str, overwrite: bool, suffix: str = "") -> Outputs:
-    """Plan the outputs. Raises UsageError when two sources would become one file, or one would replace itself."""
+def outputs_of(sources: Sequence[Source], batch: Batch, out: str, overwrite: bool, suffix: str = "") -> Outputs:
+    """Plan the outputs; ``batch`` hears of what is cut.
+
+    Raises UsageError when two sources would become one file, or one would replace itself.
+    """
     path = Path(out)
     single = len(sources) == 1 and path.suffix.lower() in io.SUFFIXES and not path.is_dir()
     if not single and FILE_NAME.fullmatch(path.suffix) and not path.is_dir() and not out.endswith("/"):
@@ -62,7 +68,7 @@ def outputs_of(sources: Sequence[Source], out: str, overwrite: bool, suffix: str
             raise UsageError(f"{taken[target].clip.path} and {source.clip.path} would both become {target}. "
                              "Give them in separate commands with other --out folders")
         targets[source], taken[target] = target, source
-    return Outputs(targets, overwrite)
+    return Outputs(targets, overwrite, batch)
 
 
 def kept_subtype(source: Source, target: Path) -> str | None:

@@ -47,9 +47,9 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
         steps = pipeline.parse(transforms)
     if not steps:
         raise UsageError("--transforms: it names no transform. Names: toolkit list transform")
-    batch = Batch()
+    batch = Batch(keeps="normalize as the last of --transforms avoids it")
     sources = sources_of(files, batch)
-    outputs = outputs_of(sources, out, overwrite)
+    outputs = outputs_of(sources, batch, out, overwrite)
     places = {source: place for place, source in enumerate(sources)}
     made: dict[int, pipeline.Pipeline] = {}  # by rate
     clips: list[manifests.Clip] = []

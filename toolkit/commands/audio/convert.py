@@ -32,9 +32,9 @@ def convert_command(files: tuple[str, ...], out: str, form: str | None, sample_r
     toolkit audio convert talk.mp3 --out talk.wav --sample-rate 16000 --mono
     toolkit audio convert recordings --out flac --format flac
     """
-    batch = Batch()
+    batch = Batch(keeps="A .wav with --subtype FLOAT keeps them")
     sources = sources_of(files, batch)
-    outputs = outputs_of(sources, out, overwrite, suffix_of(form))
+    outputs = outputs_of(sources, batch, out, overwrite, suffix_of(form))
 
     def work(source: Source) -> dict[str, Any]:
         facts = source.facts

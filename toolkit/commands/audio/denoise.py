@@ -30,9 +30,9 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
     toolkit audio denoise recordings --out cleaned --method wiener --method.reduction 12
     """
     chosen = chosen_part("method")
-    batch = Batch()
+    batch = Batch(keeps="Made a .wav first (toolkit audio convert --subtype FLOAT), FILES keep them")
     sources = sources_of(files, batch)
-    outputs = outputs_of(sources, out, overwrite)
+    outputs = outputs_of(sources, batch, out, overwrite)
     has_rate = any(item.name == "sample_rate" for item in chosen.entry.settings)
     made: dict[int, Any] = {}  # by rate
 
