@@ -7,6 +7,7 @@ import json
 import random
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dying import Die
 from small_runs import command, copy_of, outcome, rows, timeless
 
 import toolkit
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.checkpoints import Checkpoints
 
@@ -352,6 +354,13 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
                                                 "COLUMN=VALUE COLUMN=VALUE\n")
     done = command("predict", "run", "age=40", "town=Ulm", "income=3", "risk=low", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("risk=low: the model looks at no column 'risk'. Allowed: age, town, income\n")
+    done = command("predict", "run", "age=40", "Ulm", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("predict: got 'Ulm' beside columns; allowed: COLUMN=VALUE\n")
+    done = command("predict", "run", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("one of them: toolkit predict run COLUMN=VALUE COLUMN=VALUE\n")
+    done = command("predict", "run", "--input", str(people), "--output", "answers.csv", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("--output answers.csv: the answers are JSON Lines, an object in each line. "
+                                                "Name a file that ends in .jsonl, .ndjson, .json: --output answers.jsonl\n")
     (tmp_path / "lines.txt").write_text("a\n")
     done = command("predict", "run", "--input", "lines.txt", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("--input lines.txt: allowed are files ending in .csv, .jsonl, .ndjson, "
@@ -386,16 +395,42 @@ def test_good_rows_are_answered_beside_bad_ones(people: Path, tmp_path: Path) ->
         told = json.loads(answered.stdout)["answers"]
         assert [row["row"] for row in told] == numbers and told[0]["label"] == rows[0]["label"]
     assert told[1]["error"].startswith("it lacks the column 'income', which the model was trained on")
-    words = [str(tmp_path / "run"), "-", "--output", str(tmp_path / "no")]
+    words = [str(tmp_path / "run"), "-", "--output", str(tmp_path / "no.json")]
     for raw, place in (b"age,town,income\n40,Ulm,\xe9\n", 23), (b'{"age": "\xff"}\n', 9):
         answered = CliRunner().invoke(predict_command, words, input=raw)
-        assert str(answered.exception) == f"stdin: byte {place} is not UTF-8; give it as UTF-8" and not (tmp_path / "no").exists()
+        assert str(answered.exception) == f"stdin: byte {place} is not UTF-8; give it as UTF-8"
+        assert not (tmp_path / "no.json").exists()
     raw = b'{"age": 40, "town": "\\ud800", "income": "1e39"}\r\n'
-    CliRunner().invoke(predict_command, [*words[:-1], str(tmp_path / "half")], input=raw)
-    (half,) = map(json.loads, (tmp_path / "half").read_text().splitlines())
+    CliRunner().invoke(predict_command, [*words[:-1], str(tmp_path / "half.json")], input=raw)
+    (half,) = map(json.loads, (tmp_path / "half.json").read_text().splitlines())
     assert half["input"]["town"] == "\ud800" and half["error"].startswith("column 'income' was a number in training; got '1e39'")
     empty = CliRunner().invoke(predict_command, [str(tmp_path / "run"), "-"], input="age,town,income\n")
     assert "stdin holds no rows; allowed: CSV with a header, or JSON Lines" in str(empty.exception)
+
+
+ODD = ["a", "a=b", "height, cm", 'é "q"', "(x", "%", "#1", "$ & °", "it's:", "[0]", "-"]
+
+
+@pytest.mark.parametrize(("words", "row"), [
+    ([f"{name}={name}=1" for name in ODD if name != "a"], {name: f"{name}=1" for name in ODD if name != "a"}),
+    (["a=", "height, cm= 1"], {"a": "", "height, cm": " 1"}), (["a=c=d"], {"a": "c=d"}),
+    (["a=1", "a=b=2"], {"a": "1", "a=b": "2"})])
+def test_a_row_may_have_columns_of_any_name(words: list[str], row: dict[str, str]) -> None:
+    from toolkit.commands.predict import parsed
+
+    for by_rows in True, False:
+        (asked,) = parsed(tuple(words), SimpleNamespace(asked_columns=ODD, asked_by_rows=by_rows))
+        assert asked.value == row
+
+
+def test_words_that_name_no_column_are_refused_by_name_or_are_texts() -> None:
+    from toolkit.commands.predict import parsed
+
+    table = SimpleNamespace(asked_columns=["a", "height, cm"], asked_by_rows=True)
+    with pytest.raises(UsageError, match=r"height, mm=1: the model looks at no column 'height, mm'. Did you mean 'height, cm'\?"):
+        parsed(("a=1", "height, mm=1"), table)
+    words = ("text=yes", "is 'E = mc²' = true?")
+    assert [asked.value for asked in parsed(words, SimpleNamespace(asked_columns=["text"], asked_by_rows=False))] == list(words)
 
 
 @pytest.mark.parametrize(("value", "told"), [(1234599.423, "1234599.4"), (3.0, "3"), (0.1, "0.1"), (-1 / 3, "-0.33333333"),

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +16,13 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
+from toolkit.registry import registry
+from toolkit.training.resolve import data_place
 from toolkit.training.run_directory import find_run
 
+ANSWERS = (".jsonl", ".ndjson", ".json")  # what a file of answers may end in
 TEXTS = (".txt", ".md")  # of which lines are asked about
-COLUMN = re.compile(r"\w[\w .()/%-]*")  # a column's name before "=": petal length (cm)
+COLUMN = re.compile(r"\w[\w .()/%-]*")  # before "=", where a text may hold one: petal length (cm)
 
 
 class Asked(NamedTuple):
@@ -50,13 +53,17 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
     toolkit predict latest --input reviews.csv --output answers.jsonl
     ls *.wav | toolkit predict latest -
     """
-    require_task(run)
+    task = require_task(run)
     if values == ("-",) and not source:
         values, source = (), "-"
     if bool(values) == bool(source):
-        raise UsageError('predict takes texts, sound files or COLUMN=VALUE pairs, - for stdin, or --input FILE, one of them: '
-                         'toolkit predict RUN "some text"')
+        example = "COLUMN=VALUE COLUMN=VALUE" if data_place(registry.get("task", task)).fits == "columns" else '"some text"'
+        raise UsageError("predict takes texts, sound files or COLUMN=VALUE pairs, - for stdin, or --input FILE, one of them: "
+                         f"toolkit predict {shlex.quote(run)} {example}")
     output.require_new("--output", sink)
+    if sink and Path(sink).suffix.lower() not in ANSWERS:
+        raise UsageError(f"--output {sink}: the answers are JSON Lines, an object in each line. Name a file that ends in "
+                         f"{', '.join(ANSWERS)}: --output {Path(sink).with_suffix('.jsonl')}")
     from toolkit.training.api import load
 
     if sink:
@@ -102,12 +109,14 @@ def numbered(one: Asked, answer: Any) -> dict[str, Any]:
     return {"row": one.number, **answer}
 
 
-def require_task(run: str) -> None:
-    """Raise UsageError unless RUN is a task's, before anything heavy is imported."""
+def require_task(run: str) -> str:
+    """The name of RUN's task. Raises UsageError unless it has one, before anything heavy is imported."""
     directory, _ = find_run(run)
-    if directory.read().get("kind") != "task":
+    facts = directory.read()
+    if facts.get("kind") != "task":
         raise UsageError(f"{run} is the run of an agent, which acts and does not answer. "
                          f"Judge it: toolkit evaluate {shlex.quote(run)}")
+    return str(facts["name"])
 
 
 def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
@@ -115,14 +124,20 @@ def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
 
     Raises UsageError for a column that the model does not look at, for one that is given twice, and for - beside others.
     """
-    pairs = [value.partition("=") for value in values]
-    if not all(equals and COLUMN.fullmatch(name) for name, equals, _ in pairs):
-        if "-" in values:
-            raise UsageError("predict: - stands for stdin, and goes alone: toolkit predict RUN -")
+    if "-" in values:
+        raise UsageError("predict: - stands for stdin, and goes alone: toolkit predict RUN -")
+    known, row = problem.asked_columns, dict[str, str]()
+    pairs = [(name := column_in(value, known or ()), value.startswith(f"{name}="), value[len(name) + 1:]) for value in values]
+    if problem.asked_by_rows:
+        is_row = any(equals for _, equals, _ in pairs)
+    else:  # a text may hold an equals sign
+        is_row = all(equals and (name in (known or ()) or COLUMN.fullmatch(name)) for name, equals, _ in pairs)
+    if not is_row:
         blank = not problem.asked_by_rows  # for rows it is one more thing that is none
         return [Asked(number, None if blank and not value.strip() else value) for number, value in enumerate(values, 1)]
-    known, row = problem.asked_columns, dict[str, str]()
-    for name, _, text in pairs:
+    for name, equals, text in pairs:
+        if not equals:
+            raise UsageError(f"predict: got {name!r} beside columns; allowed: COLUMN=VALUE")
         if known is not None and name not in known:
             raise UsageError(f"predict: {name}={text}: the model looks at no column {name!r}.{did_you_mean(name, known)} "
                              f"Allowed: {', '.join(known)}")
@@ -132,12 +147,16 @@ def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
     return [Asked(1, row)]
 
 
+def column_in(word: str, known: Sequence[str]) -> str:
+    """The column that a word names before an equals sign, which names may hold too: the longest of those ``known``."""
+    return max((name for name in known if word.startswith(f"{name}=")), key=len, default=word.partition("=")[0])
+
+
 def rows_of(source: str, by_rows: bool) -> list[Asked]:
     """The rows of a file, or the lines of a text where it may be asked about other things than rows."""
     if source == "-":
         return from_stdin(by_rows)
     from toolkit.core.rows import number_of
-    from toolkit.registry import registry
 
     path = Path(source)
     if not path.exists():
