@@ -336,8 +336,9 @@ def test_the_average_of_the_last_part_acts_at_the_end(noisy: bool) -> None:
 
 def greedy(agent: DQN, observations: Any) -> Any:
     """The newest network's best actions, by the module itself."""
+    agent.online.use_noise(False)
     with torch.no_grad():
-        return agent.online.eval()(torch.from_numpy(observations))[..., 0].argmax(1).numpy()
+        return agent.online(torch.from_numpy(observations))[..., 0].argmax(1).numpy()
 
 
 def test_initialise_takes_the_networks_and_nothing_else() -> None:

@@ -135,17 +135,19 @@ def test_the_q_networks_passes_agree(dueling: bool, atoms: int) -> None:
     np.testing.assert_allclose(module.acting()(inputs.numpy()), outputs.numpy(), atol=1e-5)
 
 
-def test_noisy_layers_are_their_means_in_evaluation_and_move_with_noise() -> None:
+def test_noisy_layers_are_their_means_without_noise_and_move_with_it() -> None:
     module = QNetwork(body(VECTOR), 2, noisy=True)
     inputs, rng = torch.randn(4, 3), np.random.default_rng(0)
     module.resample(rng)
     first = module(inputs)
     module.resample(rng)
     assert not torch.allclose(first, module(inputs))
-    module.eval()
+    module.use_noise(False)
     quiet = module(inputs)
     module.resample(rng)
-    torch.testing.assert_close(module(inputs), quiet)
+    assert not torch.allclose(module(inputs), quiet)
+    module.use_noise(False)
+    assert torch.equal(module(inputs), quiet)
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(4),

@@ -80,7 +80,7 @@ class ContinuousAgent:
         self.average = TailAverage(self.flat_actor, share, self.clock) if share else None
         self._average_outputs = self._outputs if self.average is None else self.average.module.acting()
         self._actor_path, self._next_actions = path_of(self.actor, batch), forward_of(self.actor, batch)
-        self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch)
+        self._critics, self._target = self.critics.path(batch), self.target_critics.path(batch, learns=False)
 
     def _make_actor(self, body: nn.Module) -> Headed:
         return Headed(body, self.actor_width * self.size)

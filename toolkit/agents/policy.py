@@ -41,6 +41,7 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full(shape, log_std_init)) if distribution.has_log_std else None
         if orthogonal:
             self._initialise_orthogonally()
+        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def _initialise_orthogonally(self) -> None:
         """Orthogonal weights, zero biases ("37 implementation details of PPO", detail 2)."""

@@ -20,6 +20,7 @@ from toolkit.agents import returns
 from toolkit.agents.base import Acted, Array, Steps
 from toolkit.agents.configs import PPOConfig
 from toolkit.agents.distributions import Distribution
+from toolkit.agents.networks.fast import learning
 from toolkit.agents.on_policy import Rollout
 from toolkit.agents.policy import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
 from toolkit.agents.ppo import PPO
@@ -44,6 +45,7 @@ class RecurrentActorCritic(nn.Module):
                     orthogonal(module, HIDDEN_GAIN)
             orthogonal(self.actor, POLICY_GAIN)
             orthogonal(self.critic, VALUE_GAIN)
+        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def step(self, features: Tensor, state: Tensor) -> Tensor:
         """The next state [n, 2H] from features [n, F] and the state [n, 2H]."""
@@ -90,7 +92,7 @@ class RecurrentPath:
         found = self.sequences
         if found is None:
             raise ValueError("the sequences of the minibatch must be set before forward")
-        with torch.enable_grad():
+        with torch.enable_grad(), learning(self._policy):
             states = self._policy.sequence(found.observations, found.state, found.begins)
             outputs, values = self._policy.heads(states[found.valid])
             self._both = torch.cat([outputs, values.unsqueeze(-1)], -1)  # [B, A + 1]

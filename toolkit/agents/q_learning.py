@@ -162,7 +162,7 @@ class QLearner:
     def _greedy(self, observations: Array, mask: Array | None, noisy: bool) -> Array:
         network, outputs = self._acting(noisy)
         if self.config.noisy:
-            network.train(noisy)
+            network.use_noise(noisy)
             if noisy:
                 network.resample(self.noise)
         values: Array = self.expectation(outputs(observations))  # [N, A]
@@ -259,7 +259,6 @@ class QLearner:
 
     def _renew_noise(self, network: QNetwork) -> None:
         if self.config.noisy:
-            network.train()
             network.resample(self.noise)
 
     def _update_target(self) -> None:

@@ -25,8 +25,8 @@ NOISY_SIGMA = 0.5  # Fortunato et al. (2018), section 3.2
 class NoisyLinear(nn.Module):
     """A linear layer with factorised Gaussian parameter noise (Fortunato et al., 2018, section 3).
 
-    The noise is a buffer: it is drawn by `resample` and saved with the network. In evaluation
-    mode the layer uses its means alone.
+    The noise is a buffer: it is drawn by `resample` and saved with the network. Unless ``noisy``
+    is set the layer uses its means alone.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -40,6 +40,7 @@ class NoisyLinear(nn.Module):
         self.noise_out: Tensor
         self.register_buffer("noise_in", torch.zeros(inputs))
         self.register_buffer("noise_out", torch.zeros(outputs))
+        self.noisy = False
 
     def resample(self, generator: np.random.Generator) -> None:
         """Draw new noise: ``f(x) = sign(x) * sqrt(|x|)`` of standard normals, one vector a side."""
@@ -48,7 +49,7 @@ class NoisyLinear(nn.Module):
             buffer.copy_(normal.sign() * normal.abs().sqrt())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
+        if not self.noisy:
             return nn.functional.linear(inputs, self.weight, self.bias)
         weight = self.weight + self.weight_sigma * torch.outer(self.noise_out, self.noise_in)
         return nn.functional.linear(inputs, weight, self.bias + self.bias_sigma * self.noise_out)
@@ -64,6 +65,7 @@ class QNetwork(nn.Module):
         self.features = features = int(getattr(body, "features"))  # noqa: B009 (a Module's attributes have no type)
         self.advantage = stream(features, actions * atoms, noisy)
         self.value = stream(features, atoms, noisy) if dueling else None
+        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def forward(self, observations: Tensor) -> Tensor:
         features = self.body(observations)
@@ -74,10 +76,19 @@ class QNetwork(nn.Module):
         return value + advantage - advantage.mean(-2, keepdim=True)
 
     def resample(self, generator: np.random.Generator) -> None:
-        """New noise for every noisy layer."""
-        for module in self.modules():
-            if isinstance(module, NoisyLinear):
-                module.resample(generator)
+        """New noise for every noisy layer, which they use from now on."""
+        for layer in self.noisy_layers:
+            layer.resample(generator)
+        self.use_noise(True)
+
+    def use_noise(self, noisy: bool) -> None:
+        """Whether the noisy layers use their noise, or their means alone."""
+        for layer in self.noisy_layers:
+            layer.noisy = noisy
+
+    @property
+    def noisy_layers(self) -> list[NoisyLinear]:
+        return [module for module in self.modules() if isinstance(module, NoisyLinear)]
 
     def fast_path(self, batch_size: int) -> FastPath | None:
         """By hand where the body has a fast path and the streams are plain linear layers."""

@@ -20,6 +20,7 @@ from toolkit.agents.configs import SACConfig
 from toolkit.agents.continuous import Phase
 from toolkit.agents.distributions import LOG_SQRT_TWO_PI
 from toolkit.agents.gsde import VARIANCE_EPS, ExplorationNoise, Exposed
+from toolkit.agents.networks.fast import learning
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.sac import SAC, Squashed, log_slope
 
@@ -85,7 +86,7 @@ class StateDependentSAC(SAC):
         return self.actor.head.in_features, self.size
 
     def _draw(self, phase: Phase, k: int, noise: Tensor) -> Squashed:
-        with torch.enable_grad():
+        with torch.enable_grad(), learning(self.actor):
             self._now = self._sample(phase.observations[k], noise)  # with the graph, for `_learn_actor`
         following = self._sample(phase.following[k], noise)
         return Squashed(*(torch.cat(pair) for pair in zip(self._now, following, strict=True)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.agents.networks.encode import Encoder, Flattened, is_image, leaf_spaces
+from toolkit.agents.networks.fast import learning
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
@@ -28,6 +29,7 @@ class TwinCritics(nn.Module):
         space = Flattened(observation_space, actions)
         self.critics = nn.ModuleList(
             Headed(registry.make("network", network, observation_space=space), 1) for _ in range(2))
+        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     @property
     def headed(self) -> list[Headed]:
@@ -37,10 +39,10 @@ class TwinCritics(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.stack([critic(inputs).squeeze(-1) for critic in self.critics])  # [2, B]
 
-    def path(self, batch_size: int) -> CriticsPath:
-        """Forward and backward for batches of ``batch_size``: by hand where both bodies allow it."""
+    def path(self, batch_size: int, learns: bool = True) -> CriticsPath:
+        """Forward and, where it ``learns``, backward for batches of ``batch_size``: by hand where both bodies allow it."""
         path = stacked_path(self.headed, batch_size)
-        return AutogradCritics(self) if path is None else StackedCritics(path)
+        return AutogradCritics(self, learns) if path is None else StackedCritics(path)
 
 
 def require_vectors(agent: str, space: gymnasium.Space[Any]) -> None:
@@ -100,20 +102,24 @@ class StackedCritics:
 class AutogradCritics:
     """The same by autograd, for bodies without a fast path."""
 
-    def __init__(self, module: TwinCritics) -> None:
-        self._module = module
+    def __init__(self, module: TwinCritics, learns: bool) -> None:
+        self._module, self._learns = module, learns
         self._parameters = [p for p in module.parameters() if p.requires_grad]
         self._values: Tensor | None = None
         self._inputs: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with torch.enable_grad():
+        if not self._learns:
+            with torch.no_grad():
+                values: Tensor = self._module(inputs)
+            return values
+        with torch.enable_grad(), learning(self._module):
             self._inputs = inputs.detach().requires_grad_()
             self._values = self._module(self._inputs)
         return self._values.detach()
 
     def first(self, inputs: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), learning(self._module):
             self._inputs = inputs.detach().requires_grad_()
             self._values = self._module.headed[0](self._inputs).squeeze(-1).unsqueeze(0)
         return self._values.detach()

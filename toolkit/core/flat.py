@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # what norms have seen, in no gradient's reach
+
 
 class FlatParameters:
     """Moves the parameters of ``module`` into one buffer.
@@ -23,6 +25,7 @@ class FlatParameters:
         if not parameters:
             raise ValueError(f"{type(module).__name__} has no trainable parameters")
         self.module = module
+        self.statistics = [value for name, value in module.named_buffers() if name.rpartition(".")[2] in STATISTICS]
         self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])  # [P]
         self.gradients = torch.zeros_like(self.values)
         offset = 0
@@ -43,11 +46,13 @@ class FlatParameters:
         return norm
 
     def blend_into(self, target: FlatParameters, tau: float) -> None:
-        """``target <- tau * self + (1 - tau) * target``; ``tau`` 1 is a plain copy."""
+        """``target <- tau * self + (1 - tau) * target``; ``tau`` 1 is a plain copy, as what norms have seen always is."""
         if tau == 1.0:
             target.values.copy_(self.values)
         else:
             target.values.lerp_(self.values, tau)
+        for seen, copied in zip(self.statistics, target.statistics, strict=True):
+            copied.copy_(seen)
 
 
 def named_parameters(modules: dict[str, nn.Module]) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ gives any other module the same interface.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -156,6 +157,19 @@ class ChainPath:
         return result
 
 
+@contextmanager
+def learning(module: nn.Module) -> Iterator[None]:
+    """In which ``module`` is in training mode: dropout drops, batch norms see the batch.
+
+    Agents' networks are in evaluation mode but for this: what they do, and what they aim for, are not left to chance.
+    """
+    module.train()
+    try:
+        yield
+    finally:
+        module.eval()
+
+
 class AutogradPath:
     """The interface of a fast path over any module, by autograd."""
 
@@ -165,7 +179,7 @@ class AutogradPath:
         self._outputs: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), learning(self._module):
             self._outputs = self._module(inputs)
         return self._outputs.detach()
 
