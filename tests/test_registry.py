@@ -9,7 +9,7 @@ import pytest
 from toolkit.config import ConfigError, Part, Setting, setting, settings_of
 from toolkit.entries import BUILTIN, KINDS, Broken, Entry, describe, kind_of, undescribe
 from toolkit.errors import MissingExtra, ToolkitError, UsageError
-from toolkit.registry import AmbiguousComponent, Declarer, DuplicateComponent, Registry, UnknownComponent, registry
+from toolkit.registry import CONTEXT, AmbiguousComponent, Declarer, DuplicateComponent, Registry, UnknownComponent, registry
 from toolkit.training.presets import load_presets
 from toolkit.training.resolve import plan
 
@@ -124,6 +124,33 @@ def test_a_part_is_made_with_its_options() -> None:
     assert (made.config.width, made.observation_space) == (3, "here")
     with pytest.raises(ConfigError, match="unknown setting 'widht'"):
         source.make("network", Part("tiny", {"widht": 3}))
+
+
+def test_context_that_is_missing_is_named_with_a_call_that_works() -> None:
+    with pytest.raises(UsageError, match=r"network 'mlp' is made for observation_space, which is not given. Allowed: "
+                       r"toolkit.make\('network', 'mlp', observation_space=gymnasium.make\('CartPole-v1'\).observation_space"):
+        registry.make("network", "mlp", hidden_sizes=(4,))
+    with pytest.raises(UsageError, match=r"'ppo' is made for action_space, n_envs, streams, clock, device, which are not given. "
+                                         r".*n_envs=1.*For a whole run: toolkit.train\('ppo', env='CartPole-v1'\)"):
+        registry.make("agent", "ppo", observation_space=None)
+    assert set(CONTEXT) == {name for kind in KINDS for name in kind.context}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("network", "mlp"), ("agent", "ppo"), ("buffer", "uniform"), ("model", "mlp"),
+                                            ("optimizer", "adam")])
+def test_the_example_of_a_kinds_context_makes_one(kind: str, name: str) -> None:
+    import pathlib
+
+    import gymnasium
+    import numpy
+    import torch
+
+    import toolkit.core.clock
+    import toolkit.core.seeding
+
+    words = {"gymnasium": gymnasium, "numpy": numpy, "torch": torch, "toolkit": toolkit, "pathlib": pathlib,
+             "model": torch.nn.Linear(2, 2)}
+    registry.make(kind, name, **{word: eval(CONTEXT[word], words) for word in kind_of(kind).context})
 
 
 def test_wrong_options_fail_before_the_target_is_imported() -> None:

@@ -41,6 +41,12 @@ PROTOCOL_VERSION = 1
 ROOMS = ("core", "nlp", "audio", "envs", "agents", "bridges", "training", "commands")
 RUN_FLAGS = {"env": "--env", "dataset": "--data",  # how a run takes a component of that kind
              **{kind: f"--{kind}" for kind in ("model", "tokenizer", "frontend", "network", "loss", "optimizer", "scheduler")}}
+CONTEXT = {  # what a kind's context may be, as an example in Python
+    "observation_space": "gymnasium.make('CartPole-v1').observation_space",
+    "action_space": "gymnasium.make('CartPole-v1').action_space", "n_envs": "1", "streams": "toolkit.core.seeding.Streams(0)",
+    "clock": "toolkit.core.clock.Clock(1000)", "device": "torch.device('cpu')", "render_mode": "'rgb_array'", "capacity": "1000",
+    "generator": "numpy.random.default_rng(0)", "inputs": "80", "outputs": "10", "spec": "None",
+    "parameters": "model.parameters()", "learning_rate": "1e-3", "directory": "pathlib.Path('.')"}
 
 Target = TypeVar("Target")
 
@@ -275,13 +281,29 @@ class Registry:
         if kind_of(entry.kind).functional:
             return functools.partial(target, **checked) if checked else target
         config = entry.config_class()
-        return target(**context) if config is None else target(configs.build(config, checked), **context)
+        made = () if config is None else (configs.build(config, checked),)
+        try:
+            return target(*made, **context)
+        except TypeError as error:
+            require_context(entry, context, str(error))
+            raise
 
     def _checked_part(self, value: Any, setting: Setting) -> Any:
         if isinstance(value, Part):
             known = {item.name: item for item in self.part(setting, value.name).settings}
             return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
         return value
+
+
+def require_context(entry: Entry, given: Mapping[str, Any], reason: str) -> None:
+    """Raise UsageError where Python's ``reason`` is that context was not ``given``; it may name the first of what is missing."""
+    missing = [name for name in kind_of(entry.kind).context if name not in given]
+    if "missing" in reason and any(f"'{name}'" in reason for name in missing):
+        call = ", ".join([repr(entry.kind), repr(entry.name), *(f"{name}={CONTEXT[name]}" for name in missing), "..."])
+        whole = f". For a whole run: toolkit.train({entry.name!r}, env='CartPole-v1')" if entry.kind == "agent" else ""
+        verb = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{entry.kind} {entry.name!r} is made for {', '.join(missing)}, which {verb} not given. "
+                         f"Allowed: toolkit.make({call}){whole}")
 
 
 def whose(word: str, others: Sequence[Entry]) -> str:

@@ -15,9 +15,10 @@ import torch
 from small_runs import RESUMABLE, command, copy_of, environment_of, finished, flags, inside, outcome, steps_of
 
 import toolkit
+from toolkit.envs import packing
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
-from toolkit.training.api import unchanged
+from toolkit.training.observations import rows_of, unchanged
 
 PICTURE = gymnasium.spaces.Box(0, 255, (2, 2, 3), np.uint8)
 STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
@@ -47,6 +48,10 @@ def test_a_run_is_evaluated_with_its_own_seeds(tmp_path: Path) -> None:
     assert run.step is None and run.path == tmp_path / "run"
     with pytest.raises(UsageError, match="episodes: got 0, allowed: a whole number at least 1"):
         run.evaluate(episodes=0)
+    with pytest.raises(UsageError, match="episodes: got '3', allowed: a whole number at least 1"):
+        run.evaluate(episodes="3")
+    with pytest.raises(UsageError, match=r"env: got <.*CartPole.*>, allowed: the id .* This one's id: env='CartPole-v1'"):
+        run.evaluate(2, env=gymnasium.make("CartPole-v1"))
     again = run.evaluate(5)
     assert dict(again.summary) == run.evaluation == outcome(run.path)["evaluation"]
 
@@ -97,6 +102,40 @@ def test_an_observation_that_would_be_another_one_in_the_spaces_type_is_refused(
         unchanged(given, space)
 
 
+DICT = gymnasium.spaces.Dict(vec=gymnasium.spaces.Box(-1, 1, (3,), np.float32), kind=gymnasium.spaces.Discrete(5, start=-2),
+                             pair=gymnasium.spaces.Tuple((gymnasium.spaces.MultiDiscrete([3, 4]), PICTURE)))
+
+
+@pytest.mark.parametrize("space", [DICT, DICT["pair"], PICTURE, DICT["kind"]])
+def test_batches_come_stacked_as_gymnasium_stacks_them_or_as_lists(space: Any) -> None:
+    space.seed(0)
+    elements = [space.sample() for _ in range(4)]
+    single = [rows_of(element, space) for element in elements]
+    assert all(one and rows.shape[0] == 1 for rows, one in single)
+    stacked = gymnasium.vector.utils.concatenate(space, elements, gymnasium.vector.utils.create_empty_array(space, 4))
+    for batch in (stacked, elements):
+        rows, one = rows_of(batch, space)
+        assert not one
+        np.testing.assert_array_equal(rows, np.concatenate([rows for rows, _ in single]))
+        if packing.is_packed(space):
+            np.testing.assert_array_equal(rows, np.stack([packing.pack(space, element) for element in elements]))
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"vec": None}, r"got a dict with 'kind', 'pair', which has nothing at 'vec', allowed: an observation as the"),
+    ({"vec": [0, 0]}, r"got an observation at 'vec' of shape \(2,\), allowed: \(3,\), or a batch \[N, ...\] of such"),
+    ({"kind": 3}, r"got an observation at 'kind' with 3 in it, allowed: what Discrete\(5, start=-2\) holds"),
+    ({"kind": [0, -3]}, "got an observation at 'kind' with -3 in it"),
+    ({"pair": ([0, 4], np.zeros((2, 2, 3)))}, "got an observation at 'pair.0' with 4 in it, allowed: what MultiDiscrete"),
+    ({"pair": 7}, "got a dict .*, which has nothing at 'pair.0'"),
+    ({"kind": [0, 1]}, "got observations with 1 at 'vec', 2 at 'kind', 1 at 'pair.0', 1 at 'pair.1', allowed: one, or"),
+    ({"vec": [0, np.nan, 0]}, "got an observation at 'vec' of float64 from nan")])
+def test_observations_of_many_parts_that_do_not_fit_are_named(wrong: Any, message: str) -> None:
+    given = {**DICT.sample(), **wrong}
+    with pytest.raises(UsageError, match=f"predict: {message}.*; this policy sees "):
+        rows_of({name: value for name, value in given.items() if value is not None}, DICT)
+
+
 def test_an_observation_may_come_in_another_type() -> None:
     whole = np.arange(12).reshape(2, 2, 3)
     for given in (whole, whole.astype(float), whole.tolist(), whole.astype(np.uint8)):
@@ -111,6 +150,7 @@ def test_an_observation_may_come_in_another_type() -> None:
 def test_predict_refuses_choices_between_two(env: str, right: Any, wrong: Any, where: str, tmp_path: Path) -> None:
     run = toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "env": env, "steps": 80})
     assert run.action_space.contains(run.predict(right)[0])
+    assert run.predict([right, right, right])[0].tolist() == [run.predict(right)[0]] * 3
     with pytest.raises(UsageError, match=f"{where} float64 from 3.5 to 3.5"):
         run.predict(wrong)
 
@@ -181,6 +221,32 @@ def test_parameters_that_do_not_fit_are_refused_before_a_folder_is_made(tmp_path
         done = command(*words, "--init-from", source, "--out", "run", cwd=tmp_path)
         assert done.code == 2 and "its parameters do not fit this agent: " in done.err and message in done.err, done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_can_begin_with_a_run_that_was_loaded(tmp_path: Path) -> None:
+    source = finished(**STEPS)
+    for given, named in ((toolkit.load(source), source), (source, source),
+                         (toolkit.load(source / "checkpoints" / "0"), source / "checkpoints" / "0")):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        run = toolkit.train("dqn", out=out, init_from=given, **{**SMALL, "steps": 80})
+        assert run.facts["init_from"] == str(named)
+    with pytest.raises(UsageError, match=r"init_from: got 3, allowed: a run \(toolkit.load\), or the folder of one"):
+        toolkit.train("dqn", init_from=3, **SMALL)
+    with pytest.raises(UsageError, match="it exists and is not an empty folder"):
+        toolkit.train("dqn", out=tmp_path / "0", **SMALL)
+
+
+class Walk(gymnasium.Env[Any, Any]):
+    """A class as a user of Stable-Baselines3 gives it."""
+
+
+@pytest.mark.parametrize(("env", "advice"), [
+    (gymnasium.make("CartPole-v1"), "This one's id: env='CartPole-v1'"),
+    (Walk, rf"such as {__name__}.py: gymnasium.register\('Mine-v0', entry_point='{__name__}:Walk'\); then "
+           f"env='{__name__}:Mine-v0'"), (Walk(), f"env='{__name__}:Mine-v0'"), (lambda: None, "then env='mine:Mine-v0'")])
+def test_an_environment_in_the_place_of_its_id_is_told_how_to_get_one(env: Any, advice: str) -> None:
+    with pytest.raises(UsageError, match=f"env: got .*, allowed: the id of an environment, .*{advice}"):
+        toolkit.train("dqn", **{**SMALL, "env": env})
 
 
 def test_wrong_words_are_errors_before_anything_is_made(tmp_path: Path) -> None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
-from operator import getitem
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.agents.base import Acted, Agent
-from toolkit.config import flatten
+from toolkit.config import Setting, flatten
 from toolkit.envs import factory, packing, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import sessions, setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
+from toolkit.training.observations import rows_of
 from toolkit.training.resolve import plan, read_file, too_short
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.supervised_run import RunFolder, TaskRun
@@ -50,21 +49,12 @@ class Run(RunFolder):
     def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state.
 
-        Raises UsageError for another shape, and for numbers that the space's type cannot hold, as a picture from 0 to 1, or that
-        are not finite.
+        A batch of Dict or Tuple observations is stacked in every part, as gymnasium's vector environments give it, or a list.
+        Raises UsageError for another form, and for numbers that the space cannot hold, as a picture from 0 to 1, or that are not
+        finite.
         """
-        space = self.observation_space
-        if packing.is_packed(space):
-            for leaf in packing.layout(space).leaves:
-                unchanged(reduce(getitem, leaf.keys, observation), leaf.space, f" at {leaf.path!r}")
-            acted = self._act(packing.pack(space, observation)[None], state, deterministic)
-            return acted.actions[0], acted.state
-        array = unchanged(observation, space)
-        single = array.shape == space.shape
-        if not single and array.shape[1:] != space.shape:
-            raise UsageError(f"predict: got an observation of shape {array.shape}, allowed: {space.shape}, or a batch "
-                             f"[N, ...] of such; this policy sees {space}")
-        acted = self._act(array[None] if single else array, state, deterministic)
+        rows, single = rows_of(observation, self.observation_space)
+        acted = self._act(rows, state, deterministic)
         return (acted.actions[0] if single else acted.actions), acted.state
 
     def _act(self, observations: Any, state: Any, deterministic: bool) -> Acted:
@@ -79,9 +69,10 @@ class Run(RunFolder):
         ``env_options`` are options for the environment's constructor beside the run's own, or in their place.
         ``max_episode_steps`` cuts episodes, instead of the run's own limit.
         """
-        for name, value in (("episodes", episodes), ("max_episode_steps", max_episode_steps)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name}: got {value}, allowed: a whole number at least 1")
+        episodes = Setting("episodes", "int", minimum=1, default=100).check(episodes)
+        seed = Setting("seed", "int", minimum=0).check(seed)
+        max_episode_steps = Setting("max_episode_steps", "int", minimum=1).check(max_episode_steps)
+        require_id(env)
         facts = self.facts
         spec = setup.env_spec(self.plan, env, env_options, max_episode_steps).for_evaluation()
         if env or env_options:
@@ -102,27 +93,6 @@ class Run(RunFolder):
                                  f"{self.facts['subject']}, which it was trained on, are {own}")
 
 
-def unchanged(given: Any, space: gymnasium.Space[Any], where: str = "") -> NDArray[Any]:
-    """``given`` as an array of ``space``'s type; floats may be rounded to it, whole numbers must be whole and within its range.
-
-    Raises UsageError, also for what is not finite: no policy has an answer to that, but would give one.
-    """
-    dtype = np.dtype(space.dtype)
-    try:
-        array = np.asarray(given)
-    except ValueError:  # nested unevenly
-        array = np.asarray(None)
-    numbers = array.dtype.kind in "biuf"
-    with np.errstate(invalid="ignore", over="ignore"):
-        converted = array.astype(dtype) if numbers else array
-    if numbers and (np.isfinite(converted).all() if dtype.kind == "f" else np.array_equal(array, converted)):
-        return converted
-    found = f"of {array.dtype} from {array.min():g} to {array.max():g}" if numbers and array.size else f"of {array.dtype}"
-    allowed = f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}" if dtype.kind in "iu" else "finite numbers"
-    raise UsageError(f"predict: got an observation{where} {found}, allowed: {allowed} ({dtype}), as the environment gives them; "
-                     f"this policy sees {space}")
-
-
 def alike(one: gymnasium.Space[Any], other: gymnasium.Space[Any]) -> bool:
     """Whether elements of two spaces have the same form; bounds may differ."""
     if packing.is_packed(one) or packing.is_packed(other):
@@ -135,20 +105,49 @@ def alike(one: gymnasium.Space[Any], other: gymnasium.Space[Any]) -> bool:
         np.array_equal(getattr(one, name, 0), getattr(other, name, 0)) for name in ("n", "nvec", "start"))
 
 
-def train(name: str, *, config: str | None = None, preset: str | None = None, out: str | None = None,
-          init_from: str | None = None, **settings: Any) -> Run | TaskRun:
+def train(name: str, *, config: str | Path | None = None, preset: str | None = None, out: str | Path | None = None,
+          init_from: str | Path | RunFolder | None = None, **settings: Any) -> Run | TaskRun:
     """Train as ``toolkit run NAME`` does. ``settings`` are its flags: ``env="CartPole-v1", steps=50_000``.
 
     Settings of parts are given as a dictionary: ``network={"name": "mlp", "hidden_sizes": (64, 64)}``.
     """
     entry = registry.get(("agent", "task"), name)
-    resolved = plan(entry, flatten(settings), read_file(config) if config is not None else None, preset)
+    given = flatten(settings)
+    require_id(given.get("env"))
+    resolved = plan(entry, given, read_file(str(config)) if config is not None else None, preset)
 
     def begun(facts: Sequence[str]) -> None:
         if short := too_short(resolved):
             warnings.warn(short, stacklevel=4)  # where `train` was called
 
-    return opened(sessions.start(resolved, out, init_from, begun).directory)
+    source = None if init_from is None else where_from(init_from)
+    return opened(sessions.start(resolved, None if out is None else str(out), source, begun).directory)
+
+
+def require_id(env: Any) -> None:
+    """Raise UsageError for an environment itself, or its class: a run makes its copies from an id."""
+    if env is None or isinstance(env, str):
+        return
+    spec = getattr(env, "spec", None)
+    if spec is not None:
+        advice = f"This one's id: env={spec.id!r}"
+    else:
+        maker = env if isinstance(env, type) else type(getattr(env, "unwrapped", env))
+        known = issubclass(maker, gymnasium.Env) and maker.__module__ != "__main__" and "<" not in maker.__qualname__
+        module, name = (maker.__module__, maker.__qualname__) if known else ("mine", "Mine")
+        advice = (f"Register its class in a module that can be imported, such as {module}.py: gymnasium.register('Mine-v0', "
+                  f"entry_point='{module}:{name}'); then env='{module}:Mine-v0'")
+    raise UsageError(f"env: got {env!r}, allowed: the id of an environment, from which a run makes its copies, also when it is "
+                     f"evaluated or resumed. {advice}")
+
+
+def where_from(run: str | Path | RunFolder) -> str:
+    """The run to begin from, as ``--init-from`` names it."""
+    if isinstance(run, RunFolder):
+        return str(run.path if run.step is None else run.directory.checkpoints.path(run.step))
+    if isinstance(run, (str, Path)):
+        return str(run)
+    raise UsageError(f"init_from: got {run!r}, allowed: a run (toolkit.load), or the folder of one or of its checkpoint")
 
 
 def load(run: str | Path) -> Run | TaskRun:
