@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,14 +63,41 @@ def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_pat
         factory.find("nowhere:my/Env-v0")
 
 
+TOYS = """
+import gymnasium
+ONE = gymnasium.spaces.Discrete(2)
+class Blind(gymnasium.Env):
+    action_space = ONE
+class Idle(gymnasium.Env):
+    observation_space, action_space = ONE, None
+class Train(gymnasium.Env):
+    observation_space = action_space = ONE
+    def __init__(self, track, length=3, **more):
+        pass
+class Express(Train):
+    def __init__(self, speed=1, **more):
+        super().__init__(**more)
+class Broken(Train):
+    def __init__(self, length=3):
+        def helper(track): ...
+        helper()
+class Old:
+    pass
+def made(**more):
+    return Train(**more)
+"""
+
+
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A folder, the current one, with modules that Python finds; what they register goes again."""
     (tmp_path / "shop.py").write_text(
         "import gymnasium\n"
         "for name, entry in (('Lamp', 'toys:Lamp'), ('Chair', 'toys.none:Chair'), ('Far', 'no_such_package_at_all.x:Far')):\n"
-        "    gymnasium.register(f'{name}-v0', entry_point=entry)\n")
-    (tmp_path / "toys.py").write_text("")
+        "    gymnasium.register(f'{name}-v0', entry_point=entry)\n"
+        "for name in ('Blind', 'Idle', 'Train', 'Express', 'Broken', 'Old', 'Brokn'):\n"
+        "    gymnasium.register(f'{name}-v0', entry_point=f'toys:{name}')\n")
+    (tmp_path / "toys.py").write_text(TOYS)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "shop.py").write_text("import no_such_package_at_all\n")
     monkeypatch.chdir(tmp_path)
@@ -97,6 +125,37 @@ def test_what_stands_before_the_colon_is_explained(env_id: str, message: str) ->
     with pytest.raises(UsageError) as caught:
         factory.make_one(EnvSpec(env_id))
     assert str(caught.value).endswith(message) if "Write" in message else message in str(caught.value)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("name", "options", "message"), [
+    ("Train", {}, "environment 'shop:Train-v0' needs --env.track VALUE: its constructor has .* Allowed besides: --env.length."),
+    ("Express", {}, "needs --env.track VALUE: .* Allowed besides: --env.speed, --env.length."),
+    ("Express", {"track": 1, "sped": 2}, "^$"), ("Train", {"track": 1}, "^$"),
+    ("Broken", {"lenth": 2}, "has no option --env.lenth. Did you mean --env.length. Allowed: --env.length.$"),
+    ("Broken", {"length": 2}, r"does not accept --env.length 2: .*helper\(\) missing 1 required positional argument: 'track'.$"),
+    ("Brokn", {}, "registered with the entry_point 'toys:Brokn', and the module 'toys' has no 'Brokn'. Did you mean 'Broken'"),
+    ("Blind", {}, "does not keep to Gymnasium's interface: its observation_space is missing .*toolkit check env shop:Blind-v0"),
+    ("Idle", {}, "its action_space is None, which is no space of gymnasium's."),
+    ("Old", {}, "environment 'shop:Old-v0' cannot be used: The environment must inherit from the gymnasium.Env class")])
+def test_what_a_constructor_lacks_is_explained(name: str, options: dict[str, Any], message: str) -> None:
+    said = ""
+    try:
+        factory.make_one(EnvSpec(f"shop:{name}-v0", options))
+    except UsageError as error:
+        said = str(error)
+    assert re.search(message, said), said
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_mistake_in_a_constructor_is_not_taken_for_a_missing_option() -> None:
+    with pytest.raises(TypeError, match=r"helper\(\) missing 1 required"):
+        factory.make_one(EnvSpec("shop:Broken-v0"))
+
+
+def test_atari_preprocessing_of_another_environment_is_refused() -> None:
+    with pytest.raises(UsageError, match="'CartPole-v1' is no game of ALE's, which --atari is for"):
+        factory.make_one(EnvSpec("CartPole-v1", atari="training"))
 
 
 class Half(gymnasium.Env[Any, Any]):

@@ -95,6 +95,16 @@ def test_an_agent_meets_no_action_space_that_it_does_not_declare(tmp_path: Path,
         train("discrete-only", env="Pendulum-v1", steps=64, out=str(tmp_path / "run"))
 
 
+@pytest.mark.usefixtures("only_here")
+def test_an_option_that_its_environment_does_not_have_is_told_with_the_nearest(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, files_of("env", "corridor"))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("corridor_plugin").declare(Declarer(registry, "toolkit-corridor"))
+    with pytest.raises(UsageError, match=r"has no option --env.lenth. Did you mean --env.length\? Allowed: --env.length.$"):
+        train("ppo", env="corridor", **{"env.lenth": 5}, steps=64, preset="none", out=str(tmp_path / "run"))
+
+
 SHORTER = {"--steps 50000": "--steps 500 --final-episodes 2", "evaluate latest": "evaluate latest --episodes 2",
            "--data synthetic-sounds": "--data synthetic-sounds --data.count 40 --data.held-out 10 --preset none --steps 64"}
 

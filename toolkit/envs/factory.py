@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -17,6 +18,7 @@ from gymnasium.envs.registration import load_env_creator
 
 from toolkit.config import ConfigError, flag_of, lookup
 from toolkit.entries import Entry
+from toolkit.envs import promises
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.hearing import VECTORS
@@ -27,6 +29,7 @@ from toolkit.errors import MissingExtra, UsageError, did_you_mean, nearest
 from toolkit.registry import UnknownComponent, registry
 
 ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
+REQUIRED = inspect.Parameter.empty
 NATIVE_FROM = 4  # copies from which an environment vectorised by hand beats the loop
 
 # Packages whose environments gymnasium learns about only when they are imported: namespace -> module.
@@ -86,6 +89,10 @@ def registered(entry: Entry) -> gymnasium.envs.registration.EnvSpec:
     if entry.id not in gymnasium.registry:
         gymnasium.register(entry.id, entry_point=partial(make_registered, entry.id))
     return gymnasium.registry[entry.id]
+
+
+def is_registered(found: gymnasium.envs.registration.EnvSpec) -> bool:
+    return isinstance(found.entry_point, partial) and found.entry_point.func is make_registered
 
 
 def make_registered(name: str, **options: Any) -> gymnasium.Env[Any, Any]:
@@ -155,7 +162,20 @@ def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
             chosen["max_episode_steps"] = spec.max_episode_steps
         if spec.atari:
             chosen["frameskip"] = 1  # the preprocessing skips frames itself, and takes the maximum of the last two
-        return wrap(gymnasium.make(found, disable_env_checker=True, **chosen), spec)
+        env = gymnasium.make(found, disable_env_checker=True, **chosen)
+        require_spaces(env, spec.id)
+        return wrap(env, spec)
+
+
+def require_spaces(env: gymnasium.Env[Any, Any], env_id: str) -> None:
+    """Raise UsageError for an environment that does not say what is seen and done in it."""
+    for name in ("observation_space", "action_space"):
+        try:
+            space = getattr(env, name)
+        except AttributeError as error:
+            raise promises.broken(env_id, "", f"its {name} is missing ({error})") from error
+        if not isinstance(space, gymnasium.Space):
+            raise promises.broken(env_id, "", f"its {name} is {space!r:.60}, which is no space of gymnasium's")
 
 
 def options_of(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
@@ -191,27 +211,57 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
                            f"Install it: {command}") from error
     except ModuleNotFoundError as error:
         raise missing_module(spec.id, str(error.name), _install_command(found)) from error
+    except AttributeError as error:
+        module, _, name = str(found.entry_point).partition(":")
+        if isinstance(error.obj, ModuleType) and (error.obj.__name__, error.name) == (module, name):
+            near = did_you_mean(name, vars(error.obj))
+            raise UsageError(f"environment {spec.id!r} is registered with the entry_point {found.entry_point!r}, and the module "
+                             f"{module!r} has no {name!r}.{near} Mend it where gymnasium.register is called") from error
+        raise
     except TypeError as error:
-        if not spec.options:
+        # Gymnasium adds where it was raised, which is known here, to what the constructor said.
+        cause = error.__cause__ if isinstance(error.__cause__, TypeError) else error
+        refused = refusal(spec, found, cause)
+        if not refused:  # a mistake of the environment's own, which its author finds by the traceback
             raise
-        raise UsageError(refusal(spec, found, error)) from error
+        raise OptionsRefused(refused) from cause
 
 
-def refusal(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, error: TypeError) -> str:
-    """What to say about options that the constructor refused: of unknown names the nearest, and all, where it names them."""
-    allowed = list(defaults_of(found))
+class OptionsRefused(UsageError):
+    """An environment cannot be made with the options given; its cause is what the constructor said, for `refusal`."""
+
+
+def refusal(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, error: BaseException | None,
+            shown: Callable[..., str] | None = None) -> str:
+    """What to say of options that the constructor refused or missed, ``shown`` as flags; nothing where they are not at fault.
+
+    Of unknown names the nearest, and all, where it names them.
+    """
+    shown, text = shown or env_flag, str(error)
+    if "gymnasium.Env" in text:  # made, and then refused by gymnasium: of the older library, or something else
+        return f"environment {spec.id!r} cannot be used: {text}"
+    if "'frameskip'" in text and "frameskip" not in spec.options:
+        return f"environment {spec.id!r} is no game of ALE's, which --atari is for: it has no frameskip. Leave out --atari"
+    parameters = parameters_of(found)
+    allowed = [item.name for item in registry.get("env", found.id).settings] if is_registered(found) else list(parameters)
     unknown = [name for name in spec.options if name not in allowed]
-    if unknown and allowed and "unexpected keyword" in str(error):
-        near = "".join(did_you_mean(name, allowed, env_flag) for name in unknown)
-        return (f"environment {spec.id!r} has no option {', '.join(map(env_flag, unknown))}.{near} "
-                f"Allowed: {', '.join(map(env_flag, allowed))}.")
-    given = ", ".join(f"{env_flag(name)} {value}" for name, value in spec.options.items())
-    return f"environment {spec.id!r} does not accept {given}: {error}."
+    if unknown and allowed and "unexpected keyword" in text:
+        near = "".join(did_you_mean(name, allowed, shown) for name in unknown)
+        return (f"environment {spec.id!r} has no option {', '.join(map(shown, unknown))}.{near} "
+                f"Allowed: {', '.join(map(shown, allowed))}.")
+    missing = [name for name, default in parameters.items() if default is REQUIRED and f"'{name}'" in text]
+    if missing and any(f"{getattr(maker, '__qualname__', '')}() missing" in text for maker in makers_of(found)):
+        needed = " and ".join(shown(name, "VALUE") for name in missing)
+        others = ", ".join(shown(name) for name in allowed if name not in missing)
+        return (f"environment {spec.id!r} needs {needed}: its constructor has no value of its own for that."
+                f"{f' Allowed besides: {others}.' if others else ''}")
+    given = ", ".join(shown(name, value) for name, value in spec.options.items())
+    return f"environment {spec.id!r} does not accept {given}: {text}." if given else ""
 
 
-def env_flag(name: str) -> str:
-    """The flag of an option for an environment's constructor."""
-    return flag_of(f"env.{name}")
+def env_flag(name: str, value: Any = None) -> str:
+    """The flag of an option for an environment's constructor, with its ``value``, if any."""
+    return flag_of(f"env.{name}") + ("" if value is None else f" {value}")
 
 
 def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> None:
@@ -223,21 +273,33 @@ def require_numbers(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -
 
 
 def defaults_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
-    """The options that the constructor names with a default; where it also takes any, a class's bases say which."""
-    entry = str(found.entry_point)
-    creator = load_env_creator(ARRAYS[entry]) if entry in ARRAYS else creator_of(found)
-    makers = [creator]
-    if inspect.isclass(creator):
-        makers = [vars(base)["__init__"] for base in creator.__mro__ if "__init__" in vars(base)]
-    defaults: dict[str, Any] = {}
-    for maker in makers:
+    """The options that the constructor names with a default."""
+    return {name: default for name, default in parameters_of(found).items() if default is not REQUIRED}
+
+
+def parameters_of(found: gymnasium.envs.registration.EnvSpec) -> dict[str, Any]:
+    """The options that the constructor names, each with its default or REQUIRED; where it also takes any, a class's bases say
+    which."""
+    options: dict[str, Any] = {}
+    by_hand = str(found.entry_point) in ARRAYS  # what those need is theirs, and no option
+    for maker in makers_of(found):
         parameters = inspect.signature(maker).parameters.values()
         for item in parameters:
-            if item.default is not item.empty and item.name != "render_mode":
-                defaults.setdefault(item.name, item.default)
+            named = item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD) and item.name not in ("self", "render_mode")
+            if named and not (by_hand and item.default is REQUIRED):
+                options.setdefault(item.name, item.default)
         if all(item.kind is not item.VAR_KEYWORD for item in parameters):
             break
-    return defaults
+    return options
+
+
+def makers_of(found: gymnasium.envs.registration.EnvSpec) -> list[Any]:
+    """The function that makes the environment, or the constructors of its class and of that's bases."""
+    entry = str(found.entry_point)
+    creator = load_env_creator(ARRAYS[entry]) if entry in ARRAYS else creator_of(found)
+    if inspect.isclass(creator):
+        return [vars(base)["__init__"] for base in creator.__mro__ if "__init__" in vars(base)]
+    return [creator]
 
 
 def _install_command(found: gymnasium.envs.registration.EnvSpec) -> str:
