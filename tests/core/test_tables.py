@@ -18,7 +18,7 @@ from toolkit.core.clock import Clock
 from toolkit.core.numeric import number
 from toolkit.core.rows import Row, csv_rows, refuse_broken
 from toolkit.core.seeding import Streams
-from toolkit.core.tabular import Column, fit_column
+from toolkit.core.tabular import MISSING, Column, fit_column
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import divide
@@ -89,6 +89,28 @@ def test_booleans_are_the_same_column_however_a_file_spells_them(spell: Any) -> 
     assert ages is not None
     with pytest.raises(UsageError, match="got 'true'"):
         ages.encode([{"x": "true"}])
+
+
+@pytest.mark.parametrize("form", ["utf-16-be", "utf-16-le"])
+def test_a_file_in_utf_16_is_told_of(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a b.csv"
+    path.write_bytes("\ufeffx,y\n1,é\n".encode(form))
+    told = "byte 0 is not UTF-8; save the file as UTF-8. It is UTF-16, Excel's Unicode text: iconv -f UTF-16 -t UTF-8 '/"
+    with pytest.raises(UsageError, match=told):
+        registry.make("dataset", "csv", path=str(path)).splits()
+
+
+def test_words_that_are_gaps_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    assert not [word for word in MISSING - {""} if f"`{word}`" not in text]
+
+
+def test_rows_with_nul_characters_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for raw, row in (b"x,y\n1,a\n2,b\0c\n", 3), ("x,y\n1,a\n".encode("utf-16-le"), 1):
+        path.write_bytes(raw)
+        with pytest.raises(UsageError, match=f"row {row}: it holds NUL characters, which text has none of"):
+            registry.make("dataset", "csv", path=str(path)).splits()
 
 
 def test_booleans_among_words_are_the_categories_true_and_false_and_those_of_old_runs_are_found() -> None:

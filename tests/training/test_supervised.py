@@ -305,7 +305,11 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "gaps.csv", "--target", "b", "--data.delimiter", "||"), "--data.delimiter: got '||', allowed: auto, or one"),
     (("--data", "gaps.jsonl", "--target", "b"), "1 of 3 rows (train) hold no 'b': rows 2"),
     (("--data", "late.jsonl", "--target", "b"), "late.jsonl: row 1 has split None; allowed: train, validation, test"),
-    (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN"),
+    (("--data", "people.csv"), "which column is to be predicted? Name it: --target COLUMN. Allowed: "
+     "age, town, income, note, risk, score\n"),
+    (("--data", "word.csv", "--target", "b"), "1 of 3 rows (train) hold no 'b' ('None' is read as a gap; give a class another "
+     "name): rows 3. Take"),
+    (("--data", "rare.csv", "--target", "b", "--ignore", "c"), "no column 'c' to leave out. Allowed for --ignore: a.\n"),
     (("--data", "people.csv", "--target", "income"), "To predict a number: toolkit run tabular-regression"),
     (("--data", "late.csv", "--target", "a"), "'a' holds '4' in row 11, which is not among the classes trained on: 1, 2, 3. To "
      "predict a number: toolkit run tabular-regression"),
@@ -319,6 +323,7 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
 def test_wrong_usage_is_explained(people: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n3,\n4,y\n")
+    (tmp_path / "word.csv").write_text("a,b\n1,x\n3, None\n4,y\n")
     (tmp_path / "rare.csv").write_text("a,b\n1,x\n2,x\n3,y\n4,y\n5,z\n")
     (tmp_path / "late.csv").write_text("a,b,split\n" + "1,x,train\n2,y,train\n3,x,train\n" * 3 + "4,z,test\n")
     (tmp_path / "gaps.jsonl").write_text('\ufeff{"a": 1, "b": "x"}\n{"a": 3}\n{"a": 4, "b": "y"}\n')
@@ -351,7 +356,8 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
                                                 "iconv -f LATIN1 -t UTF-8 latin.csv > utf8.csv\n")
     done = command("predict", "run", "40", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
-                                                "COLUMN=VALUE COLUMN=VALUE\n")
+                                                'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or for a '
+                                                'DataFrame predict(frame.to_dict("records"))\n')
     done = command("predict", "run", "age=40", "town=Ulm", "income=3", "risk=low", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("risk=low: the model looks at no column 'risk'. Allowed: age, town, income\n")
     done = command("predict", "run", "age=40", "Ulm", cwd=tmp_path)
@@ -453,6 +459,10 @@ def test_other_data_is_judged_by_the_rules_of_training(people: Path, tmp_path: P
     (tmp_path / "new.csv").write_text("\n".join([head, rows[0], "40,Ulm,1,same,odd,3", "40,Ulm,1,same,even,3"]))
     done = command("evaluate", "run", "--data", "new.csv", cwd=tmp_path)
     assert done.code == 2 and "'risk' holds 'odd' in row 3, which is not among the classes trained on: high, low" in done.err
+    (tmp_path / "asked.csv").write_text("age,town,income,note\n40,Ulm,1,same\n")
+    done = command("evaluate", "run", "--data", "asked.csv", cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith("the data has no column 'risk', which this run predicts. It has age, town, "
+                                                "income, note. To ask without answers: toolkit predict RUN --input FILE\n")
     (tmp_path / "gap.csv").write_text("\n".join([head, rows[0], "40,Ulm,1,same,,3"]))
     done = command("evaluate", "run", "--data", "gap.csv", cwd=tmp_path)
     assert done.code == 2 and "1 of 2 rows (test) hold no 'risk': rows 3" in done.err

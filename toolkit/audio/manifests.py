@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.audio import io
-from toolkit.core.rows import Row, csv_rows, json_rows, refuse_broken, refuse_unread, require_columns
+from toolkit.core.rows import Row, csv_rows, json_rows, not_utf8, refuse_broken, refuse_unread, require_columns
 from toolkit.errors import UsageError, did_you_mean
 
 COLUMNS = ("path", "start", "duration", "text", "label", "speaker")
@@ -183,7 +183,7 @@ def rows_of(path: Path) -> list[Row]:
         cause = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ManifestError(f"{path}: {cause}") from error
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise ManifestError(f"{path}: {not_utf8(path, error)}") from error
 
 
 def refuse_columns(path: Path, rows: Collection[Mapping[str, Any]]) -> None:

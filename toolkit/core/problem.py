@@ -13,6 +13,7 @@ depends on (classes, vocabulary, scaling), which `facts` gives as values that a 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -242,8 +243,10 @@ class Problem(Generic[Config]):
     def as_example(self, value: Any) -> Example:
         """What a person asks about (a text, a row, a path) as an example without target."""
         if not isinstance(value, Mapping):
-            raise UsageError(f"predict: got {value!r}; allowed: rows with named columns. Ask about one: toolkit predict RUN "
-                             "COLUMN=VALUE COLUMN=VALUE")
+            got = textwrap.shorten(repr(value), 80, placeholder=" ...")
+            raise UsageError(f"predict: got {got}; allowed: rows with named columns. Ask about one: toolkit predict RUN "
+                             'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or for a DataFrame '
+                             'predict(frame.to_dict("records"))')
         return value
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:

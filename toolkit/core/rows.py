@@ -5,15 +5,18 @@ csv_rows, json_rows   the rows of an open file; one that cannot be read is there
 refuse_broken         the error of whoever needs every row
 require_columns       the error for a column that no row has
 refuse_unread         the error for a column that is another one but for its spelling
+not_utf8              what is wrong with a file whose bytes are no UTF-8
 
 A row's number is the line that an editor shows: the header of a CSV file is row 1.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import itertools
 import json
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from toolkit.core.base import Example
 from toolkit.errors import UsageError, did_you_mean
 
 LONGEST = 2**31 - 1  # characters of a cell; Python's own limit, 2**17, is less than a long text
+NUL = "it holds NUL characters, which text has none of: take them out, or is the file UTF-16? Save it as UTF-8"
 SHOWN = 5  # rows that an error names
 MEANINGS = {"split": "what is held out", "start": "where in its file a clip begins", "duration": "how long a clip is"}
 
@@ -128,7 +132,7 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise UsageError(f"{path}, row 1: {unclosed(taken, delimiter) or f'it is not CSV: {error}'}") from error
-    if wrong := unclosed(taken, delimiter):
+    if wrong := unclosed(taken, delimiter) or nul_in(taken):
         raise UsageError(f"{path}, row 1: {wrong}")
     names = [name for name in header if name or not nameless]
     if len(set(names)) < len(names) or not all(names):
@@ -145,7 +149,7 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
             yield Row({}, number, unclosed(taken, delimiter) or f"it is not CSV: {error}")
             continue
         if cells:
-            fault = unclosed(taken, delimiter) or (
+            fault = unclosed(taken, delimiter) or nul_in(taken) or (
                 None if len(cells) == len(header) else
                 f"it has {len(cells)} cells and the header {len(header)}; quote cells that hold the delimiter")
             yield Row({name: cell for name, cell in zip(header, cells, strict=False) if name}, number, fault)
@@ -163,6 +167,19 @@ def unclosed(lines: Sequence[str], delimiter: str) -> str | None:
         rest = f", so that {many} more {'lines' if many > 1 else 'line'} became its text" if many else ""
         return f"a quote that opens in it is not closed{rest}. Close it, or double it where it is meant"
     return None
+
+
+def nul_in(lines: Sequence[str]) -> str | None:
+    return NUL if any("\0" in line for line in lines) else None
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    """What is wrong with a file that is read as UTF-8, and how to make it that; UTF-16 is told by how it begins."""
+    with path.open("rb") as file:
+        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    form, guess = ("UTF-16", "It is UTF-16, Excel's Unicode text:") if wide else ("LATIN1", "Is it Latin-1?")
+    return (f"byte {error.start} is not UTF-8; save the file as UTF-8. {guess} iconv -f {form} -t UTF-8 {shlex.quote(str(path))} "
+            f"> utf8{path.suffix}")
 
 
 def guess_delimiter(line: str) -> str:

@@ -31,6 +31,7 @@ from toolkit.registry import registry
 INSTEAD = "To predict a number: toolkit run tabular-regression"
 ENOUGH = 20  # values of which it can be told that each is a category of its own
 MEASURE = re.compile(r"[-+$€£¥ ]*\d[-+\d.,:/T ]*\D{0,5}")  # 3.5%, $3, 3.5 USD, 2024-01-05 10:00:00
+WHICH = "which column is to be predicted? Name it: --target COLUMN"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
@@ -38,6 +39,12 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
+
+
+def gap_of(value: Any) -> bool | str:
+    """Whether a value is missing, and where it is a word which one, that may be meant as a class."""
+    word = value.strip() if isinstance(value, str) else ""
+    return is_missing(value) and (f"{word!r} is read as a gap; give a class another name" if word else True)
 
 
 @dataclass(frozen=True)
@@ -177,18 +184,24 @@ class TabularProblem(Problem[Any]):
     def target(self) -> str:
         name = self.config.target or self.target_name
         if name is None:
-            raise UsageError("which column is to be predicted? Name it: --target COLUMN")
+            raise UsageError(WHICH)
         return name
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         names = list(first_split(splits)[0])
+        if not (self.config.target or self.target_name):
+            raise UsageError(f"{WHICH}. Allowed: {', '.join(names)}")
+        if self.target not in names and "train" not in splits:
+            near = did_you_mean(self.target, names)
+            raise UsageError(f"the data has no column {self.target!r}, which this run predicts.{near} "
+                             f"It has {', '.join(names)}. To ask without answers: toolkit predict RUN --input FILE")
         if self.target not in names:
             data = next((name for name in names if number(name) is not None), None)
             header = "" if data is None else (f" The first line looks like data ({data}): a table needs a header "
                                               "above it, a line with the names of its columns.")
             raise UsageError(f"there is no column {self.target!r}.{did_you_mean(self.target, names)} "
                              f"Allowed for --target: {', '.join(names)}.{header}")
-        refuse_rows(splits, lambda row: is_missing(row.get(self.target)), f"hold no {self.target!r}")
+        refuse_rows(splits, lambda row: gap_of(row.get(self.target)), f"hold no {self.target!r}")
 
     def fit(self, examples: Sequence[Example]) -> None:
         names = list(dict.fromkeys(name for row in examples for name in row))
@@ -198,7 +211,7 @@ class TabularProblem(Problem[Any]):
                                  "--ignore, or name another with --target")
             if name not in names:
                 raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
-                                 f"Allowed for --ignore: {', '.join(names)}.")
+                                 f"Allowed for --ignore: {', '.join(other for other in names if other != self.target)}.")
         if self.inherited:
             self.refuse_to_ignore_inherited()
             self.fit_target(examples)

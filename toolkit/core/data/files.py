@@ -6,14 +6,13 @@ with the words train, validation, test puts rows where they say.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.base import Example
 from toolkit.core.configs import CSVConfig, FileConfig, TextFileConfig
-from toolkit.core.rows import Row, csv_rows, fault_of, json_rows, like, number_of, refuse_broken, row_name
+from toolkit.core.rows import Row, csv_rows, fault_of, json_rows, like, not_utf8, number_of, refuse_broken, row_name
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.files import digest
 
@@ -56,9 +55,7 @@ class FileDataset:
         except OSError as error:
             raise UsageError(f"{self.path}: it cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
-            converted = f"iconv -f LATIN1 -t UTF-8 {shlex.quote(str(self.path))} > utf8{self.path.suffix}"
-            raise UsageError(f"{self.path}: byte {error.start} is not UTF-8; save the file as UTF-8. Is it Latin-1? "
-                             f"{converted}") from error
+            raise UsageError(f"{self.path}: {not_utf8(self.path, error)}") from error
         if not rows:
             raise UsageError(f"{self.path}: it holds no rows")
         if not self.asked:
