@@ -87,7 +87,32 @@ class NoSeed(Misfit):
         return np.zeros(2, np.float32)
 
 
+SPACES: dict[str, gymnasium.Space[Any]] = {
+    "picture": gymnasium.spaces.Box(0, 255, (2, 2), np.uint8), "choice": gymnasium.spaces.Discrete(3, start=1),
+    "choices": gymnasium.spaces.MultiDiscrete([2, 3]), "row": gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    "leaf": gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(3), b=gymnasium.spaces.Box(0, 9, (1,), np.float32))}
+
+
+class Showing(gymnasium.Env[Any, Any]):
+    """Has the space ``SPACES[space]``, and shows ``first`` and then ``later``; an episode has three steps."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, space: str, first: Any, later: Any) -> None:
+        self.observation_space, self.first, self.later, self.taken = SPACES[space], first, later, 0
+
+    def reset(self, *, options: Any = None, **seed: Any) -> Any:
+        super().reset(**seed)
+        self.taken = 0
+        return self.first, {}
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        return self.later, 0.0, self.taken == 3, False, {}
+
+
 gymnasium.register("faulty/Misfit-v0", Misfit)
+gymnasium.register("faulty/Showing-v0", Showing)
 gymnasium.register("faulty/NoSeed-v0", lambda how: NoSeed(how))
 gymnasium.register("faulty/CartPole-v0", Faulty)
 gymnasium.register("faulty/Paying-v0", Paying)

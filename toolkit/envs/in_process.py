@@ -29,7 +29,10 @@ class InProcess:
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
         self._packed = packing.is_packed(self.observation_space)
-        self._size = 0 if self.observation_space.shape is None else int(np.prod(self.observation_space.shape))
+        self._shape = self.observation_space.shape
+        # The type that observations must have to be taken unseen; choices are looked at each, and floats are cast.
+        self._exact = self.observation_space.dtype if not self._packed and packing.is_whole(self.observation_space) else None
+        self._choices = isinstance(self.observation_space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
         self._scalar_actions = isinstance(self.action_space, gymnasium.spaces.Discrete)
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
@@ -74,8 +77,10 @@ class InProcess:
                 observation, reward, terminated, truncated, info = env.step(action)
                 if self._packed:
                     observation = packing.pack(self.observation_space, observation)
-                elif getattr(observation, "size", 1) != self._size:
-                    self._require_size(index, action, observation)
+                elif self._choices or getattr(observation, "shape", None) != self._shape or (
+                        self._exact is not None and observation.dtype != self._exact):
+                    observation = promises.seen("step", observation, self.observation_space, self.name,
+                                                self._where(index, action))
                 rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
                 self._terminated[index] = terminated
                 self._truncated[index] = truncated and not terminated
@@ -112,11 +117,6 @@ class InProcess:
         except Exception as error:
             promises.explain(error, self.name, self._where(index), "reset", self.observation_space)
             raise
-
-    def _require_size(self, index: int, action: Any, observation: Any) -> None:
-        """Raise UsageError for an observation of another size: NumPy would fill a whole array with one number."""
-        if not promises.fits(self.observation_space, observation):
-            raise promises.other_size("step", observation, self.observation_space, self.name, self._where(index, action))
 
     def _where(self, index: int, *actions: Any) -> str:
         """Which copy, for messages; a worker says it itself, who knows the number among all."""

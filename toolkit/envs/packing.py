@@ -49,6 +49,11 @@ class Leaf:
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether its elements are whole numbers, which not every number becomes unchanged."""
+        return is_whole(self.space)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -61,6 +66,40 @@ class Layout:
 def is_packed(space: Space) -> bool:
     """Whether elements of ``space`` are stored as rows of bytes."""
     return isinstance(space, (spaces.Dict, spaces.Tuple))
+
+
+def is_whole(space: Space) -> bool:
+    """Whether elements of an elementary ``space`` are whole numbers, or bits."""
+    return space.dtype is not None and np.dtype(space.dtype).kind in "iub"
+
+
+def holds(space: Space, values: Any) -> bool:
+    """Whether ``values``, elements of an elementary ``space`` of whole numbers, are stored as they are.
+
+    A picture of bytes given as floats up to one would be stored as a black one. Bounds of a Box are not looked at, which many
+    environments exceed; a choice that there is not has no place in a one-hot vector.
+    """
+    array, dtype = np.asarray(values), np.dtype(space.dtype)
+    if array.dtype != dtype:
+        if array.dtype.kind not in "iubf":
+            return False
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored = array.astype(dtype)
+        if not np.array_equal(stored, array):
+            return False
+        array = stored
+    if isinstance(space, spaces.MultiDiscrete):
+        if array.size == space.nvec.size:
+            array = array.reshape(space.nvec.shape)
+        return bool(((array >= space.start) & (array < space.start + space.nvec)).all())
+    return not isinstance(space, spaces.Discrete) or bool(((array >= space.start) & (array < space.start + space.n)).all())
+
+
+def found_in(values: Any) -> str:
+    """What ``values`` are, for messages: shape, type, and from where to where they go."""
+    array = np.asarray(values)
+    numbers = f" from {array.min():g} to {array.max():g}" if array.dtype.kind in "iubf" and array.size else ""
+    return f"shape {array.shape}, {array.dtype}{numbers}"
 
 
 def layout(space: Space) -> Layout:
@@ -122,14 +161,21 @@ def pack_batch(space: Space, batch: Any, count: int) -> Array:
 
 def _packed(space: Space, values: Any, *lead: int) -> Array:
     """Rows [*lead, nbytes] of values whose leaves are [*lead, *shape]."""
-    found = layout(space)
-    rows = np.zeros((*lead, found.nbytes), np.uint8)
-    for leaf in found.leaves:
+    rows = np.zeros((*lead, layout(space).nbytes), np.uint8)
+    for leaf, value in parts_of(space, values):
+        write(leaf, rows, value)
+    return rows
+
+
+def parts_of(space: Space, values: Any) -> Iterator[tuple[Leaf, Any]]:
+    """The leaves of a Dict or Tuple space, each with its part of ``values``. Raises ValueError for one that is not the leaf's."""
+    for leaf in layout(space).leaves:
         value = values
         for key in leaf.keys:
             value = value[key]
-        write(leaf, rows, value)
-    return rows
+        if leaf.whole and not holds(leaf.space, value):
+            raise ValueError(f"{leaf.path}: {found_in(value)}; its space is {leaf.space}")
+        yield leaf, value
 
 
 def unpack(space: Space, rows: Array | Tensor) -> dict[str, Any]:

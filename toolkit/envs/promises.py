@@ -36,19 +36,38 @@ def started(given: Any, space: gymnasium.Space[Any], name: str, where: str) -> t
     """What ``reset`` gave, as observation and info. Raises UsageError for anything else."""
     if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[1], Mapping):
         raise broken(name, where, f"reset() gave {given!r:.60}")
-    if not fits(space, given[0]):
-        raise other_size("reset", given[0], space, name, where)
-    return given[0], given[1]
+    return seen("reset", given[0], space, name, where), given[1]
+
+
+def seen(call: str, observation: Any, space: gymnasium.Space[Any], name: str, where: str) -> Any:
+    """What ``call`` gave, in the shape of ``space``. Raises UsageError for what does not fit."""
+    if not fits(space, observation):
+        raise misfit(call, observation, space, name, where)
+    if packing.is_packed(space):
+        try:
+            for _ in packing.parts_of(space, observation):
+                pass
+        except (ValueError, LookupError, TypeError) as error:
+            raise unusable(call, error, name, where) from error
+        return observation
+    given = np.asarray(observation, space.dtype) if packing.is_whole(space) else observation
+    return given if np.shape(given) == space.shape else np.reshape(given, space.shape)
 
 
 def fits(space: gymnasium.Space[Any], observation: Any) -> bool:
-    """Whether an observation has as many numbers as those of ``space``; those of Dict and Tuple are looked at when packed."""
-    return packing.is_packed(space) or space.shape is None or np.size(observation) == int(np.prod(space.shape))
+    """Whether an observation has as many numbers as those of ``space``, and whole ones where those are whole.
+
+    Elements of Dict and Tuple are looked at part by part.
+    """
+    if packing.is_packed(space) or space.shape is None:
+        return True
+    return np.size(observation) == int(np.prod(space.shape)) and (
+        not packing.is_whole(space) or packing.holds(space, observation))
 
 
-def other_size(call: str, observation: Any, space: gymnasium.Space[Any], name: str, where: str) -> UsageError:
+def misfit(call: str, observation: Any, space: gymnasium.Space[Any], name: str, where: str) -> UsageError:
     """The error of an observation that does not fit ``space``."""
-    return broken(name, where, f"{call}() gave an observation of shape {np.shape(observation)}, and its space is {space}")
+    return broken(name, where, f"{call}() gave an observation of {packing.found_in(observation)}, and its space is {space}")
 
 
 def explain(error: Exception, name: str, where: str, call: str, space: gymnasium.Space[Any], observation: Any = None) -> None:
@@ -60,12 +79,14 @@ def explain(error: Exception, name: str, where: str, call: str, space: gymnasium
             error.add_note(f"It was raised by environment {name!r}{where}.")
         return
     if observation is not None and not fits(space, observation):
-        raise other_size(call, observation, space, name, where) from error
+        raise misfit(call, observation, space, name, where) from error
     if "values to unpack" in str(error):
-        what = f"{call}() gave another number of values ({error})"
-    else:
-        what = f"{call}() cannot be used ({type(error).__name__}: {error})"
-    raise broken(name, where, what) from error
+        raise broken(name, where, f"{call}() gave another number of values ({error})") from error
+    raise unusable(call, error, name, where) from error
+
+
+def unusable(call: str, error: Exception, name: str, where: str) -> UsageError:
+    return broken(name, where, f"{call}() cannot be used ({type(error).__name__}: {error})")
 
 
 def is_around(trace: TracebackType | None) -> bool:

@@ -47,8 +47,7 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
         except Exception as error:
             promises.explain(error, self.name, self._after(action), "step", space)
             raise
-        if not promises.fits(space, observation):
-            raise promises.other_size("step", observation, space, self.name, self._after(action))
+        observation = promises.seen("step", observation, space, self.name, self._after(action))
         return observation, one_number(reward, self.env), terminated, truncated, info
 
     def _after(self, action: Any) -> str:
