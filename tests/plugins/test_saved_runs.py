@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from conftest import Toolkit
 from test_isolation import install
 
 DECLARED = """
@@ -91,3 +93,48 @@ class Louder:
                  "--data.count", "12", "--data.held-out", "4", "--preset", "none",
                  "--transforms", "shift | loud/louder", "--steps", "8", "--batch-size", "4", "--out", "run", **around)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["distributions"]["loud"] == "1.0"
+
+
+NETWORK = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self, *, observation_space):
+        super().__init__()
+        self.features = 4
+        self.layers = torch.nn.Sequential({layers})
+    def forward(self, observations):
+        return self.layers(observations)
+"""
+PLUGIN = """
+def declare(registry):
+    registry.add("network", "net", "own_code:Net", summary="One layer or two.")
+    registry.add("env", "hall", "gymnasium.envs.classic_control:CartPoleEnv", summary="CartPole.")
+"""
+
+
+def test_a_run_says_which_plugin_it_was_made_with_where_that_was_edited_upgraded_or_removed(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "own", PLUGIN)
+    (site / "own_code.py").write_text(NETWORK.format(layers="torch.nn.Linear(4, 4)"))
+    toolkit = Toolkit(tmp_path, site, "own")
+    words = ("run", "ppo", "--preset", "none", "--steps", "32", "--n-steps", "16", "--final-episodes", "1")
+    for more in (("--network", "net", "--env", "CartPole-v1", "--out", "net"), ("--env", "own/hall", "--out", "hall",
+                                                                                "--max-episode-steps", "9")):
+        assert (done := toolkit(*words, *more)).returncode == 0, done.stderr
+    (site / "own_code.py").write_text(NETWORK.format(layers="torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)"))
+    edited = "so the code of own 1.0 has been edited since. Put it back as it was\n"
+    for command, code in ((("evaluate", "net"), 1), (("resume", "net", "--steps", "64"), 1)):
+        done = toolkit(*command)
+        assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+        assert "do not fit what the code makes now: " in done.stderr and "layers.1.weight: none there, [4, 4] here" in done.stderr
+        assert done.stderr.endswith(edited), done.stderr
+    facts = site / "own-1.0.dist-info"
+    (facts / "METADATA").write_text((facts / "METADATA").read_text().replace("1.0", "2.0"))
+    done = toolkit("evaluate", "net")
+    assert done.stderr.endswith("The run was made with own 1.0 (here 2.0). Install what it was made with\n"), done.stderr
+    shutil.rmtree(facts)
+    for command in (("evaluate", "net"), ("evaluate", "hall"), ("resume", "hall", "--steps", "64")):
+        done = toolkit(*command)
+        assert done.returncode == 2 and "own/" in done.stderr, done.stderr
+        assert done.stderr.count("The run was made with own 1.0, which is not installed. Install: own==1.0\n") == 1, done.stderr

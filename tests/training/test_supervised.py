@@ -20,6 +20,7 @@ import toolkit
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.checkpoints import Checkpoints
+from toolkit.training.made_with import Outgrown
 
 pytest.importorskip("sklearn")
 TABLES = ["tabular-classification", "tabular-regression"]
@@ -505,3 +506,9 @@ def test_a_copy_of_a_run_answers_without_its_data(people: Path, tmp_path: Path) 
     with pytest.warns(UserWarning, match="column .town. holds .unheard of., none of the categories trained on: Bonn, K"):
         both = run.predict([row, {**row, "town": "unheard of"}])
     assert round(both[0]["value"], 4) == round(near, 4) != round(both[1]["value"], 4)
+    facts = run.facts
+    facts["config"]["model.hidden_sizes"]["value"] = [3]
+    run.directory.write(facts)
+    with pytest.raises(Outgrown, match=r"do not fit what the code makes now: .* differ, the first is .* there, \[3, .*\] here. "
+                                       "The versions are those of the run, so the code, or run.json, has been edited since"):
+        load(run.path).predict(row)

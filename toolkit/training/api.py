@@ -19,6 +19,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import sessions, setup
 from toolkit.training.evaluation import Evaluation, evaluate_agent
+from toolkit.training.made_with import made_with
 from toolkit.training.observations import rows_of
 from toolkit.training.resolve import plan, read_file, too_short
 from toolkit.training.run_directory import RunDirectory, find_run
@@ -75,10 +76,12 @@ class Run(RunFolder):
         require_id(env)
         facts = self.facts
         spec = setup.env_spec(self.plan, env, env_options, max_episode_steps).for_evaluation()
-        if env or env_options:
-            self._require_spaces_of(spec)
         seed = facts["seeds"]["evaluation"] if seed is None else seed
-        evaluation = evaluate_agent(self.agent, spec, episodes, seed)
+        agent = self.agent
+        with made_with(facts):
+            if env or env_options:
+                self._require_spaces_of(spec)
+            evaluation = evaluate_agent(agent, spec, episodes, seed)
         self.keep(f"seed{seed}-{episodes}", evaluation)
         return evaluation
 

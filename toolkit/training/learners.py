@@ -8,6 +8,7 @@ import torch
 
 from toolkit.core.threads import use_threads
 from toolkit.errors import UsageError
+from toolkit.training.made_with import made_with
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan, options_of, plan_of
 from toolkit.training.run_directory import RunDirectory, find_run
@@ -32,7 +33,8 @@ def data_plan(directory: RunDirectory) -> Plan:
 
 def learner_of(plan: Plan, directory: RunDirectory, step: int | None, device: torch.device) -> Learner:
     states = directory.states(step)
-    return Learner.load(plan.entry.id, options_of(plan.entry, plan.config), states, device)
+    with made_with(directory.read()):
+        return Learner.load(plan.entry.id, options_of(plan.entry, plan.config), states, device)
 
 
 def open_recogniser(run: str) -> Learner:

@@ -1,14 +1,16 @@
-"""Why the parameters of another run do not fit (``--init-from``), and what would make them fit."""
+"""Why the parameters of a checkpoint do not fit, and what would make those of another run fit (``--init-from``)."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from toolkit.config import Resolved, flag_of, value_text
+from toolkit.training.made_with import Outgrown
 from toolkit.training.resolve import Plan, same_part
 
 SHAPING = {  # settings, and parts with theirs, that say what parameters there are
@@ -24,13 +26,33 @@ def misfit(plan: Plan, own: Mapping[str, Tensor], facts: Mapping[str, Any], save
     ``own`` are the parameters under the dotted names that a checkpoint gives them, ``facts`` the run's ``run.json`` and
     ``saved`` the parts in its checkpoint, a tree.
     """
+    said = difference(own, saved)
+    return f"its parameters do not fit this {plan.entry.kind}{said and f': {said}'}. {advice(plan, facts)}"
+
+
+def difference(own: Mapping[str, Tensor], saved: Mapping[str, Any]) -> str:
+    """How many of the saved parameters have other shapes than ``own``, and which is the first; empty where none has."""
     found = dict(tensors(saved))
     parts = {name.partition(".")[0] for name in own}
     more = {name: value for name, value in found.items() if name not in own and name.partition(".")[0] in parts}
     differ = [(name, shape_of(found.get(name)), shape_of(own.get(name))) for name in (*own, *more)
               if shape_of(found.get(name)) != shape_of(own.get(name))]
-    said = f": {len(differ)} differ, the first is {differ[0][0]}: {differ[0][1]} there, {differ[0][2]} here" if differ else ""
-    return f"its parameters do not fit this {plan.entry.kind}{said}. {advice(plan, facts)}"
+    return f"{len(differ)} differ, the first is {differ[0][0]}: {differ[0][1]} there, {differ[0][2]} here" if differ else ""
+
+
+@contextmanager
+def fitting(saved: Mapping[str, Any], own: Callable[[], Mapping[str, Any]], names: Callable[[], Iterable[str]]) -> Iterator[None]:
+    """Let the loading of a run's own checkpoint raise Outgrown where the code makes other parameters than it ``saved``.
+
+    ``own`` gives the state that is made now, a tree as ``saved``, and ``names`` its parameters.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError) as error:
+        said = difference(learned(own(), names()), saved)
+        if not said:
+            raise
+        raise Outgrown(f"the parameters of the checkpoint do not fit what the code makes now: {said}") from error
 
 
 def learned(state: Mapping[str, Any], names: Iterable[str]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from toolkit.entries import Entry
 from toolkit.errors import UsageError
 from toolkit.registry import Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
+from toolkit.training.made_with import made_with
 from toolkit.training.presets import choose
 
 ENV_PREFIX = "env."  # options for the environment's own constructor: any name is allowed
@@ -300,9 +301,10 @@ def plan_of(facts: Mapping[str, Any]) -> Plan:
 
     Warns of those that somebody chose and no component has any more.
     """
-    entry = registry.get(("agent", "task"), facts["component"])
-    config = with_same_parts(entry, Resolved.from_json(facts["config"]))
-    known = all_settings(entry, config.values)
+    with made_with(facts):
+        entry = registry.get(("agent", "task"), facts["component"])
+        config = with_same_parts(entry, Resolved.from_json(facts["config"]))
+        known = all_settings(entry, config.values)
     for name, item in known.items():
         if name not in config.values:
             config.set(name, plain_value(item.default), "default")

@@ -20,6 +20,8 @@ from toolkit.registry import registry
 from toolkit.training.data import SAME_DATA, require_same_data
 from toolkit.training.description import describe, size_of
 from toolkit.training.init_from import Source, inherited_facts, initialise_from
+from toolkit.training.made_with import made_with
+from toolkit.training.misfit import fitting
 from toolkit.training.resolve import Plan, plan_of
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.setup import env_spec, make_task, make_trainer
@@ -154,7 +156,7 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
     if steps is not None and steps <= begin:
         raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
     end = facts if begin == facts.get("steps") else None
-    with denormals_flushed():
+    with denormals_flushed(), made_with(facts):
         task = make_task(plan, saved=states.get("problem"))
         try:
             budget = plan.config.values["steps"]
@@ -162,7 +164,8 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
                 raise UsageError(f"--epochs {epochs:g}: these are {budget} {task.unit}, and the run is at {begin} already; "
                                  "name a larger budget")
             trainer = make_trainer(directory, plan, task.unit)
-            trainer.restore(task, states, end)
+            with fitting(states, lambda: {name: part.state_dict() for name, part in task.parts().items()}, task.parameters):
+                trainer.restore(task, states, end)
             if steps is not None or epochs is not None:
                 task.clock.budget = budget  # also where an evaluation had stopped the run early
             checkpoints.set_aside(after=begin)

@@ -22,6 +22,8 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import fingerprint_of
 from toolkit.training.learners import open_recogniser
+from toolkit.training.made_with import made_with
+from toolkit.training.misfit import fitting
 from toolkit.training.placement import device_for
 from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
@@ -146,7 +148,8 @@ def load_agent(directory: RunDirectory, step: int | None = None, plan: Plan | No
     agent = make_agent(plan.entry.id, plan.config, spaces.from_json(facts["spaces"]["observation"]),
                        spaces.from_json(facts["spaces"]["action"]), values["n_envs"], Streams(values["seed"]), clock,
                        device_for(plan, wherever=True))
-    agent.load_state_dict(states["agent"])
+    with made_with(facts), fitting(states["agent"], agent.state_dict, agent.parameters):
+        agent.load_state_dict(states["agent"])
     return agent
 
 

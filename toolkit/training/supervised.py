@@ -31,6 +31,7 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 from toolkit.training.data import TEST, TRAIN, VALIDATION, Loader, divide
 from toolkit.training.evaluation import Evaluation, EvaluationStopped
+from toolkit.training.misfit import fitting
 from toolkit.training.tasks import Report
 
 ASKED = 1024  # values that are encoded at a time: enough to put like lengths into one batch
@@ -346,7 +347,8 @@ class Learner:
         problem: Problem[Any] = registry.make("task", name, **options)
         problem.restore(states["problem"])
         model = problem.build()
-        model.load_state_dict(states["model"])
+        with fitting(states["model"], model.state_dict, lambda: dict(model.named_parameters())):
+            model.load_state_dict(states["model"])
         learner = cls(problem, model, device)
         problem.settle(learner.model)
         return learner
