@@ -133,6 +133,17 @@ def test_links_in_a_folder_are_converted_under_their_own_names(inside: Inside, t
     assert [Path(clip.path) for clip in FeatureStore(inside.folder / "features").clips] == [Path(row["path"]) for row in made]
 
 
+def test_what_a_format_cannot_hold_is_said_with_what_it_can(inside: Inside) -> None:
+    for name, rate, channels in (("fast.wav", 96000, 1), ("many.wav", 16000, 6)):
+        soundfile.write(inside.folder / name, np.zeros((800, channels)), rate)
+    fast = inside("audio", "convert", "fast.wav", "--out", "a.mp3").stderr.splitlines()[0]
+    assert re.fullmatch(r"skipped: a.mp3: 1 channel at 96000 Hz could not be written as MP3: [^/:].+ sample rates.*[^.]\. "
+                        r"Resample it: --sample-rate 48000", fast)
+    many = inside("audio", "convert", "many.wav", "--out", "b.mp3").stderr.splitlines()[0]
+    assert many == ("skipped: b.mp3: 6 channels at 16000 Hz could not be written as MP3: Format not recognised. "
+                    "MP3 may hold fewer channels: --mono averages them")
+
+
 def test_what_is_cut_at_full_scale_is_said_once(inside: Inside) -> None:
     loud = torch.tensor([0.5, 1.0, -1.5, 2.0]).repeat(400, 1)  # 800 of 1600 samples of channels 3 and 4
     soundfile.write(inside.folder / "loud.wav", loud.numpy(), 16000, subtype="FLOAT")
@@ -194,6 +205,7 @@ def test_features_of_a_tone_in_numbers(inside: Inside, chirp: Path) -> None:
     (("denoise", "tone.wav", "--out", "tone.wav"), "would replace"),
     (("augment", "tone.wav", "--transforms", "nois", "--out", "x"), "Did you mean 'noise'"),
     (("convert", "tone.wav", "--out", "b.xyz"), "--out b.xyz: no format of sound ends in .xyz; allowed: .wav"),
+    (("vocode", "griffin-lim", "one.wav", "b.wav"), "one.wav: griffin-lim: got 0 frames, which is too short to give a sample"),
     (("vocode", "grifin-lim", "tone.wav", "b.wav"), "grifin-lim is neither a run nor a vocoder. Did you mean 'griffin-lim'"),
     (("augment", "tone.wav", "--transforms", "time-mask", "--out", "x"), "time-mask changes features"),
     (("convert", "tone.wav", "--out", "x", "--format", "m4a"), "--format: got 'm4a', allowed: wav"),
@@ -204,6 +216,8 @@ def test_wrong_usage_is_explained(inside: Inside, chirp: Path, words: tuple[str,
     if words == ("features", "."):
         chirp.unlink()
         message = "holds no sound files. Known endings: .wav"
+    if words[0] == "vocode":
+        soundfile.write(inside.folder / "one.wav", np.zeros(1), 16000)
     done = inside("audio", *words)
     assert done.returncode == 2, done.stderr + done.stdout
     assert message in done.stderr and "Traceback" not in done.stderr

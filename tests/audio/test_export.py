@@ -78,6 +78,7 @@ def test_onnx(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     frontend = made(name, options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", FutureWarning)
         export.to_onnx(frontend, tmp_path / "frontend.onnx")
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = 1

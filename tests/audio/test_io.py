@@ -178,7 +178,7 @@ def test_saving_refuses_what_cannot_be_written_and_leaves_nothing(tmp_path: Path
     for name, clip, options, message in (
             ("b.m4a", noise(9), {}, "suffix '.m4a' names no format"), ("b.wav", noise(9) / 0, {}, "nothing was written"),
             ("b.flac", noise(9), {"subtype": "DOUBLE"}, "does not exist in FLAC. Allowed: PCM"),
-            ("b.opus", noise(900), {}, "Opus takes 8000"), ("b.wav", torch.zeros(0), {}, "at least one sample")):
+            ("b.opus", noise(900), {}, "Opus only supports"), ("b.wav", torch.zeros(0), {}, "at least one sample")):
         with pytest.raises((io.AudioError, UsageError), match=message):
             audio.save(tmp_path / name, clip, 44100 if name == "b.opus" else RATE, **options)
     assert os.listdir(tmp_path) == ["a.wav"]
@@ -263,7 +263,7 @@ def test_a_file_written_in_blocks_appears_whole_or_not_at_all(tmp_path: Path) ->
         pass
     with pytest.raises(io.AudioError, match="it has 1 channels; got a block of 2"), io.writing(target, RATE, 1) as writer:
         writer.write(noise(100).view(2, 50))
-    with pytest.raises(io.AudioError, match="Opus takes 8000"), io.writing(tmp_path / "a.opus", 44100, 1) as writer:
+    with pytest.raises(io.AudioError, match="Opus only supports"), io.writing(tmp_path / "a.opus", 44100, 1) as writer:
         writer.write(noise(100))
     assert os.listdir(tmp_path) == []
     io.save(target, noise(50), RATE)

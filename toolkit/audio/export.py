@@ -18,8 +18,12 @@ RealKernels    magnitudes of products with complex kernels
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +266,23 @@ def to_onnx(frontend: Any, path: str | os.PathLike[str]) -> None:
     module = exportable(frontend)
     example = torch.zeros(2, max(4 * frontend.spec.n_fft, frontend.spec.sample_rate // 4))
     shapes = {"waveform": {0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2 * frontend.spec.n_fft)}}
-    torch.onnx.export(module, (example,), os.fspath(Path(path)), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET,
-                      input_names=["waveform"], output_names=["features"], external_data=False, verbose=False)
+    with without_remarks():
+        torch.onnx.export(module, (example,), os.fspath(Path(path)), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET,
+                          input_names=["waveform"], output_names=["features"], external_data=False, verbose=False)
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Leaves out what torch's exporter says of torch itself: a deprecated class of its own, and torchvision that is not there."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*treespec", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def fourier_kernels(frontend: Any) -> np.ndarray:

@@ -407,9 +407,16 @@ def explained(name: str, channels: int, sample_rate: int, kind: str, subtype: st
     try:
         yield
     except (soundfile.LibsndfileError, ValueError, OSError) as error:
-        hint = " Opus takes 8000, 12000, 16000, 24000 or 48000 Hz." if subtype == "OPUS" else ""
-        raise AudioError(f"{name}: {channels} channels at {sample_rate} Hz could not be written as "
-                         f"{kind} {subtype or ''}: {error}.{hint}") from error
+        # Before it stands the name of the temporary file.
+        cause = str(getattr(error, "error_string", error)).removeprefix("Error :").strip().rstrip(".")
+        hint = ""
+        if "sample rate" in cause:
+            hint = ". Resample it: --sample-rate 48000"
+        elif channels > 2:
+            hint = f". {kind} may hold fewer channels: --mono averages them"
+        sound = f"{channels} channel{'s' if channels > 1 else ''} at {sample_rate} Hz"
+        encoding = f"{kind} {subtype}" if subtype else kind
+        raise AudioError(f"{name}: {sound} could not be written as {encoding}: {cause}{hint}") from error
 
 
 def current_umask() -> int:

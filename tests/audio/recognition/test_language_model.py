@@ -53,13 +53,16 @@ def test_a_file_keeps_the_model(tmp_path_factory: pytest.TempPathFactory, texts:
 def test_texts_become_a_model(toolkit: Toolkit, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("Open the door\nopen the window\n\n")
     done = toolkit.json("audio", "language-model", "texts.txt", "--order", "2", "--out", "texts.arpa")
-    assert done["order"] == 2
+    assert done["order"] == 2 and done["texts"] == 2
     model = read_arpa(tmp_path / "texts.arpa")
     assert model.order == 2 and model.score(["the"], "door") > model.score(["the"], "open")
     again = toolkit("audio", "language-model", "texts.txt", "--out", "texts.arpa")
     assert again.returncode == 2 and "--out texts.arpa: it exists, and nothing is overwritten" in again.stderr
     none = toolkit("audio", "language-model", "iris", "--out", "none.arpa")
     assert none.returncode == 2 and "holds no texts" in none.stderr
+    (tmp_path / "silent.csv").write_text("path\na.wav\n")
+    silent = toolkit("audio", "language-model", "silent.csv", "--out", "none.arpa")
+    assert silent.returncode == 2 and "silent.csv: it holds no text, in the column text. A language model ne" in silent.stderr
     wrong = toolkit("audio", "language-model", "nothing", "--out", "none.arpa")
     assert wrong.returncode == 2 and "nothing" in wrong.stderr
 

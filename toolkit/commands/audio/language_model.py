@@ -25,13 +25,17 @@ def language_model_command(texts: str, out: str, order: int, as_json: bool) -> i
     toolkit audio language-model spoken-sentences --out sentences.arpa
     toolkit audio transcribe latest talk.wav --beam 8 --language-model sentences.arpa
     """
+    from toolkit.audio import manifests
     from toolkit.audio.language_model import estimated, write_arpa
 
     output.require_new("--out", out)
     if not Path(out).resolve().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is not a folder: make it, or name another --out")
-    lines = [" ".join(text.lower().split()) for text in texts_of(texts)]
-    model = estimated([line for line in lines if line], order)
+    lines = [line for text in texts_of(texts) if (line := " ".join(text.lower().split()))]
+    if not lines:
+        where = ", in the column text" if Path(texts).suffix.lower() in manifests.FORMS else ""
+        raise UsageError(f"{texts}: it holds no text{where}. A language model needs at least one")
+    model = estimated(lines, order)
     write_arpa(out, model)
     if as_json:
         output.emit({"out": out, "texts": len(lines), "order": order, "ngrams": len(model.probabilities)})

@@ -45,7 +45,10 @@ def vocode_command(model: str, source: str, target: str, plot: bool, precision: 
         turn(vocoder, precision, model)
     rate = vocoder.spec.sample_rate
     sound = io.load(source, rate, mono=True)[0][0]
-    made, mel, factor = synthesised(vocoder, sound)
+    try:
+        made, mel, factor = synthesised(vocoder, sound)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
     io.save(target, made.clamp(-1, 1), rate, overwrite=overwrite)
     facts: dict[str, Any] = {"out": target, "sample_rate": rate, "duration": round(len(made) / rate, 6),
                              "real_time_factor": round(factor, 6), **distances(made, sound, vocoder.frontend)}
