@@ -34,6 +34,7 @@ class InProcess:
         self._exact = self.observation_space.dtype if not self._packed and packing.is_whole(self.observation_space) else None
         self._choices = isinstance(self.observation_space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
         self._scalar_actions = isinstance(self.action_space, gymnasium.spaces.Discrete)
+        self._single_numbers = self.action_space.shape == () and not self._scalar_actions
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
         self._actions: list[list[Any]] = [[] for _ in self.envs]
@@ -66,6 +67,8 @@ class InProcess:
         finals: list[Any] = []
         # A copy: the caller may write its next actions into the same array, and those of the episode are kept.
         plain = actions.tolist() if self._scalar_actions else actions.copy()
+        if self._single_numbers:  # NumPy gives a number, of which gymnasium warns each time: its spaces hold arrays
+            plain = [np.asarray(action) for action in plain]
         observation: Any = None
         try:
             for index, env in enumerate(self.envs):
