@@ -131,7 +131,8 @@ class SAC(ContinuousAgent):
         """The mean of ``min q``, and the gradient of minus that by the actions [B, A]."""
         q = self._critics.forward(torch.cat([inputs, actions], -1))  # [2, B]
         value, lower = q.min(0)
-        return value.mean(), self._critics.by_last_inputs_of(lower, torch.full_like(value, -1.0 / len(inputs)), self.size)
+        gradient = torch.zeros_like(q).scatter_(0, lower.unsqueeze(0), -1.0 / len(inputs))
+        return value.mean(), self._critics.by_last_inputs(gradient, self.size)
 
     # -- saving
 

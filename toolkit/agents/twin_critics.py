@@ -66,9 +66,6 @@ class CriticsPath(Protocol):
     def by_last_inputs(self, gradient: Tensor, columns: int) -> Tensor:
         """The gradient by the last ``columns`` inputs [B, columns], summed over the critics; parameters are left alone."""
 
-    def by_last_inputs_of(self, chosen: Tensor, gradient: Tensor, columns: int) -> Tensor:
-        """The same [B, columns] where each row's gradient [B] is by the value of one critic, ``chosen`` [B], alone."""
-
 
 class StackedCritics:
     """Both critics as one batched product a layer."""
@@ -87,16 +84,6 @@ class StackedCritics:
 
     def by_last_inputs(self, gradient: Tensor, columns: int) -> Tensor:
         return self._path.by_last_inputs(gradient.unsqueeze(-1), columns).sum(0)
-
-    def by_last_inputs_of(self, chosen: Tensor, gradient: Tensor, columns: int) -> Tensor:
-        """Each critic goes back through its own rows: half of the products that zeros for the others would take."""
-        result = gradient.new_empty(len(gradient), columns)
-        for critic in range(2):
-            rows = (chosen == critic).nonzero().squeeze(1)
-            if len(rows):
-                own = self._path.at(critic, rows).by_last_inputs(gradient[rows].reshape(1, -1, 1), columns)
-                result.index_copy_(0, rows, own[0])
-        return result
 
 
 class AutogradCritics:
@@ -136,7 +123,3 @@ class AutogradCritics:
         if self._values is None or self._inputs is None:
             raise ValueError("by_last_inputs was called before forward")
         return torch.autograd.grad(self._values, self._inputs, gradient)[0][:, -columns:]
-
-    def by_last_inputs_of(self, chosen: Tensor, gradient: Tensor, columns: int) -> Tensor:
-        spread = gradient.new_zeros(2, len(gradient)).scatter_(0, chosen.unsqueeze(0), gradient.unsqueeze(0))
-        return self.by_last_inputs(spread, columns)

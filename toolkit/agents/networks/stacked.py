@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from copy import copy
 from functools import cached_property
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -84,13 +82,6 @@ class StackedLinear:
         """The gradient by the last ``columns`` inputs [M, B, columns]: a ninth of the time that all four of Pendulum take."""
         return narrow_product(gradient, self._weight[:len(gradient), :, -columns:])
 
-    def at(self, body: int, rows: Tensor) -> Self:
-        """This layer of one body alone, as it was at some rows of the last forward pass: to go back by its inputs."""
-        found = copy(self)
-        found._weight = self._weight[body:body + 1]
-        found._current = self._current[body:body + 1].index_select(1, rows) if self._activation else self._current
-        return found
-
 
 class StackedNorm:
     """``activation(layer_norm(inputs))`` for M layers at once, with the interface of `StackedLinear`."""
@@ -121,13 +112,6 @@ class StackedNorm:
         result: Tensor = layer_norm_backward(by_normal, self._inputs, self._shape, self._mean, self._scale, None, None,
                                              (True, False, False))[0]
         return result
-
-    def at(self, body: int, rows: Tensor) -> Self:
-        found = copy(self)
-        found._weight = self._weight[body:body + 1]
-        found._current, found._inputs, found._mean, found._scale = (
-            value[body:body + 1].index_select(1, rows) for value in (self._current, self._inputs, self._mean, self._scale))
-        return found
 
 
 class StackedPath:
@@ -164,12 +148,6 @@ class StackedPath:
             gradient = layer.by_inputs(gradient)
         self._first.through(gradient)
         return self._first.by_last_inputs(gradient, columns)
-
-    def at(self, body: int, rows: Tensor) -> StackedPath:
-        """One body at some rows [n] of the last forward pass, for `by_last_inputs` of a gradient [1, n, features]."""
-        first, *others = (layer.at(body, rows) for layer in self._layers)
-        assert isinstance(first, StackedLinear)
-        return StackedPath(self._encoder, first, others, 1)
 
 
 def stacked_path(modules: Sequence[nn.Module], batch_size: int) -> StackedPath | None:
