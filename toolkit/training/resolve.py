@@ -21,7 +21,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
 from toolkit.training.made_with import made_with
-from toolkit.training.presets import choose
+from toolkit.training.presets import NONE, choose
 
 ENV_PREFIX = "env."  # options for the environment's own constructor: any name is allowed
 # Parts that earlier versions took in places which refuse them now, and what does the same there, to the bit.
@@ -178,7 +178,8 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     if entry.kind == "task":
         check_data(entry, resolved)
         choose_budget(resolved, [origin for origin, _ in layers])
-    return Plan(entry, resolved, used)
+    # A preset that file and flags left nothing of is none that was used: a file of --print-config has every setting.
+    return Plan(entry, resolved, used if "preset" in resolved.origins.values() else NONE)
 
 
 def refuse(entry: Entry, name: str, known: Mapping[str, Setting], source: Registry) -> None:
