@@ -12,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy
@@ -19,9 +20,11 @@ import pytest
 import torch
 from small_runs import command, copy_of, finished, flags, inside, steps_of
 
+import toolkit
 from toolkit import __version__
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.training import run_directory, sessions
+from toolkit.training.checkpoints import Checkpoints
 from toolkit.training.comparison import records
 from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
 
@@ -69,10 +72,11 @@ def test_what_print_config_prints_is_a_config_file(words: tuple[str, ...], tmp_p
     first = command("run", *words, "--print-config", cwd=tmp_path)
     assert first.code == 0, first.err
     (tmp_path / "mine.toml").write_text(first.out)
-    again = command("run", words[0], "--config", "mine.toml", "--print-config", "--json", cwd=tmp_path).json["config"]
+    again = command("run", words[0], "--config", "mine.toml", "--print-config", "--json", cwd=tmp_path).json
+    again, preset = again["config"], again["preset"]
     wanted = command("run", *words, "--print-config", "--json", cwd=tmp_path).json["config"]
     assert {name: row["value"] for name, row in again.items()} == {name: row["value"] for name, row in wanted.items()}
-    assert {row["origin"] for row in again.values()} == {"file"}
+    assert {row["origin"] for row in again.values()} == {"file"} and preset == "none", "nothing of a preset is left to be used"
 
 
 def test_a_run_without_out_is_named_after_what_it_is(tmp_path: Path) -> None:
@@ -188,8 +192,20 @@ def test_out_is_exactly_that_folder_and_may_be_there_if_it_is_empty(tmp_path: Pa
 
 def test_an_out_that_is_empty_is_this_folder_and_not_as_if_it_were_not_there(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    with inside(tmp_path), pytest.raises(UsageError, match="--out : it exists and is not an empty folder"):
+    with inside(tmp_path), pytest.raises(UsageError, match="--out '': that is the folder which you are in, and it is "
+                                                             "not an empty folder, .*Name another folder$"):
         RunDirectory.create("", "dqn", "x", 0, {})
+
+
+def test_an_out_that_is_a_file_or_another_run_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "zoo.py").write_text("")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with inside(tmp_path):
+        with pytest.raises(UsageError, match="--out zoo.py: it is a file. Name a folder that is empty or not there yet$"):
+            RunDirectory.create("zoo.py", "dqn", "x", 0, {})
+        with pytest.raises(UsageError, match="Name another folder, or continue that run: toolkit resume run$"):
+            RunDirectory.create("run", "dqn", "x", 0, {})
 
 
 def test_evaluations_are_never_overwritten(tmp_path: Path) -> None:
@@ -233,6 +249,24 @@ def test_a_moved_run_is_whole(tmp_path: Path) -> None:
     run = copy_of(finished(**STEPS), tmp_path)
     run.rename(tmp_path / "elsewhere")
     assert command("resume", "elsewhere", "--steps", "500", cwd=tmp_path).code == 0
+
+
+def test_a_run_that_is_moved_while_it_trains_says_where_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, out, place = Checkpoints.save, tmp_path / "run", tmp_path / "else where"
+
+    def moving(self: Checkpoints, step: int, *rest: Any) -> Path:
+        if step:
+            out.rename(place)
+        return save(self, step, *rest)
+
+    monkeypatch.setattr(Checkpoints, "save", moving)
+    with pytest.raises(ToolkitError, match=f"the run {out} is now {place}: its folder was moved .* while it trained. Continue it "
+                                           f"from its last checkpoint: toolkit resume '{place}'"):
+        toolkit.train("dqn", env="CartPole-v1", preset="none", steps=80, learning_starts=60, final_episodes=1, evaluate_every=0,
+                      checkpoint_every=40, out=out)
+    monkeypatch.undo()
+    assert not out.exists() and RunDirectory(place).read()["status"] == "failed"
+    assert command("resume", str(place), "--json", cwd=tmp_path).json["resumed_from"] == 0
 
 
 def test_a_run_that_was_copied_by_what_follows_links_goes_on(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class Checkpoints:
         """
         temporary = self.folder / f".writing-{step}-{os.getpid()}"
         try:
-            temporary.mkdir(parents=True)
+            self.folder.mkdir(exist_ok=True)  # its run's folder is there, or was moved away: to make that anew would hide it
+            temporary.mkdir()
             files: dict[str, dict[str, Any]] = {}
             for name, state in parts.items():
                 files.update(write_part(temporary, name, state))
@@ -89,7 +90,8 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
 
     def _refused(self, step: int, error: Exception) -> CheckpointError:
-        free = shutil.disk_usage(self.folder if self.folder.exists() else self.folder.parent).free / 2**20
+        place = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        free = shutil.disk_usage(place).free / 2**20
         reasons = {errno.ENOSPC: f"the disk is full ({free:.0f} MiB free)",
                    errno.EDQUOT: "your quota of the disk is used up (see: quota)",
                    errno.EFBIG: "a file may not be so large here (see: ulimit -f)"}

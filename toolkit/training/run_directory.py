@@ -102,6 +102,14 @@ class RunDirectory:
             self._claim.close()
             self._claim = None
 
+    def moved_to(self) -> Path | None:
+        """Where this folder is now that it was moved while it was claimed; None where the system does not tell, or it is gone."""
+        if self._claim is not None:
+            with contextlib.suppress(OSError):
+                place = Path(os.readlink(f"/proc/self/fd/{self._claim.fileno()}")).parent
+                return place if (place / "run.json").is_file() else None
+        return None
+
     def read(self) -> dict[str, Any]:
         """The content of ``run.json``."""
         try:
@@ -177,11 +185,14 @@ def lock_holder(file: BinaryIO) -> int | None:
 
 
 def named(out: str) -> Path:
-    """The folder ``out``, made where it is not there. Raises UsageError when it holds something."""
-    path = Path(out)
+    """The folder ``out``, made where it is not there. Raises UsageError for a file, and for a folder that holds something."""
+    path, shown = Path(out), shlex.quote(out)
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {shown}: it is a file. Name a folder that is empty or not there yet")
     if occupied(path):
-        raise UsageError(f"--out {out}: it exists and is not an empty folder, and no run is overwritten. "
-                         f"Name another folder, or continue that run: toolkit resume {shlex.quote(out)}")
+        what = "it exists and is not" if out else "that is the folder which you are in, and it is not"
+        going_on = f", or continue that run: toolkit resume {shlex.quote(str(path))}" if (path / "run.json").is_file() else ""
+        raise UsageError(f"--out {shown}: {what} an empty folder, and no run is overwritten. Name another folder{going_on}")
     path.mkdir(parents=True, exist_ok=True)
     return path
 

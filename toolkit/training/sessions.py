@@ -14,6 +14,7 @@ import torch
 
 from toolkit.agents.checks import NonFinite
 from toolkit.config import flag_of
+from toolkit.core.clock import Clock
 from toolkit.envs import factory
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
@@ -198,7 +199,10 @@ def reopened(facts: Mapping[str, Any], at_end: bool) -> dict[str, Any]:
 def run(trainer: Trainer, task: Task) -> Outcome:
     """Fit, and say on disk how it ended."""
     try:
-        return trainer.fit(task)
+        with in_its_place(trainer.directory, task.clock):
+            return trainer.fit(task)
+    except Moved:
+        raise
     except NonFinite as error:
         mark(trainer.directory, "failed", str(error))
         raise NonFinite(f"{error}. {trainer.directory.checkpoints.advice(-1)}") from error
@@ -217,6 +221,28 @@ def run(trainer: Trainer, task: Task) -> Outcome:
     finally:
         trainer.recorder.close()
         trainer.directory.release()
+
+
+class Moved(ToolkitError):
+    """The folder of a run went away while it trained."""
+
+
+@contextmanager
+def in_its_place(directory: RunDirectory, clock: Clock) -> Iterator[None]:
+    """Let errors raise Moved where the run's folder is not there any more: whatever failed, it is for that."""
+    try:
+        yield
+    except (OSError, ToolkitError) as error:
+        if (directory.path / "run.json").exists():
+            raise
+        reason = f"its folder was moved or removed at or before step {clock.step}, while it trained"
+        place = directory.moved_to()
+        if place is None:
+            raise Moved(f"the run {directory.path} is not there any more: {reason}. If it was moved, continue it from there: "
+                        "toolkit resume RUN") from error
+        mark(RunDirectory(place), "failed", reason)
+        raise Moved(f"the run {directory.path} is now {place}: {reason}. Continue it from its last checkpoint: "
+                    f"toolkit resume {shlex.quote(str(place))}") from error
 
 
 def mark(directory: RunDirectory, status: str, reason: str) -> None:
