@@ -32,16 +32,18 @@ def test_links_are_files_and_folders_under_their_own_names(tmp_path: Path) -> No
     away, folder = tree(tmp_path / "away"), tmp_path / "data"
     (folder / "no").mkdir(parents=True)
     for link, target in (("no/a.wav", away / "no" / "0.wav"), ("no/b.wav", "a.wav"), ("ja", away / "yes"),
-                         ("no/again", ".."), ("no/gone.wav", "nowhere.wav"), ("nein", "nowhere"), ("no/.lock", "nowhere")):
+                         ("no/again", ".."), ("no/gone.wav", "nowhere.wav"), ("nein", "nowhere"), ("no/.lock", "nowhere"),
+                         ("no/self", "self"), ("about.md", "gone"), ("no/b.txt", "b.txt.gone")):
         (folder / link).symlink_to(target)
     (tmp_path / "whole").symlink_to(folder)
     clips, problems = manifests.scan(tmp_path / "whole")
     assert [(clip.path, clip.label, clip.text) for clip in clips] == [
         (str(folder / "ja" / "0.wav"), "ja", "yes please"), (str(folder / "ja" / "1.wav"), "ja", None),
-        (str(folder / "no" / "a.wav"), "no", None), (str(folder / "no" / "b.wav"), "no", None)]
+        (str(folder / "no" / "a.wav"), "no", None)]
     assert [problem.removeprefix(f"{tmp_path}/whole/") for problem in problems] == [
         "ja/bad.wav: it is empty (0 bytes)", "nein: it is a link to nowhere, which is not there",
-        "no/gone.wav: it is a link to nowhere.wav, which is not there"]
+        f"no/b.wav: its text {tmp_path}/whole/no/b.txt is a link to b.txt.gone, which is not there",
+        "no/gone.wav: it is a link to nowhere.wav, which is not there", "no/self: Too many levels of symbolic links"]
 
 
 @pytest.mark.parametrize("form", [".jsonl", ".csv"])

@@ -126,11 +126,13 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
 def sound_files(root: Path) -> Iterator[Path]:
     """The sound files under a folder in a fixed order, by their names; hidden ones are none.
 
-    With them is what may have been one or have held some: links that lead nowhere, folders that may not be read.
+    With them is what may have been one or have held some: folders that may not be read, and links that lead nowhere, unless
+    they end as other files do.
     """
     for path in sorted(files_under(root)):
         sound = path.suffix.lower() in io.SUFFIXES and path.is_file()
-        if not path.name.startswith(".") and (sound or path.is_dir() or not path.exists()):
+        lost = not path.exists() and path.suffix.lower() in ("", *io.SUFFIXES)
+        if not path.name.startswith(".") and (sound or lost or path.is_dir()):
             yield path
 
 
@@ -143,18 +145,19 @@ def files_under(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[P
     if real in above:
         return
     try:
-        with os.scandir(folder) as entries:
-            found = [(folder / entry.name, entry.is_dir()) for entry in entries]
+        found = list(folder.iterdir())
     except PermissionError:
         yield folder
         return
-    for path, is_folder in found:
-        yield from files_under(path, above | {real}) if is_folder else (path,)
+    for path in found:
+        yield from files_under(path, above | {real}) if path.is_dir() else (path,)
 
 
 def text_beside(path: Path) -> str | None:
     """What ``NAME.txt`` beside the sound file ``path`` says, if it is there. Raises AudioError when it cannot be read."""
     beside = path.with_suffix(".txt")
+    if beside.is_symlink() and not beside.exists():
+        raise io.AudioError(f"{path}: its text {beside} is a link to {beside.readlink()}, which is not there")
     try:
         return beside.read_text(encoding="utf-8-sig").strip() if beside.is_file() else None
     except UnicodeDecodeError as error:
