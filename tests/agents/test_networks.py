@@ -20,6 +20,7 @@ from toolkit.core.flat import FlatParameters
 from toolkit.core.optimizers import FlatAdam, FlatRMSprop
 from toolkit.envs import packing
 from toolkit.envs.base import zeros
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
@@ -217,6 +218,33 @@ def test_pictures_too_small_or_absent_are_refused() -> None:
         registry.make("network", "nature-cnn", observation_space=spaces.Box(0, 255, (35, 40, 3), np.uint8))
     with pytest.raises(UsageError, match="needs a picture.*--network mlp"):
         registry.make("network", "nature-cnn", observation_space=VECTOR)
+
+
+class Wrong(torch.nn.Module):
+    """Breaks what networks promise, by the name that it is registered with."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+        self.how = how
+        if how != "unsaid":
+            self.features = 5 if how == "another" else 4
+
+    def forward(self, observations: torch.Tensor) -> Any:
+        found = self.layer(observations)
+        return {"double": found.double(), "pair": (found, found)}.get(self.how, found)
+
+
+@pytest.mark.usefixtures("only_here")
+@pytest.mark.parametrize("agent", ["dqn", "ppo", "sac", "td3", "reinforce"])
+@pytest.mark.parametrize(("how", "said"), [
+    ("unsaid", "features is None, promised: how many"), ("another", r"it gives torch.float32 \[1, 4\] of one .*\[1, 5\]"),
+    ("double", r"it gives torch.float64 \[1, 4\]"), ("pair", "it gives tuple of one observation")])
+def test_a_network_that_does_not_keep_what_networks_promise_is_named(how: str, said: str, agent: str) -> None:
+    registry.register("network", "wrong-test", summary="A test's.")(lambda config=None, *, observation_space: Wrong(how))
+    moves = spaces.Discrete(2) if agent == "dqn" else spaces.Box(-1, 1, (1,), np.float32)
+    with pytest.raises(UsageError, match=f"the network wrong-test does not keep .*{said}.*toolkit check network wrong-test"):
+        registry.make("agent", agent, observation_space=VECTOR, action_space=moves, network="wrong-test")
 
 
 def test_flat_parameters_are_the_modules_own() -> None:

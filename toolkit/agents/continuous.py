@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from toolkit.agents.base import Acted, Array, Batches, Cadence
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.distributions import float_bounds, to_dtype
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import forward_of, path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.q_learning import buffer_part
@@ -67,7 +68,7 @@ class ContinuousAgent:
 
     def _make_networks(self, observation_space: gymnasium.Space[Any]) -> None:
         network, batch = self.config.network, self.config.batch_size
-        body = registry.make("network", network, observation_space=observation_space)
+        body = make_body(network, observation_space)
         self.actor = self._make_actor(body).to(self.device)
         self.critics, self.target_critics = (TwinCritics(network, observation_space, self.size).to(self.device) for _ in range(2))
         self.encoder = self.critics.encoder

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from toolkit.agents.base import Array
 from toolkit.agents.distributions import Distribution
 from toolkit.agents.gsde import Exposed, StateDependent
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import AutogradPath, LinearPath, path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
-from toolkit.registry import registry
 
 POLICY_GAIN, VALUE_GAIN, HIDDEN_GAIN = 0.01, 1.0, math.sqrt(2)
 
@@ -31,7 +31,7 @@ class ActorCritic(nn.Module):
     def __init__(self, network: Part, observation_space: gymnasium.Space[Any], distribution: Distribution, *,
                  share: bool, orthogonal: bool, log_std_init: float, critic: bool = True) -> None:
         super().__init__()
-        bodies = [registry.make("network", network, observation_space=observation_space)
+        bodies = [make_body(network, observation_space)
                   for _ in range(1 if share or not critic else 2)]
         self.shared = share and critic
         exposed = isinstance(distribution, StateDependent)

@@ -20,11 +20,11 @@ from toolkit.agents import returns
 from toolkit.agents.base import Acted, Array, Steps
 from toolkit.agents.configs import PPOConfig
 from toolkit.agents.distributions import Distribution
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import learning
 from toolkit.agents.on_policy import Rollout
 from toolkit.agents.policy import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
 from toolkit.agents.ppo import PPO
-from toolkit.registry import registry
 
 
 class RecurrentActorCritic(nn.Module):
@@ -32,9 +32,9 @@ class RecurrentActorCritic(nn.Module):
 
     def __init__(self, config: PPOConfig, observation_space: gymnasium.Space[Any], distribution: Distribution) -> None:
         super().__init__()
-        self.body = registry.make("network", config.network, observation_space=observation_space)
+        self.body = make_body(config.network, observation_space)
         self.units = config.lstm_hidden_size
-        self.memory = nn.LSTMCell(self.body.features, self.units)
+        self.memory = nn.LSTMCell(int(getattr(self.body, "features")), self.units)  # noqa: B009 (a Module's attributes have no type)
         self.actor, self.critic = nn.Linear(self.units, distribution.outputs), nn.Linear(self.units, 1)
         self.log_std = None
         if distribution.has_log_std:

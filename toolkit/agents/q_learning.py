@@ -19,6 +19,7 @@ from torch import Tensor
 from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.configs import QLearningConfig
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import forward_of, path_of
 from toolkit.agents.q_network import QNetwork
 from toolkit.config import Part
@@ -96,7 +97,7 @@ class QLearner:
 
     def _network(self, observation_space: gymnasium.Space[Any]) -> QNetwork:
         config = self.config
-        body = registry.make("network", config.network, observation_space=observation_space)
+        body = make_body(config.network, observation_space)
         return QNetwork(body, self.n_actions, self.atoms, config.dueling, config.noisy).to(self.device)
 
     # -- what a member of the family defines

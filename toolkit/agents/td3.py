@@ -11,11 +11,11 @@ from torch import Tensor
 from toolkit.agents.base import Array, Batches, Updated
 from toolkit.agents.configs import TD3Config
 from toolkit.agents.continuous import ContinuousAgent, Phase
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import forward_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.noise import ActionNoise, make_noise
 from toolkit.core.flat import FlatParameters
-from toolkit.registry import registry
 
 
 class TD3(ContinuousAgent):
@@ -27,7 +27,7 @@ class TD3(ContinuousAgent):
     def __init__(self, config: TD3Config, **context: Any) -> None:
         super().__init__(config, **context)
         network = config.network
-        body = registry.make("network", network, observation_space=context["observation_space"])
+        body = make_body(network, context["observation_space"])
         self.target_actor = Headed(body, self.size).to(self.device)
         self.flat_target_actor = FlatParameters(self.target_actor)
         self.flat_actor.blend_into(self.flat_target_actor, 1.0)

@@ -11,13 +11,13 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
+from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.encode import Encoder, Flattened, is_image, leaf_spaces
 from toolkit.agents.networks.fast import learning
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.networks.stacked import StackedPath, stacked_path
 from toolkit.config import Part
 from toolkit.errors import UsageError
-from toolkit.registry import registry
 
 
 class TwinCritics(nn.Module):
@@ -28,7 +28,7 @@ class TwinCritics(nn.Module):
         self.encoder = Encoder(observation_space)
         space = Flattened(observation_space, actions)
         self.critics = nn.ModuleList(
-            Headed(registry.make("network", network, observation_space=space), 1) for _ in range(2))
+            Headed(make_body(network, space), 1) for _ in range(2))
         self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     @property
