@@ -64,7 +64,7 @@ def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_pat
 
 
 TOYS = """
-import gymnasium
+import gymnasium, numpy
 ONE = gymnasium.spaces.Discrete(2)
 class Blind(gymnasium.Env):
     action_space = ONE
@@ -81,6 +81,19 @@ class Broken(Train):
     def __init__(self, length=3):
         def helper(track): ...
         helper()
+class Plain(Idle):
+    action_space = ONE
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+class Mute(Plain):
+    metadata = {"render_modes": ["ansi"]}
+    def __init__(self, track=1, render_mode=None):
+        pass
+    def render(self):
+        return "text"
+class Painter(Mute):
+    def render(self):
+        return numpy.zeros((2, 3, 3), numpy.uint8)
 class Old:
     pass
 def made(**more):
@@ -95,7 +108,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "import gymnasium\n"
         "for name, entry in (('Lamp', 'toys:Lamp'), ('Chair', 'toys.none:Chair'), ('Far', 'no_such_package_at_all.x:Far')):\n"
         "    gymnasium.register(f'{name}-v0', entry_point=entry)\n"
-        "for name in ('Blind', 'Idle', 'Train', 'Express', 'Broken', 'Old', 'Brokn'):\n"
+        "for name in ('Blind', 'Idle', 'Train', 'Express', 'Broken', 'Old', 'Brokn', 'Plain', 'Mute', 'Painter'):\n"
         "    gymnasium.register(f'{name}-v0', entry_point=f'toys:{name}')\n")
     (tmp_path / "toys.py").write_text(TOYS)
     (tmp_path / "sub").mkdir()
@@ -151,6 +164,22 @@ def test_what_a_constructor_lacks_is_explained(name: str, options: dict[str, Any
 def test_a_mistake_in_a_constructor_is_not_taken_for_a_missing_option() -> None:
     with pytest.raises(TypeError, match=r"helper\(\) missing 1 required"):
         factory.make_one(EnvSpec("shop:Broken-v0"))
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("name", "options", "message"), [
+    ("Plain", {}, r"'shop:Plain-v0' cannot draw itself: its constructor takes no render_mode \(render_modes \[\]\). Leave"),
+    ("Broken", {"length": 2}, "cannot draw itself: its constructor takes no render_mode"),
+    ("Mute", {"track": 2}, r"cannot draw itself: its render\(\) gave 'text' \(render_modes \['ansi'\]\)"),
+    ("Mute", {"trak": 2}, "has no option --env.trak. Did you mean --env.track?"), ("Painter", {}, "^$")])
+@pytest.mark.filterwarnings("error")
+def test_an_environment_that_cannot_draw_itself_is_named(name: str, options: dict[str, Any], message: str) -> None:
+    said = ""
+    try:
+        factory.make_drawn(EnvSpec(f"shop:{name}-v0", options), seed=1)
+    except UsageError as error:
+        said = str(error)
+    assert re.search(message, said), said
 
 
 def test_atari_preprocessing_of_another_environment_is_refused() -> None:

@@ -257,5 +257,10 @@ def test_an_interrupted_evaluation_without_an_end_says_more_than_resume(with_end
     assert "run would evaluate again: no episode" in done.err and "Continue:" not in done.err
     judged = command("evaluate", "run", "--episodes", "2", "--max-episode-steps", "7", "--json", cwd=with_endless)
     assert judged.json["returns"] == [7.0, 7.0] and not judged.err
+    kept = sorted((with_endless / "run" / "evaluations").iterdir())
+    filmed = command("evaluate", "run", "--max-episode-steps", "7", "--seed", "3", "--video", "films/film.gif", cwd=with_endless)
+    assert filmed.code == 2 and "'endless:Endless-v0' cannot draw itself: its constructor takes no render_mode" in filmed.err
+    assert sorted((with_endless / "run" / "evaluations").iterdir()) == kept, "it is said before any episode is played"
+    assert not (with_endless / "films").exists()
     again = flags("ppo", **ENDLESS, max_episode_steps=5)
     assert command(*again, "--init-from", "run", "--json", cwd=with_endless).json["evaluation"]["mean_return"] == 5

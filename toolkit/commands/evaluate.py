@@ -71,9 +71,10 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
         show(dict(evaluation.summary), as_json)
         return
     if video:
-        from toolkit.training.video import check_format, film
+        from toolkit.training.video import check_format, film, stage
 
         check_format(video)  # before the work
+        stage(loaded, env, seed, env_options, max_episode_steps).close()
     summary = dict(loaded.evaluate(episodes, env, seed, env_options, max_episode_steps).summary)
     if video:
         film(loaded, video, env, seed, env_options, max_episode_steps)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
 from toolkit.config import ConfigError, flag_of, lookup
@@ -155,7 +157,7 @@ def missing_module(env_id: str, module: str, command: str = "") -> MissingExtra:
 def make_one(spec: EnvSpec, **options: Any) -> gymnasium.Env[Any, Any]:
     """One environment. Raises UsageError for an unknown id or option, MissingExtra with the install command."""
     found = find(spec.id)
-    with explained(spec, found):
+    with explained(spec, found, drawn="render_mode" in options):
         # The checker costs a third of a step on small environments; `toolkit check` runs it instead.
         chosen = {**options_of(spec, found), **options}
         if spec.max_episode_steps is not None:
@@ -201,8 +203,8 @@ def settled(spec: EnvSpec) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iterator[None]:
-    """Turn what goes wrong while an environment is made into errors that say what to do."""
+def packages_named(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iterator[None]:
+    """Turn the error of a package that is not installed into one that says what to install."""
     try:
         yield
     except gymnasium.error.DependencyNotInstalled as error:
@@ -211,6 +213,14 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
                            f"Install it: {command}") from error
     except ModuleNotFoundError as error:
         raise missing_module(spec.id, str(error.name), _install_command(found)) from error
+
+
+@contextmanager
+def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, drawn: bool = False) -> Iterator[None]:
+    """Turn what goes wrong while an environment is made into errors that say what to do; ``drawn``: with a render_mode."""
+    try:
+        with packages_named(spec, found):
+            yield
     except AttributeError as error:
         module, _, name = str(found.entry_point).partition(":")
         if isinstance(error.obj, ModuleType) and (error.obj.__name__, error.name) == (module, name):
@@ -221,10 +231,42 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) -> Iter
     except TypeError as error:
         # Gymnasium adds where it was raised, which is known here, to what the constructor said.
         cause = error.__cause__ if isinstance(error.__cause__, TypeError) else error
+        if drawn and ("'render_mode'" in str(cause) or (not spec.options and "takes no arguments" in str(cause))):
+            raise undrawn(spec, "its constructor takes no render_mode", creator_of(found)) from cause
         refused = refusal(spec, found, cause)
         if not refused:  # a mistake of the environment's own, which its author finds by the traceback
             raise
         raise OptionsRefused(refused) from cause
+
+
+def make_drawn(spec: EnvSpec, seed: int) -> gymnasium.Env[Any, Any]:
+    """One environment that draws itself, in an episode of ``seed``. Raises UsageError for one that cannot."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*not in the possible render_modes")  # whether it can is tried below
+        env = make_one(spec, render_mode="rgb_array")
+    try:
+        env.reset(seed=seed)
+        with packages_named(spec, find(spec.id)):
+            picture = env.render()
+        if not isinstance(picture, np.ndarray):
+            raise undrawn(spec, f"its render() gave {picture!r:.60}", env)
+    except NotImplementedError as error:
+        env.close()
+        raise undrawn(spec, "its render() is not written", env) from error
+    except BaseException:
+        env.close()
+        raise
+    return env
+
+
+def undrawn(spec: EnvSpec, why: str, env: Any) -> UsageError:
+    """The error of an environment, or what makes it, that gives no pictures."""
+    metadata = getattr(env, "metadata", None)
+    modes = metadata.get("render_modes") if isinstance(metadata, dict) else None
+    known = "" if modes is None else f" (render_modes {modes})"
+    return UsageError(f"environment {spec.id!r} cannot draw itself: {why}{known}. Leave out --video; or take render_mode in "
+                      "its constructor, name 'rgb_array' in metadata['render_modes'], and give a picture in render(): "
+                      "[height, width, 3]")
 
 
 class OptionsRefused(UsageError):

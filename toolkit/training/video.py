@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from toolkit.entries import installed
@@ -37,13 +38,13 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
          env_options: Mapping[str, Any] | None = None, max_episode_steps: int | None = None) -> None:
     """Play one episode with deterministic actions and write it to ``path`` (.gif or .mp4; sound only in .mp4).
 
-    Raises UsageError for another suffix, MissingExtra when the writer is not installed.
+    Raises UsageError for another suffix and for an environment that cannot draw itself, MissingExtra when the writer is not
+    installed.
     """
     target = Path(path)
     check_format(path)
+    environment = stage(run, env, seed, env_options, max_episode_steps)
     target.parent.mkdir(parents=True, exist_ok=True)
-    spec = setup.env_spec(run.plan, env, env_options, max_episode_steps).for_evaluation()
-    environment = factory.make_one(spec, render_mode="rgb_array")
     try:
         shot = shoot(run, environment, seed)
         fps = int(environment.metadata.get("render_fps") or DEFAULT_FPS)
@@ -51,6 +52,17 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
         environment.close()
     rate = int(environment.metadata.get("sample_rate") or 0)
     write(target, shot, fps, rate)
+
+
+def stage(run: Run, env: str | None = None, seed: int | None = None, env_options: Mapping[str, Any] | None = None,
+          max_episode_steps: int | None = None) -> gymnasium.Env[Any, Any]:
+    """The environment that `film` plays in. Raises UsageError for one that cannot draw itself."""
+    spec = setup.env_spec(run.plan, env, env_options, max_episode_steps).for_evaluation()
+    return factory.make_drawn(spec, seed_of(run, seed))
+
+
+def seed_of(run: Run, seed: int | None) -> int:
+    return int(run.facts["seeds"]["evaluation"] if seed is None else seed)
 
 
 def check_format(path: str) -> None:
@@ -64,7 +76,7 @@ def check_format(path: str) -> None:
 def shoot(run: Run, environment: Any, seed: int | None) -> Film:
     """The pictures and the sound of one episode."""
     hear = getattr(environment.unwrapped, "sound", None)
-    observation, _ = environment.reset(seed=run.facts["seeds"]["evaluation"] if seed is None else seed)
+    observation, _ = environment.reset(seed=seed_of(run, seed))
     frames, state, over = [environment.render()], None, False
     heard = [] if hear is None else [np.atleast_2d(hear())]
     while not over:
