@@ -19,6 +19,7 @@ from toolkit.agents.networks.mlp import MLP
 from toolkit.audio.configs import LogMelConfig
 from toolkit.audio.vocoder_configs import VocosConfig
 from toolkit.audio.vocoders.vocos import Vocos
+from toolkit.commands.check import checked, environment
 from toolkit.core.configs import TabularRegressionConfig
 from toolkit.core.losses import Elementwise
 from toolkit.core.tabular import TabularRegression
@@ -421,6 +422,20 @@ def test_a_component_that_exits_is_broken_and_not_the_end() -> None:
     assert "it raised SystemExit: 3" in broken("scheduler", "quitter")["it_is_a_factor_of_the_position_alone"]
 
 
+class Needing(gymnasium.Env[Any, Any]):
+    def __init__(self, path: str) -> None:
+        raise SystemExit(path)
+
+
+def test_what_the_constructor_of_an_environment_needs_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gymnasium.envs.registration.EnvSpec("Needing-v0", Needing)
+    monkeypatch.setitem(gymnasium.registry, found.id, found)
+    entry, = environment(found.id, sure=True)
+    with pytest.raises(UsageError, match="'Needing-v0' needs --option path=VALUE: its constructor has no value"):
+        checked(entry, {})
+    assert checked(entry, {"path": "a"}) == {"path": "a"}, "what else it does is for its promises to show"
+
+
 def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> None:
     assert toolkit("check", "scheduler", "linear").stdout.count("kept  ") == 2
     done = toolkit("check", "agent", "dqn", "--suite", "learning_steps=60")
@@ -431,6 +446,7 @@ def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> Non
     assert toolkit("check", "tdnn", "--suite", "frontend=mfcc").returncode == 0
     for words, said in ((("dqn", "-o", "lr=3"), "unknown setting 'lr'"),
                         (("network", "mlp", "-o", "hidden-sizes=0"), "hidden_sizes: got 0"),
+                        (("CartPole-v1", "-o", "sutton-reward=1"), "'sutton_reward'. Did you mean 'sutton_barto_reward'?"),
                         (("dqn", "--suite", "steps=3"), "Allowed: environments, learning_options, learning_steps, n_envs.\n")):
         done = toolkit("check", *words)
         assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr

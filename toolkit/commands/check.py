@@ -91,10 +91,20 @@ def informed(suite: Suite, facts: Mapping[str, Any]) -> Suite:
 
 def checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` that the component has and allows. Raises ConfigError; without it every promise would be called broken."""
-    if entry.kind == "env":
-        return dict(options)  # the constructor of gymnasium's says what it takes
+    from toolkit.testing.suite import GYMNASIUM
+
+    if entry.distribution == GYMNASIUM:  # its constructor says what it takes
+        from toolkit.envs import factory
+
+        factory.require_options(entry.name, options, option_of)
+        return dict(options)
     known = all_settings(entry, options) if entry.kind in ("agent", "task") else {item.name: item for item in entry.settings}
     return {name: read(lookup(known, name), name, value) for name, value in options.items()}
+
+
+def option_of(name: str, value: Any = None) -> str:
+    """An option's name, or with a ``value`` the flag that gives it."""
+    return repr(name) if value is None else f"--option {name}={value}"
 
 
 def entries_of(words: Sequence[str]) -> list[Entry]:

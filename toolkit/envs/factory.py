@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -271,6 +271,18 @@ def undrawn(spec: EnvSpec, why: str, env: Any) -> UsageError:
 
 class OptionsRefused(UsageError):
     """An environment cannot be made with the options given; its cause is what the constructor said, for `refusal`."""
+
+
+def require_options(env_id: str, options: Mapping[str, Any], shown: Callable[..., str]) -> None:
+    """Raise UsageError where the constructor refuses ``options`` or misses some, which are ``shown`` as flags. What else goes
+    wrong with the environment shows where it is used."""
+    spec = EnvSpec(env_id, options)
+    try:
+        make_one(spec).close()
+    except OptionsRefused as error:
+        raise UsageError(refusal(spec, find(env_id), error.__cause__, shown)) from error
+    except (Exception, SystemExit):
+        return
 
 
 def refusal(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, error: BaseException | None,
