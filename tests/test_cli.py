@@ -77,6 +77,7 @@ def test_answers_about_names_and_flags_import_nothing_heavy(
     (("run", "dqn", "--env", "CartPole-v1", "--preset", "zo"), "Did you mean 'zoo'"),
     (("run", "dqn", "CartPole-v1"), "run takes one NAME, here dqn, and everything else as a flag; got 'CartPole-v1'. "
                                     "Did you mean --env CartPole-v1?\n"),
+    (("run", "ppo", "--env", "CartPole-v1", "--total-timesteps", "9"), "Did you mean '--steps'?"),
     (("run", "dqn", "--env", "CartPole-v1", "--lr", "1"), "dqn has no option '--lr'. Did you mean '--learning-rate'? See"),
     (("run", "dqn", "--env", "CartPole-v1", "-lr", "1"), "dqn has no option '-lr'. Did you mean '--learning-rate'? See them all"),
     (("run", "text-classification", "--data", "nope"), "toolkit: unknown dataset 'nope'. Allowed here: bracket-tagging, "),

@@ -11,7 +11,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
-MEANT = {"gpu": "cuda", "nvidia": "cuda", "fp32": "float32", "bf16": "bfloat16", "swish": "silu"}  # words far from their names
+# Words far from their names, those of other libraries among them.
+MEANT = {"gpu": "cuda", "nvidia": "cuda", "fp32": "float32", "bf16": "bfloat16", "swish": "silu", "total_timesteps": "steps",
+         "timesteps": "steps", "policy": "network", "policy_kwargs": "network", "net_arch": "network", "lr": "learning_rate",
+         "n_eval_episodes": "evaluation_episodes", "eval_freq": "evaluate_every"}
 
 
 class ToolkitError(Exception):
@@ -30,14 +33,20 @@ class MissingExtra(UsageError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 
 
+def spelled(word: str) -> str:
+    """A name, or a flag, as settings are spelled."""
+    return word.lower().lstrip("-").replace("-", "_")
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.55) -> list[str]:
     """The names of ``known`` closest to ``name``, best first; ``least`` is how alike (0 to 1) they must be.
 
     One that ``name`` is another word for is alone.
     """
     folded = {candidate.lower(): candidate for candidate in known}
-    if MEANT.get(name.lower()) in folded:
-        return [folded[MEANT[name.lower()]]]
+    meant = MEANT.get(spelled(name))
+    if meant is not None and meant in map(spelled, folded):
+        return [candidate for word, candidate in folded.items() if spelled(word) == meant]
     found = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=least)
     return [folded[match] for match in found]
 

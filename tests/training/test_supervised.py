@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from click.testing import CliRunner
 from dying import Die
@@ -357,8 +358,8 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
                                                 "iconv -f LATIN1 -t UTF-8 latin.csv > utf8.csv\n")
     done = command("predict", "run", "40", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
-                                                'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or for a '
-                                                'DataFrame predict(frame.to_dict("records"))\n')
+                                                'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or a '
+                                                'DataFrame\n')
     done = command("predict", "run", "age=40", "town=Ulm", "income=3", "risk=low", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("risk=low: the model looks at no column 'risk'. Allowed: age, town, income\n")
     done = command("predict", "run", "age=40", "Ulm", cwd=tmp_path)
@@ -502,6 +503,7 @@ def test_a_copy_of_a_run_answers_without_its_data(people: Path, tmp_path: Path) 
     assert isinstance(run, TaskRun)
     row = {"age": "40", "town": "Ulm", "income": "3", "note": "same"}
     near = run.predict(row)["value"]
+    assert [answer["value"] for answer in run.predict(pandas.DataFrame([row, row]))] == pytest.approx([near, near], abs=1e-5)
     assert abs(near - 7.0) < 1.5
     with pytest.warns(UserWarning, match="column .town. holds .unheard of., none of the categories trained on: Bonn, K"):
         both = run.predict([row, {**row, "town": "unheard of"}])

@@ -245,8 +245,7 @@ class Problem(Generic[Config]):
         if not isinstance(value, Mapping):
             got = textwrap.shorten(repr(value), 80, placeholder=" ...")
             raise UsageError(f"predict: got {got}; allowed: rows with named columns. Ask about one: toolkit predict RUN "
-                             'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or for a DataFrame '
-                             'predict(frame.to_dict("records"))')
+                             'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or a DataFrame')
         return value
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Any]:

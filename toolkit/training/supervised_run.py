@@ -74,7 +74,9 @@ class TaskRun(RunFolder):
         return self._learner
 
     def predict(self, value: Any, progress: Callable[[int], None] | None = None) -> Any:
-        """The answer for one text or row, or a list of them for a list."""
+        """The answer for one text or row, or a list of them for a list, or for a DataFrame's rows."""
+        if hasattr(value, "to_dict") and hasattr(value, "columns"):
+            value = value.to_dict("records")
         single = isinstance(value, (str, Mapping))
         found = self.learner.predict([value] if single else list(value), progress=progress)
         return found[0] if single else found
