@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from toolkit.envs import factory
+from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import MissingExtra, UsageError
 
@@ -57,10 +57,10 @@ def test_atari_pictures(frame_stack: int) -> None:
 def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingExtra, match="needs the module 'nowhere', which Python does not find. Install the package that"):
-        factory.find("nowhere:my/Env-v0")
+        specs.find("nowhere:my/Env-v0")
     (tmp_path / "nowhere.py").touch()
     with pytest.raises(MissingExtra, match=r"which is in this folder, .* Begin the command with: PYTHONPATH=\. toolkit"):
-        factory.find("nowhere:my/Env-v0")
+        specs.find("nowhere:my/Env-v0")
 
 
 TOYS = """

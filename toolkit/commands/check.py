@@ -130,11 +130,11 @@ def environment(name: str, sure: bool) -> list[Entry]:
 
     Where gymnasium does not know it, none, or UsageError with the nearest ids if ``sure`` that an environment is meant.
     """
-    from toolkit.envs import factory
+    from toolkit.envs import specs
     from toolkit.testing.suite import GYMNASIUM
 
     try:
-        spec = factory.find(name)
+        spec = specs.find(name)
     except UsageError:
         if sure:
             raise

@@ -65,9 +65,9 @@ def show_config(resolved: Plan, as_json: bool) -> None:
 def check_environment(resolved: Plan) -> None:
     """Name an unknown environment before torch is imported: the answer comes at once."""
     if resolved.entry.kind == "agent":
-        from toolkit.envs import factory
+        from toolkit.envs import specs
 
-        factory.find(resolved.subject)
+        specs.find(resolved.subject)
 
 
 def report(session: Any, as_json: bool) -> None:

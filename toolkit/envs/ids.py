@@ -9,7 +9,7 @@ Libraries that take a gymnasium id then take ``toolkit.envs.ids:NAME`` (gymnasiu
 
 from __future__ import annotations
 
-from toolkit.envs.factory import registered
+from toolkit.envs.specs import registered
 from toolkit.registry import registry
 
 for _entry in registry.entries("env"):

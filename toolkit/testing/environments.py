@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from toolkit.entries import LOCAL
-from toolkit.envs import factory
+from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec, one_number
 from toolkit.envs.in_process import InProcess
 from toolkit.testing.suite import NotPromised, Suite, require
@@ -147,12 +147,12 @@ class EnvSuite(Suite):
 
     @property
     def entry_cannot(self) -> dict[str, str]:
-        found = factory.entry_of(self.name)
+        found = specs.entry_of(self.name)
         return dict(found.cannot) if found else {}
 
     @property
     def in_this_process_only(self) -> bool:
-        found = factory.entry_of(self.name)
+        found = specs.entry_of(self.name)
         return found is not None and found.distribution == LOCAL
 
 

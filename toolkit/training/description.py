@@ -10,7 +10,7 @@ import torch
 from toolkit import __version__
 from toolkit.config import settings_of
 from toolkit.entries import BUILTIN, LOCAL
-from toolkit.envs import factory, spaces
+from toolkit.envs import spaces, specs
 from toolkit.training.placement import device_for
 from toolkit.training.resolve import Plan
 from toolkit.training.run_directory import library_versions, machine
@@ -42,7 +42,7 @@ def distributions(plan: Plan, task: Task) -> dict[str, str]:
     import importlib.metadata
 
     used = [plan.entry, *plan.parts().values(), *(task.problem.components() if isinstance(task, SupervisedTask) else ())]
-    env = factory.entry_of(plan.subject) if plan.entry.kind == "agent" else None
+    env = specs.entry_of(plan.subject) if plan.entry.kind == "agent" else None
     names = {entry.distribution for entry in (*used, *([env] if env else []))} - {BUILTIN, LOCAL}
     return {BUILTIN: __version__, **{name: importlib.metadata.version(name) for name in sorted(names)}}
 

@@ -17,7 +17,7 @@ from toolkit.agents.base import Agent, Array
 from toolkit.agents.checks import NonFinite
 from toolkit.agents.perception import perceived
 from toolkit.core.seeding import Streams
-from toolkit.envs import factory
+from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.errors import ToolkitError
 from toolkit.training.collector import all_finite, fresh_where_ended
@@ -83,7 +83,7 @@ class Watch:
 
 def watch_of(spec: EnvSpec) -> Watch | None:
     """The watch over an environment's episodes; None where a limit of steps is sure to end them."""
-    limit = spec.max_episode_steps or factory.find(spec.id).max_episode_steps
+    limit = spec.max_episode_steps or specs.find(spec.id).max_episode_steps
     return None if limit else Watch(spec.id)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from toolkit.envs import factory, packing
+from toolkit.envs import factory, packing, specs
 from toolkit.envs.base import EnvSpec, measures_of
 from toolkit.envs.hearing import ENVIRONMENTS, VECTORS, sounds
 from toolkit.errors import MissingExtra, UsageError
@@ -45,7 +45,7 @@ def sound_of(envs: Any, rows: Any) -> Any:
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.filterwarnings("ignore:.*np_random.*")
 def test_gymnasiums_checker_passes(env_id: str) -> None:
-    factory.find(env_id)
+    specs.find(env_id)
     check_env(gymnasium.make(env_id, render_mode="rgb_array", **options_for(env_id)).unwrapped)
 
 
