@@ -20,7 +20,7 @@ import toolkit.envs.ids  # noqa: F401  (gymnasium knows the environments from th
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams
 from toolkit.envs.base import MEASURED
-from toolkit.envs.factory import defaults_of
+from toolkit.envs.constructors import defaults_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 

@@ -9,6 +9,7 @@ Libraries that take a gymnasium id then take ``toolkit.envs.ids:NAME`` (gymnasiu
 
 from __future__ import annotations
 
+import toolkit.envs.hearing  # noqa: F401 (makes its environments known to gymnasium)
 from toolkit.envs.specs import registered
 from toolkit.registry import registry
 
