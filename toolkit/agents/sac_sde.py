@@ -22,9 +22,12 @@ from toolkit.agents.distributions import LOG_SQRT_TWO_PI
 from toolkit.agents.gsde import VARIANCE_EPS, ExplorationNoise, Exposed
 from toolkit.agents.networks.fast import learning
 from toolkit.agents.networks.mlp import Headed
-from toolkit.agents.sac import SAC, Squashed, log_slope
+from toolkit.agents.sac import SAC, Squashed
 
 MEAN_LIMIT = 2.0  # keeps the tanh away from where its gradient vanishes
+# Bounds what noise far past the ends of the actions costs in entropy, as in Stable-Baselines3, whose published settings count on
+# it: with the exact logarithm it grows without an end, and MountainCarContinuous is given up before its goal is seen.
+TANH_EPS = 1e-6
 
 
 class Limited(torch.autograd.Function):
@@ -100,9 +103,10 @@ class StateDependentSAC(SAC):
         step = features @ (std * noise)  # [B, A]
         variance = features.square() @ std.square() + VARIANCE_EPS
         actions = torch.tanh(mean + step)
+        slope = 1.0 - actions.square()
         log_normal = -0.5 * (step.square() / variance + variance.log()) - LOG_SQRT_TWO_PI
-        log_prob = (log_normal - log_slope(mean + step)).sum(-1)
-        return Squashed(actions, log_prob, 1.0 - actions.square(), step, torch.ones_like(step, dtype=torch.bool))
+        log_prob = (log_normal - torch.log(slope + TANH_EPS)).sum(-1)
+        return Squashed(actions, log_prob, slope, step, torch.ones_like(step, dtype=torch.bool))
 
     def _learn_actor(self, inputs: Tensor, drawn: Squashed, alpha: float, learning_rate: float) -> Tensor:
         actions, log_prob = self._now.actions, self._now.log_prob
