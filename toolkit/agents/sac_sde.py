@@ -25,8 +25,8 @@ from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.sac import SAC, Squashed
 
 MEAN_LIMIT = 2.0  # keeps the tanh away from where its gradient vanishes
-# Bounds what noise far past the ends of the actions costs in entropy, as in Stable-Baselines3, whose published settings count on
-# it: with the exact logarithm it grows without an end, and MountainCarContinuous is given up before its goal is seen.
+# Bounds what noise far past the ends of the actions costs in entropy, as in Stable-Baselines3, with whose published settings the
+# exact logarithm (`sac.log_slope`) left a policy on MountainCarContinuous that returned 93 with its noise and -39 without.
 TANH_EPS = 1e-6
 
 
