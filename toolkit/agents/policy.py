@@ -31,8 +31,7 @@ class ActorCritic(nn.Module):
     def __init__(self, network: Part, observation_space: gymnasium.Space[Any], distribution: Distribution, *,
                  share: bool, orthogonal: bool, log_std_init: float, critic: bool = True) -> None:
         super().__init__()
-        bodies = [make_body(network, observation_space)
-                  for _ in range(1 if share or not critic else 2)]
+        bodies = [make_body(network, observation_space) for _ in range(1 if share or not critic else 2)]
         self.shared = share and critic
         exposed = isinstance(distribution, StateDependent)
         self.actor = (Exposed if exposed else Headed)(bodies[0], distribution.outputs)
@@ -41,7 +40,6 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full(shape, log_std_init)) if distribution.has_log_std else None
         if orthogonal:
             self._initialise_orthogonally()
-        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def _initialise_orthogonally(self) -> None:
         """Orthogonal weights, zero biases ("37 implementation details of PPO", detail 2)."""

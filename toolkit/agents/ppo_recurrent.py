@@ -45,7 +45,6 @@ class RecurrentActorCritic(nn.Module):
                     orthogonal(module, HIDDEN_GAIN)
             orthogonal(self.actor, POLICY_GAIN)
             orthogonal(self.critic, VALUE_GAIN)
-        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def step(self, features: Tensor, state: Tensor) -> Tensor:
         """The next state [n, 2H] from features [n, F] and the state [n, 2H]."""

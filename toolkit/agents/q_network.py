@@ -43,7 +43,8 @@ class NoisyLinear(nn.Module):
         self.noisy = False
 
     def resample(self, generator: np.random.Generator) -> None:
-        """Draw new noise: ``f(x) = sign(x) * sqrt(|x|)`` of standard normals, one vector a side."""
+        """Draw new noise, used from now on: ``f(x) = sign(x) * sqrt(|x|)`` of standard normals, one vector a side."""
+        self.noisy = True
         for buffer in (self.noise_in, self.noise_out):
             normal = torch.from_numpy(generator.standard_normal(len(buffer), dtype=np.float32))
             buffer.copy_(normal.sign() * normal.abs().sqrt())
@@ -65,7 +66,6 @@ class QNetwork(nn.Module):
         self.features = features = int(getattr(body, "features"))  # noqa: B009 (a Module's attributes have no type)
         self.advantage = stream(features, actions * atoms, noisy)
         self.value = stream(features, atoms, noisy) if dueling else None
-        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def forward(self, observations: Tensor) -> Tensor:
         features = self.body(observations)
@@ -79,7 +79,6 @@ class QNetwork(nn.Module):
         """New noise for every noisy layer, which they use from now on."""
         for layer in self.noisy_layers:
             layer.resample(generator)
-        self.use_noise(True)
 
     def use_noise(self, noisy: bool) -> None:
         """Whether the noisy layers use their noise, or their means alone."""

@@ -27,9 +27,7 @@ class TwinCritics(nn.Module):
         super().__init__()
         self.encoder = Encoder(observation_space)
         space = Flattened(observation_space, actions)
-        self.critics = nn.ModuleList(
-            Headed(make_body(network, space), 1) for _ in range(2))
-        self.eval()  # see `toolkit.agents.networks.fast.learning`
+        self.critics = nn.ModuleList(Headed(make_body(network, space), 1) for _ in range(2))
 
     @property
     def headed(self) -> list[Headed]:

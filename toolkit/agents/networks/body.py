@@ -19,7 +19,7 @@ from toolkit.registry import registry
 
 
 def make_body(network: Part, observation_space: gymnasium.Space[Any]) -> nn.Module:
-    """A network that gives features [B, features] of observations [B, ...].
+    """A network that gives features [B, features] of observations [B, ...], in evaluation mode: see `fast.learning`.
 
     Raises UsageError for one that gives something else: what is put on top of it would fail with torch's words.
     """

@@ -115,7 +115,6 @@ class Headed(nn.Module):
         super().__init__()
         self.body = body
         self.head = nn.Linear(int(getattr(body, "features")), outputs)  # noqa: B009 (a Module's attributes have no type)
-        self.eval()  # see `toolkit.agents.networks.fast.learning`
 
     def forward(self, observations: Tensor) -> Tensor:
         outputs: Tensor = self.head(self.body(observations))
