@@ -157,7 +157,7 @@ def test_wrong_options_fail_before_the_target_is_imported() -> None:
     source = empty()
     Declarer(source, "mine").add("network", "tiny", "no_such_module:C", config=TinyConfig, summary="Small.")
     with pytest.raises(ConfigError, match=r"unknown setting 'widht'. Did you mean 'width'"):
-        source.make("network", "tiny", widht=3)
+        source.make("networks", "tiny", widht=3)
     with pytest.raises(ConfigError, match="width: got 10, allowed: a whole number at least 1 and at most 9"):
         source.make("network", "tiny", width=10)
     with pytest.raises(ToolkitError, match="could not be imported from 'no_such_module:C'.*Tell the authors of mine; "

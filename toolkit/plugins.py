@@ -27,6 +27,7 @@ from toolkit.installed import Guest, guests_of
 from toolkit.registry import PROTOCOL_VERSION, Declarer, DuplicateComponent, Registry
 
 GROUP = "toolkit.plugins"
+NONE = {"0"}  # what TOOLKIT_PLUGINS allows none with
 TIME_LIMIT = 20.0  # seconds that a guest's declare may take, imports included
 CACHE_FORMAT = 2
 
@@ -43,19 +44,30 @@ def discover(broken: list[Broken]) -> list[Entry]:
 
 def installed_guests(broken: list[Broken]) -> list[Guest]:
     """The installed distributions with an entry point in the group, sorted by name."""
-    limit = os.environ.get("TOOLKIT_PLUGINS", "")
-    if limit == "0":
+    limit = allowed()
+    if limit == NONE:
         return []
-    allowed = {name.strip() for name in limit.split(",")} if limit else None
     found: dict[str, list[Guest]] = {}
     for guest in guests_of(GROUP):
-        if allowed is None or guest.distribution in allowed:
+        if limit is None or guest.distribution in limit:
             found.setdefault(guest.distribution, []).append(guest)
     for name, points in found.items():
         if len(points) > 1:
             broken.append(Broken(name, points[0].version, f"it has {len(points)} entry points in the group {GROUP!r}",
                                  "keep one; its function may declare any number of components"))
     return [points[0] for points in found.values() if len(points) == 1]
+
+
+def left_out() -> list[str]:
+    """The installed distributions with an entry point in the group that ``TOOLKIT_PLUGINS`` does not allow, sorted."""
+    limit = allowed()
+    return [] if limit is None else sorted({guest.distribution for guest in guests_of(GROUP)} - limit)
+
+
+def allowed() -> set[str] | None:
+    """The distributions that ``TOOLKIT_PLUGINS`` allows, or None for all."""
+    limit = os.environ.get("TOOLKIT_PLUGINS", "")
+    return {name.strip() for name in limit.split(",")} if limit else None
 
 
 def outcomes_of(guests: Sequence[Guest], probe: bool = False) -> dict[Guest, dict[str, Any]]:

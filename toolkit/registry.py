@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -142,7 +143,7 @@ class Registry:
 
         Raises UnknownComponent or AmbiguousComponent.
         """
-        kinds = (kind,) if isinstance(kind, str) else tuple(kind)
+        kinds = tuple(kind_of(word).singular for word in ((kind,) if isinstance(kind, str) else kind))
         found = self._find(kinds, name, plugins=False) or self._find(kinds, name, plugins=True)
         if not found:
             raise self._unknown(kinds, name)
@@ -165,7 +166,7 @@ class Registry:
             listing = f"Allowed here: {', '.join(entry.name for entry in fitting)}. See: toolkit info {place.kind} NAME"
         if not found:
             near = did_you_mean(name.rpartition("/")[2], [word for entry in fitting for word in (entry.name, *entry.aliases)])
-            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self._of_broken()}")
+            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self._of_unread()}")
         why = found[0].cannot.get(place.fits, f"it is for {', '.join(found[0].places) or 'other places'}")
         raise UnknownComponent(f"{place.name}: the {place.kind} {name!r} is not one for {place.fits}: {why}. {listing}")
 
@@ -233,14 +234,18 @@ class Registry:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(bare, others, 1, least=0.8):
                 message += f" There is one of kind {others[match]}: {match!r}."
-        return UnknownComponent(message + f" See them all: {listing}{self._of_broken()}")
+        return UnknownComponent(message + f" See them all: {listing}{self._of_unread()}")
 
-    def _of_broken(self) -> str:
-        """That there are plugins which could not be read: what was not found may be theirs."""
-        names = sorted({item.distribution for item in self.broken})
-        if not names:
-            return ""
-        return f". {' and '.join(names)} {'is' if len(names) == 1 else 'are'} broken; see: toolkit plugins"
+    def _of_unread(self) -> str:
+        """That there are plugins which could not be read, or were not to be: what was not found may be theirs."""
+        from toolkit import plugins as guests
+
+        message = ""
+        if self._wants_plugins and (names := guests.left_out()):
+            message = f". TOOLKIT_PLUGINS={os.environ['TOOLKIT_PLUGINS']} leaves out {' and '.join(names)}"
+        if names := sorted({item.distribution for item in self.broken}):
+            message += f". {' and '.join(names)} {'is' if len(names) == 1 else 'are'} broken; see: toolkit plugins"
+        return message
 
     def _read(self, plugins: bool) -> None:
         if not self._rooms_read:

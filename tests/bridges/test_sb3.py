@@ -62,6 +62,14 @@ def test_it_sees_every_kind_of_observation(observations: Any) -> None:
     assert actions.shape == (4,) and set(actions.tolist()) <= {1, 2, 3}
 
 
+def test_pictures_that_are_too_small_for_its_convolutions_are_refused() -> None:
+    pictures = spaces.Box(0, 255, (36, 40, 3), np.uint8)
+    agent_for("sb3-dqn", pictures, spaces.Discrete(3), n_step=1)
+    for small in (spaces.Box(0, 255, (35, 40, 3), np.uint8), spaces.Dict(a=spaces.Box(0, 255, (3, 35, 40), np.uint8))):
+        with pytest.raises(UsageError, match="takes pictures of 36 x 36 pixels or more; these are of 35 x 40. Allowed"):
+            agent_for("sb3-dqn", small, spaces.Discrete(3), n_step=1)
+
+
 @pytest.mark.parametrize("name", ["sb3-ppo", "sb3-a2c", "sb3-sac", "sb3-td3", "sb3-ddpg", "torchrl-ppo"])
 @pytest.mark.parametrize(("whole", "real"), [(np.int8, np.float32), (np.int64, np.float64)])
 def test_of_whole_numbers_the_nearest_is_taken(name: str, whole: Any, real: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ def test_one_that_is_broken_is_named_where_its_component_is_asked_for(tmp_path: 
     for words in (run, ("info", "my-loss"), ("check", "my-loss"), ("check", "torn")):
         done = toolkit(*words, **around)
         assert done.returncode == 2 and done.stderr.endswith(". torn is broken; see: toolkit plugins\n"), done.stderr
+    for words in (run, ("info", "my-loss")):
+        said = toolkit(*words, **{**around, "TOOLKIT_PLUGINS": "0"}).stderr
+        assert re.search(r"\. TOOLKIT_PLUGINS=0 leaves out (.* and )?torn\b", said), said
     said = toolkit("plugins", **{**around, "TOOLKIT_PLUGINS": "nope"}).stderr
     assert said.startswith("TOOLKIT_PLUGINS=nope leaves out what is installed: ") and "torn" in said
     assert "Unset it, or name some of them" in said

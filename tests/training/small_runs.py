@@ -28,7 +28,8 @@ from toolkit.registry import registry
 DISCRETE, CONTINUOUS = "CartPole-v1", "Pendulum-v1"
 # Flags that make any agent small, for those settings that it has.
 SMALL = {"learning_starts": "60", "batch_size": "16", "buffer_size": "300", "n_steps": "16", "n_epochs": "2",
-         "network.hidden_sizes": "8,8", "target_update_interval": "50", "episodes_per_update": "3",
+         "network.hidden_sizes": "8,8", "net_arch": "8,8", "train_freq": "4", "target_update_interval": "50",
+         "episodes_per_update": "3",
          "evaluation_episodes": "3", "final_episodes": "5", "threads": "1"}
 
 
@@ -76,6 +77,8 @@ def flags(agent: str, **settings: Any) -> list[str]:
     chosen = {name: value for name, value in SMALL.items() if name in known}
     chosen |= {name.replace("__", "."): str(value) for name, value in settings.items()}
     chosen.setdefault("env", environment_of(entry) or "")
+    if chosen["env"] == CONTINUOUS:
+        chosen.setdefault("max_episode_steps", "40")
     return ["run", agent, "--preset", "none", *(word for name, value in chosen.items() for word in (f"--{name}", value))]
 
 

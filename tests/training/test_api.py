@@ -136,6 +136,21 @@ def test_observations_of_many_parts_that_do_not_fit_are_named(wrong: Any, messag
         rows_of({name: value for name, value in given.items() if value is not None}, DICT)
 
 
+@pytest.mark.parametrize("space", [PICTURE, DICT])
+def test_what_reset_gives_is_answered_with_the_line_that_takes_it_apart(space: Any) -> None:
+    with pytest.raises(UsageError, match="got an observation and its info, as reset.* observation, info = env.reset"):
+        rows_of((space.sample(), {}), space)
+
+
+@pytest.mark.parametrize(("space", "right", "wrong"), [
+    (gymnasium.spaces.MultiBinary(2), [[0, 1]], [[0, 2]]), (gymnasium.spaces.MultiBinary((1, 2)), [[1, 1]], [[-1, 0]]),
+    (gymnasium.spaces.MultiDiscrete([2, 3], start=[0, 1]), [[1, 3]], [[1, 4]]), (gymnasium.spaces.Discrete(2), [0, 1], [0, 2])])
+def test_choices_that_there_are_not_are_refused(space: Any, right: Any, wrong: Any) -> None:
+    assert rows_of(right, space)[0].tolist() == np.reshape(right, (-1, *space.shape)).tolist()
+    with pytest.raises(UsageError, match=f"with {np.ravel(wrong)[np.ravel(wrong) != np.ravel(right)][0]} in it, allowed: what"):
+        rows_of(wrong, space)
+
+
 def test_an_observation_may_come_in_another_type() -> None:
     whole = np.arange(12).reshape(2, 2, 3)
     for given in (whole, whole.astype(float), whole.tolist(), whole.astype(np.uint8)):
@@ -253,6 +268,7 @@ def test_wrong_words_are_errors_before_anything_is_made(tmp_path: Path) -> None:
     with inside(tmp_path):
         for settings, message in (({"gama": 0.9}, "Did you mean 'gamma'"), ({"gamma": 1.5}, "gamma: got 1.5"),
                                   ({"network": "mpl"}, "Did you mean 'mlp'"), ({"env": "CartPole-v7"}, "CartPole-v1"),
+                                  ({"config": {"gamma": 0.9}}, "config: got {'gamma': 0.9}, allowed: the path of a TOML file"),
                                   ({"preset": "zo"}, "Did you mean 'zoo'"),
                                   ({"gradient_steps": 0}, "--gradient-steps 0: nothing would be learned. Allowed: a whole"),
                                   ({"buffer_size": 15}, "Allowed: --buffer-size of at least 16, or --batch-size of at most 15"),

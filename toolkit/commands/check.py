@@ -148,14 +148,15 @@ def report_of(suite: Suite, title: str, as_json: bool) -> dict[str, Any]:
 
     if not as_json:
         print(title)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for verdict in examine(suite):
-        rows.append(vars(verdict) | {"seconds": round(verdict.seconds, 3)})
         if not as_json:
-            print(line_of(verdict), flush=True)
+            print(line_of(verdict, again=bool(rows) and verdict.reason == rows[-1]["reason"]), flush=True)
+        rows.append(vars(verdict) | {"seconds": round(verdict.seconds, 3)})
     return {"component": title.split()[1], "kind": suite.kind, "promises": rows}
 
 
-def line_of(verdict: Verdict) -> str:
-    reason = f"\n          {verdict.reason}" if verdict.reason else ""
+def line_of(verdict: Verdict, again: bool) -> str:
+    """The verdict with its reason; ``again`` where that is the reason of the promise before too."""
+    reason = f"\n          {'as above' if again else verdict.reason}" if verdict.reason else ""
     return f"  {MARKS[verdict.status]} {verdict.promise}{reason}"

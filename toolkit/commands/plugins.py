@@ -10,7 +10,7 @@ import click
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
 from toolkit.entries import Broken, undescribe
-from toolkit.installed import Guest, guests_of
+from toolkit.installed import Guest
 from toolkit.registry import registry
 
 
@@ -41,7 +41,7 @@ def plugins_command(probe: bool, as_json: bool) -> None:
 
 def why_none() -> str:
     """Why no plugin is shown."""
-    names = sorted({guest.distribution for guest in guests_of(guests.GROUP)})
+    names = guests.left_out()
     if not names:
         return f"no installed distribution has an entry point in the group {guests.GROUP!r}"
     return (f"TOOLKIT_PLUGINS={os.environ.get('TOOLKIT_PLUGINS', '')} leaves out what is installed: {', '.join(names)}. "

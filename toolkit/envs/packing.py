@@ -88,11 +88,17 @@ def holds(space: Space, values: Any) -> bool:
         if not np.array_equal(stored, array):
             return False
         array = stored
-    if isinstance(space, spaces.MultiDiscrete):
-        if array.size == space.nvec.size:
-            array = array.reshape(space.nvec.shape)
-        return bool(((array >= space.start) & (array < space.start + space.nvec)).all())
-    return not isinstance(space, spaces.Discrete) or bool(((array >= space.start) & (array < space.start + space.n)).all())
+    return not no_choices(space, array.reshape(space.shape) if array.size == np.prod(space.shape or ()) else array).any()
+
+
+def no_choices(space: Space, array: Array) -> Array:
+    """Which numbers of ``array``, [*shape] or [N, *shape], are none of the choices that an elementary ``space`` has."""
+    if isinstance(space, spaces.MultiBinary):
+        return (array < 0) | (array > 1)
+    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return np.zeros(array.shape, np.bool_)
+    counts = space.n if isinstance(space, spaces.Discrete) else space.nvec
+    return (array < space.start) | (array >= space.start + counts)
 
 
 def found_in(values: Any) -> str:

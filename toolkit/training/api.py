@@ -117,7 +117,7 @@ def train(name: str, *, config: str | Path | None = None, preset: str | None = N
     entry = registry.get(("agent", "task"), name)
     given = flatten(settings)
     require_id(given.get("env"))
-    resolved = plan(entry, given, read_file(str(config)) if config is not None else None, preset)
+    resolved = plan(entry, given, read_file(config) if config is not None else None, preset)
 
     def begun(facts: Sequence[str]) -> None:
         if short := too_short(resolved):

@@ -23,6 +23,9 @@ def rows_of(given: Any, space: Space) -> tuple[Array, bool]:
 
     Raises UsageError for what does not fit ``space``.
     """
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping) and not isinstance(space, spaces.Tuple):
+        raise UsageError("predict: got an observation and its info, as reset() gives them, allowed: the observation alone: "
+                         "observation, info = env.reset()")
     if packing.is_packed(space) and is_list_of_elements(given, space):
         return np.concatenate([rows_of(item, space)[0] for item in given]), False
     parts = [(leaf, part_of(given, leaf, space)) for leaf in packing.layout(space).leaves]
@@ -60,12 +63,10 @@ def part_of(given: Any, leaf: packing.Leaf, space: Space) -> Array:
     if leaf.shape not in (array.shape, array.shape[1:]):
         raise UsageError(f"predict: got an observation{where} of shape {array.shape}, allowed: {leaf.shape}, or a batch "
                          f"[N, ...] of such; this policy sees {space}")
-    if isinstance(leaf.space, (spaces.Discrete, spaces.MultiDiscrete)):
-        counts = leaf.space.n if isinstance(leaf.space, spaces.Discrete) else leaf.space.nvec
-        outside = (array < leaf.space.start) | (array >= leaf.space.start + counts)
-        if outside.any():
-            raise UsageError(f"predict: got an observation{where} with {array[outside].flat[0]} in it, allowed: what "
-                             f"{leaf.space} holds; this policy sees {space}")
+    outside = array[packing.no_choices(leaf.space, array)]
+    if outside.size:
+        raise UsageError(f"predict: got an observation{where} with {outside.flat[0]} in it, allowed: what {leaf.space} holds; "
+                         f"this policy sees {space}")
     return array
 
 

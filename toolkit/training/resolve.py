@@ -273,8 +273,11 @@ def literal(text: str) -> Any:
     return text if isinstance(value, (date, time)) else value
 
 
-def read_file(path: str) -> dict[str, Any]:
+def read_file(path: str | Path) -> dict[str, Any]:
     """A TOML config file under dotted names. Raises ConfigError naming the file."""
+    if not isinstance(path, (str, Path)):
+        raise ConfigError(f"config: got {path!r}, allowed: the path of a TOML file. Settings are arguments of their own: "
+                          "toolkit.train('dqn', env='CartPole-v1', learning_rate=1e-3), or **settings")
     try:
         return flatten(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")))
     except OSError as error:

@@ -17,6 +17,9 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from toolkit.agents.base import Array
 from toolkit.agents.distributions import float_bounds
 from toolkit.envs import packing
+from toolkit.errors import UsageError
+
+SMALLEST = 36  # pixels: what the library's convolutions 8/4, 4/2 and 3/1 make one of
 
 
 class Sight:
@@ -32,6 +35,8 @@ class Sight:
             self.space: gymnasium.Space[Any] = spaces.Dict({name: seen_space(space) for name, space in self._leaves.values()})
         else:
             self.space = seen_space(observation_space)
+        for leaf in packing.layout(observation_space).leaves:
+            require_size(seen_space(leaf.space))
 
     @property
     def policy(self) -> str:
@@ -61,6 +66,14 @@ class Sight:
 def channels_last(space: gymnasium.Space[Any]) -> bool:
     """Whether elements are pictures [H, W, C]."""
     return is_image_space(space) and not is_image_space_channels_first(space)  # type: ignore[arg-type]
+
+
+def require_size(space: gymnasium.Space[Any]) -> None:
+    """Raise UsageError for pictures [C, H, W] that are too small for the library's own convolutions."""
+    if is_image_space(space) and min(space.shape[1:]) < SMALLEST:  # type: ignore[index]
+        raise UsageError(f"Stable-Baselines3 takes pictures of {SMALLEST} x {SMALLEST} pixels or more; these are of "
+                         f"{' x '.join(map(str, space.shape[1:]))}. Allowed: the toolkit's own agents, which take "  # type: ignore[index]
+                         "smaller ones, or a wrapper that makes them larger, such as gymnasium's ResizeObservation")
 
 
 def seen_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
