@@ -24,6 +24,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
     "model lstm-lm": {"embedding_size": 8, "hidden_size": 16},
     "model transformer-lm": {"width": 16, "heads": 2, "hidden": 32, "layers": 2},
+    "model crnn": {"channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8},
+    **{f"model {name}": {"width": 16, "heads": 2, "hidden": 32, "layers": 2} for name in
+       ("conformer", "streaming-conformer", "transformer")},
+    "model tdnn": {"channels": 16},
     "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
                      "evaluation_seconds": 0.1},
@@ -99,6 +103,8 @@ def numbered() -> Path:
 def suite_of(entry: Entry) -> Suite:
     """The entry's suite with what it needs to be tried quickly."""
     suite = suite_for(entry, OPTIONS.get(f"{entry.kind} {entry.name}"))
+    if entry.kind == "agent":
+        suite.steps = 384  # type: ignore[attr-defined]  # three rollouts
     if entry.kind == "task":
         if entry.name not in DATA and not entry.accepts:
             pytest.skip("its data is made by the tests of its own room")

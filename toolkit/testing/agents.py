@@ -45,10 +45,12 @@ ALIKE = 0.95  # of actions: rounding may turn a choice between two that are as g
 
 
 class AgentSuite(Suite):
-    """An agent's promises. ``learning_steps`` and ``learning_options`` are what it may spend on the trivial environment."""
+    """An agent's promises. ``steps`` is the budget of its short runs, some of which go to a half or two thirds of it;
+    ``learning_steps`` and ``learning_options`` are what it may spend on the trivial environment."""
 
     kind = "agent"
     n_envs = 4
+    steps = 600
     learning_steps = 4000
     learning_options: Mapping[str, Any] = {}
 
@@ -60,19 +62,19 @@ class AgentSuite(Suite):
 
     # -- tools
 
-    def plan(self, env: str, steps: int = 600, seed: int = 0, n_envs: int | None = None, quick: bool = False,
+    def plan(self, env: str, steps: int | None = None, seed: int = 0, n_envs: int | None = None, quick: bool = False,
              attempt: Mapping[str, Any] | None = None, device: str = "cpu") -> Plan:
         """A small run of the agent, or one that is to learn something (``quick``, with what this ``attempt`` changes)."""
         chosen = {**(QUICK if quick else SMALL), **(attempt or {}), **flatten(self.options),
                   **flatten(self.learning_options if quick else {})}
-        table: dict[str, Any] = {"env": env, "steps": steps, "seed": seed, "n_envs": n_envs or self.n_envs,
+        table: dict[str, Any] = {"env": env, "steps": steps or self.steps, "seed": seed, "n_envs": n_envs or self.n_envs,
                                  "device": device}
         known = resolve.all_settings(self.entry, {**table, **chosen})
         # The suite's own choices go to agents that have such a setting; the author's must exist.
         table.update((name, value) for name, value in chosen.items() if name in known or name not in QUICK)
         return resolve.plan(self.entry, table, preset="none")
 
-    def task(self, env: str, steps: int = 600, quick: bool = False, attempt: Mapping[str, Any] | None = None,
+    def task(self, env: str, steps: int | None = None, quick: bool = False, attempt: Mapping[str, Any] | None = None,
              device: str = "cpu") -> Task:
         """A run, ready to be advanced."""
         return setup.make_task(self.plan(env, steps, quick=quick, attempt=attempt, device=device))
@@ -147,7 +149,7 @@ class AgentSuite(Suite):
 
     def _learned(self, env: str, reused: bool) -> str:
         """The hash of the parameters after a short run; ``reused``: what act() was given is overwritten after each call."""
-        task = self.task(env, steps=200)
+        task = self.task(env, steps=self.steps // 3)
         agent: Any = getattr(task, "agent")  # noqa: B009 (every task of an agent has it)
         act = agent.act
 
@@ -160,7 +162,7 @@ class AgentSuite(Suite):
 
         if reused:
             agent.act = acting
-        advance(task, 200)
+        advance(task, self.steps // 3)
         task.close()
         return parameters_sha256(agent.parameters())
 
@@ -224,21 +226,22 @@ class AgentSuite(Suite):
     def _goes_on_exactly(self, device: str) -> None:
         if "resume" in self.entry.cannot:
             raise NotPromised(f"resume: {self.entry.cannot['resume']}")
+        steps = self.steps * 2 // 3
         for env in self.each():
             # One after the other: torch's default generator is every run's, and making one seeds it.
-            whole = self.task(env, steps=400, device=device)
-            advance(whole, 400)
+            whole = self.task(env, steps=steps, device=device)
+            advance(whole, steps)
             whole.close()
-            first = self.task(env, steps=400, device=device)
-            advance(first, 200)
+            first = self.task(env, steps=steps, device=device)
+            advance(first, steps // 2)
             kept = {name: states.split(part.state_dict()) for name, part in first.parts().items()}
             first.close()
-            second = self.task(env, steps=400, device=device)
+            second = self.task(env, steps=steps, device=device)
             second.clock.step = first.clock.step
             for name, part in second.parts().items():
                 tensors, skeleton = kept[name]
                 part.load_state_dict(states.join(tensors, json.loads(json.dumps(skeleton))))
-            advance(second, 400)
+            advance(second, steps)
             second.close()
             require(parameters_sha256(whole.parameters()) == parameters_sha256(second.parameters()),
                     f"saved and loaded at step {first.clock.step} of {env}, the run ends with other parameters than without: "
@@ -297,8 +300,8 @@ class AgentSuite(Suite):
 
     def _trained(self, env: str) -> Agent:
         """The agent after a short run."""
-        task = self.task(env, steps=300)
-        advance(task, 300)
+        task = self.task(env, steps=self.steps // 2)
+        advance(task, self.steps // 2)
         task.close()
         agent: Agent = getattr(task, "agent")  # noqa: B009 (every task of an agent has it)
         return agent
