@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Toolkit
 
 from toolkit import plugins
 
@@ -108,16 +109,15 @@ AGENT = ("    registry.add('agent', {name!r}, 'toolkit.agents.dqn:DQN', config='
          "accepts=('Discrete',), summary='Of {by}.', aliases={aliases!r})\n")
 
 
-def test_names_that_others_have_are_shown_and_take_nothing_away(tmp_path: Path, toolkit: Any) -> None:
+def test_names_that_others_have_are_shown_and_take_nothing_away(tmp_path: Path) -> None:
     # An agent with a built-in's name, one with a built-in's alias, one whose own alias is a built-in task, two with one new name.
     declared = {"greedy": (("dqn", ()), ("a2c", ()), ("fine", ("audio-classification",))), "one": (("novel", ("shared",)),),
                 "two": (("novel", ()), ("shared", ()))}
     for name, agents in declared.items():
         install(tmp_path, name, "def declare(registry):\n" + "".join(
             AGENT.format(name=agent, by=name, aliases=aliases) for agent, aliases in agents))
-    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
-              "TOOLKIT_PLUGINS": "greedy,one,two"}
-    listed = {row["id"]: row["status"] for row in toolkit.json("list", **around)}
+    around = Toolkit(tmp_path, tmp_path, "greedy,one,two")
+    listed = {row["id"]: row["status"] for row in around.json("list")}
     for name, owner in (("dqn", "dqn"), ("a2c", "actor-critic")):
         assert listed[f"greedy/{name}"] == (f"name taken: {name} means the built-in toolkit/{owner}, not this. "
                                             f"Remedy: write greedy/{name}, or ask the authors of greedy to rename it")
@@ -126,21 +126,21 @@ def test_names_that_others_have_are_shown_and_take_nothing_away(tmp_path: Path, 
     assert "shared alone is refused: two/shared has it too" in listed["one/novel"]
     assert "shared alone is refused: one/novel has it too" in listed["two/shared"]
     assert listed["toolkit/dqn"] == listed["toolkit/actor-critic"] == "ok"
-    shown = toolkit("list", "agent", **around).stdout
+    shown = around("list", "agent").stdout
     assert "[name taken: dqn means the built-in" in shown
-    rows = {row["distribution"]: row for row in toolkit.json("plugins", **around)}
+    rows = {row["distribution"]: row for row in around.json("plugins")}
     assert rows["greedy"]["status"] == "ok" and "a2c means the built-in toolkit/actor-critic" in rows["greedy"]["reason"]
     assert "write greedy/dqn" in rows["greedy"]["remedy"] and "write two/novel" in rows["two"]["remedy"]
     for word, summary in (("dqn", "Deep Q-learning"), ("a2c", "Synchronous advantage"), ("greedy/dqn", "Of greedy."),
                           ("two/shared", "Of two."), ("fine", "Of greedy.")):
-        assert summary in toolkit("info", "agent", word, **around).stdout, word
+        assert summary in around("info", "agent", word).stdout, word
     for word, ids in (("novel", "one/novel or two/novel"), ("shared", "one/novel or two/shared")):
-        refused = toolkit("run", word, "--env", "CartPole-v1", **around)
+        refused = around("run", word, "--env", "CartPole-v1")
         assert refused.returncode == 2 and f"Write {ids}" in refused.stderr
     words = ("--env", "CartPole-v1", "--preset", "none", "--steps", "40", "--final-episodes", "1")
-    assert toolkit.json("run", "dqn", *words, "--out", "theirs", **around)["steps"] == 40
-    assert toolkit.json("run", "greedy/dqn", *words, "--out", "mine", **around)["steps"] == 40
-    ran = {name: json.loads((toolkit.folder / name / "run.json").read_text())["component"] for name in ("theirs", "mine")}
+    assert around.json("run", "dqn", *words, "--out", "theirs")["steps"] == 40
+    assert around.json("run", "greedy/dqn", *words, "--out", "mine")["steps"] == 40
+    ran = {name: json.loads((around.folder / name / "run.json").read_text())["component"] for name in ("theirs", "mine")}
     assert ran == {"theirs": "toolkit/dqn", "mine": "greedy/dqn"}
 
 

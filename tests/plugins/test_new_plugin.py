@@ -21,10 +21,10 @@ from toolkit.testing.suite import BROKEN, KEPT, examine, suite_for
 from toolkit.training.api import train
 
 
-def install(folder: Path, into: Path) -> None:
-    """Really install ``folder`` with pip, into a folder of its own, without the network."""
+def install(into: Path, *folders: Path) -> None:
+    """Really install ``folders`` with pip, into a folder of their own, without the network."""
     done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-                           "--target", str(into), str(folder)], capture_output=True, text=True, check=False)
+                           "--target", str(into), *map(str, folders)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -44,31 +44,41 @@ TRIALS: dict[str, tuple[str, ...] | None] = {
     "tokenizer": ("text-classification", "--data", "said.csv", "--tokenizer", "my-tokenizer"),
     "task": ("my-task", "--data", "rows.csv", "--target", "y", "--quantile", "0.9"), "op": None}
 
+STEPS = {"frontend": 64, "model": 64, "transform": 64}  # where one costs more than elsewhere
 
 # Installed and run in the long selection alone; the short one holds what is written to its promises.
 SLOW = ("buffer", "loss", "model", "network", "transform", "vocoder")
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in TRIALS])
-def test_it_installs_lists_and_passes_its_own_tests(toolkit: Any, tmp_path: Path, kind: str) -> None:
-    made = toolkit.json("new-plugin", f"my-{kind}", "--kind", kind)
-    assert made["name"] == f"my-{kind}"
-    install(tmp_path / f"my-{kind}", tmp_path / "site")
-    around = Toolkit(tmp_path, tmp_path / "site", f"toolkit-my-{kind}")
-    rows = around.json("list", f"my-{kind}", PYTHONHASHSEED="1")  # a new interpreter
-    assert [(row["id"], row["status"]) for row in rows] == [(f"toolkit-my-{kind}/my-{kind}", "ok")]
-    done = around("-q", "-p", "no:cacheprovider", f"my-{kind}/tests", "--rootdir", f"my-{kind}", module="pytest", timeout=900)
+@pytest.mark.parametrize("kinds", [pytest.param([kind for kind in TRIALS if kind not in SLOW], id="short"),
+                                   pytest.param(list(SLOW), id="long", marks=pytest.mark.slow)])
+def test_they_install_list_and_pass_their_own_tests(toolkit: Any, tmp_path: Path, kinds: list[str]) -> None:
+    """All beside each other, as a user has them: one installation, one list and one run of tests for all."""
+    names = [f"my-{kind}" for kind in kinds]
+    for kind, name in zip(kinds, names, strict=True):
+        assert toolkit.json("new-plugin", name, "--kind", kind)["name"] == name
+    install(tmp_path / "site", *(tmp_path / name for name in names))
+    around = Toolkit(tmp_path, tmp_path / "site", ",".join(f"toolkit-{name}" for name in names))
+    rows = {row["id"]: row["status"] for row in around.json("list", PYTHONHASHSEED="1")}  # a new interpreter
+    assert {row: status for row, status in rows.items() if row.startswith("toolkit-")} == {
+        f"toolkit-{name}/{name}": "ok" for name in names}
+    done = around("-q", "-p", "no:cacheprovider", "-rp", *(f"{name}/tests" for name in names), "--rootdir", ".",
+                  module="pytest", timeout=900)
     assert done.returncode == 0, done.stdout[-3000:]
+    for name in names:
+        assert f"PASSED {name}/tests/" in done.stdout, f"no test of {name} has been run: {done.stdout[-3000:]}"
     (tmp_path / "said.csv").write_text("text,label\n" + "good day,yes\nbad night,no\n" * 20)
     (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{x},{2 * x}\n" for x in range(40)))
-    words = TRIALS[kind]
-    if words is None:
-        assert around.json("op", "my-op", "--values=-2,0.25,1")["output"]["values"] == [-1.5, 0, 0.5]
-        return
-    report = around.json("run", *words, "--steps", "600", "--out", "run")
-    assert report["steps"] >= 600
-    judged = around.json("evaluate", "run", *(("--episodes", "2") if "--env" in words else ()))
-    assert judged, "a finished run is judged again"
+    for kind in kinds:
+        words = TRIALS[kind]
+        if words is None:
+            assert around.json("op", "my-op", "--values=-2,0.25,1")["output"]["values"] == [-1.5, 0, 0.5]
+            continue
+        steps = STEPS.get(kind, 600)
+        report = around.json("run", *words, "--steps", str(steps), "--out", kind)
+        assert report["steps"] >= steps
+        judged = around.json("evaluate", kind, *(("--episodes", "2") if "--env" in words else ()))
+        assert judged, f"a finished run of my-{kind} is judged again"
 
 
 def test_every_template_is_tried() -> None:
@@ -124,7 +134,7 @@ def test_the_page_is_followed_from_an_empty_folder(toolkit: Any, tmp_path: Path)
         program, *words = shlex.split(line)
         if program == "pip":
             sites.append(tmp_path / "sites" / words[-1])
-            install(tmp_path / words[-1], sites[-1])
+            install(sites[-1], tmp_path / words[-1])
             continue
         start = {"toolkit": ("-m", "toolkit"), "python": ()}[program]
         done = subprocess.run([sys.executable, *start, *words], cwd=tmp_path, env={**toolkit.environment, **around},

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from conftest import Toolkit
 from test_isolation import install
@@ -42,27 +40,26 @@ def offer(site: Path, name: str, price: str = "price", room: str = "room") -> No
     (site / f"{name}_code.py").write_text(CODE.format(**facts))
 
 
-def test_a_part_is_kept_with_its_distribution_and_lost_settings_are_named(tmp_path: Path, toolkit: Any) -> None:
+def test_a_part_is_kept_with_its_distribution_and_lost_settings_are_named(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
-    around = {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
-              "TOOLKIT_PLUGINS": "one,two", "PYTHONDONTWRITEBYTECODE": "1"}
+    around = Toolkit(tmp_path, site, "one,two")
     (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{x},{2 * x}\n" for x in range(40)))
     offer(site, "one")
     words = ("run", "tabular-regression", "--data", "rows.csv", "--target", "y", "--loss", "priced", "--loss.price", "3",
              "--steps")
-    toolkit.json(*words, "64", "--out", "run", **around)
+    around.json(*words, "64", "--out", "run")
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["config"]["loss"] == {"value": "one/priced", "origin": "flag"}
     assert facts["config"]["optimizer"]["value"] == "adamw" and facts["distributions"]["one"] == "1.0"
-    again = toolkit("evaluate", "run", **around)
+    again = around("evaluate", "run")
     assert again.returncode == 0 and "has no more" not in again.stderr
     offer(site, "two")
-    refused = toolkit(*words, "64", **around)
+    refused = around(*words, "64")
     assert refused.returncode == 2 and "Write one/priced or two/priced" in refused.stderr
-    assert toolkit.json("resume", "run", "--steps", "96", **around)["steps"] >= 96
-    offer(site, "one", price="cost", room="space")
-    again = toolkit("evaluate", "run", **around)
+    assert around.json("resume", "run", "--steps", "96")["steps"] >= 96
+    offer(site, "one", price="cost", room="margin")  # of other lengths: one second tells files of the same no apart
+    again = around("evaluate", "run")
     assert again.returncode == 0 and again.stderr.count("has no more") == 1, again.stderr  # room was as it is by default
     assert "toolkit: the run was made with loss.price = 3.0, which loss one/priced has no more: it is passed over. " \
            "What it has: toolkit info loss one/priced\n" in again.stderr
@@ -75,7 +72,7 @@ def test_an_earlier_run_without_the_distribution_is_of_the_same_part() -> None:
     assert not same_part("one/priced", "two/priced") and not same_part("mlp", "one/priced") and not same_part(None, "mlp")
 
 
-def test_a_transform_that_a_text_names_is_kept_with_its_distribution(tmp_path: Path, toolkit: Any) -> None:
+def test_a_transform_that_a_text_names_is_kept_with_its_distribution(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     install(site, "loud", """
@@ -87,11 +84,9 @@ class Louder:
     def __call__(self, waveform, lengths, generator):
         return 2 * waveform, lengths
 """)
-    around = {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
-              "TOOLKIT_PLUGINS": "loud", "PYTHONDONTWRITEBYTECODE": "1"}
-    toolkit.json("run", "audio-classification", "--data", "synthetic-sounds",
-                 "--data.count", "12", "--data.held-out", "4", "--preset", "none",
-                 "--transforms", "shift | loud/louder", "--steps", "8", "--batch-size", "4", "--out", "run", **around)
+    Toolkit(tmp_path, site, "loud").json(
+        "run", "audio-classification", "--data", "synthetic-sounds", "--data.count", "12", "--data.held-out", "4",
+        "--preset", "none", "--transforms", "shift | loud/louder", "--steps", "8", "--batch-size", "4", "--out", "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["distributions"]["loud"] == "1.0"
 
 
