@@ -23,6 +23,7 @@ import pytest
 
 hypothesis.settings.register_profile("toolkit", deadline=None)  # a busy machine breaks no law
 hypothesis.settings.load_profile("toolkit")
+SHARED = "TOOLKIT_TESTS_SHARED"  # the variable that names a folder for what all processes of the tests share
 BEFORE: dict[str, str] = {}  # the environment before any test has changed it: the server keeps what it is started with
 
 
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = tempfile.mkdtemp(prefix="toolkit-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    os.environ.setdefault(SHARED, folder)  # the first process's
     if not hasattr(config, "workerinput"):  # once: each of hundreds of commands would compile all that it imports
         compileall.compile_dir(Path(__file__).parent.parent / "toolkit", quiet=2)
     # After multiprocessing has removed its own folder in it, which has the priority -100.

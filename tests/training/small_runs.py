@@ -7,8 +7,8 @@ can do.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conftest import server
+from conftest import SHARED, server
 from dying import Die
 
 from toolkit.entries import Entry
@@ -84,19 +84,17 @@ def flags(agent: str, **settings: Any) -> list[str]:
 
 @functools.cache
 def finished(agent: str = "dqn", **settings: Any) -> Path:
-    """A finished run that several tests share; none may change it (see `copy_of`)."""
-    folder = Path(_shared().name) / str(len(list(Path(_shared().name).iterdir())))
-    folder.mkdir()
-    done = command(*flags(agent, **settings), "--out", "run", "--json", cwd=folder)
-    assert done.code == 0, done.err
+    """A finished run that several tests share, whichever process they run in; none may change it (see `copy_of`)."""
+    words = flags(agent, **settings)
+    folder = Path(os.environ[SHARED]) / hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            done = command(*words, "--out", "run", "--json", cwd=folder)
+            assert done.code == 0, done.err
+            (folder / "done").touch()
     return folder / "run"
-
-
-@functools.cache
-def _shared() -> tempfile.TemporaryDirectory[str]:
-    folder = tempfile.TemporaryDirectory(prefix="toolkit-tests-")
-    atexit.register(folder.cleanup)
-    return folder
 
 
 def copy_of(run: Path, folder: Path) -> Path:

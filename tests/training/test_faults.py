@@ -106,11 +106,11 @@ def with_sick(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("agent", RESUMABLE)
 def test_numbers_that_are_none_stop_the_run_before_they_reach_the_parameters(agent: str, with_sick: Path) -> None:
-    done = command(*sick(agent, "nan-observation", 300), "--out", "run", cwd=with_sick)
+    done = command(*sick(agent, "nan-observation", 150), "--out", "run", cwd=with_sick)
     assert done.code == 1, done.err
     assert "Traceback" not in done.err and "Warning" not in done.err and done.out == ""
     found = re.search(r"not finite.* at step (\d+)", done.err)
-    assert found and int(found[1]) >= 300, done.err
+    assert found and int(found[1]) >= 150, done.err
     check_kept(with_sick / "run", done.err, int(found[1]))
 
 
