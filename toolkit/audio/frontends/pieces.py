@@ -95,12 +95,12 @@ def plan_groups(low: np.ndarray, high: np.ndarray, group_cost: int) -> list[tupl
     columns = len(low)
     step = max(1, columns // 64)
     marks = [*range(0, columns, step), columns]
+    lows, highs = np.minimum.reduceat(low, marks[:-1]).tolist(), np.maximum.reduceat(high, marks[:-1]).tolist()
     best: list[tuple[float, int]] = [(0.0, 0)] + [(math.inf, 0)] * (len(marks) - 1)
     for end in range(1, len(marks)):
-        bottom, top = math.inf, 0.0
+        bottom, top = lows[end - 1], highs[end - 1]
         for start in range(end - 1, -1, -1):
-            bottom = min(bottom, float(low[marks[start]:marks[start + 1]].min()))
-            top = max(top, float(high[marks[start]:marks[start + 1]].max()))
+            bottom, top = min(bottom, lows[start]), max(top, highs[start])
             cost = best[start][0] + (top - bottom) * max(SIMD, marks[end] - marks[start]) + group_cost
             if cost < best[end][0]:
                 best[end] = (cost, start)
@@ -108,8 +108,7 @@ def plan_groups(low: np.ndarray, high: np.ndarray, group_cost: int) -> list[tupl
     end = len(marks) - 1
     while end > 0:
         start = best[end][1]
-        first, last = marks[start], marks[end]
-        groups.append((first, last, int(low[first:last].min()), int(high[first:last].max())))
+        groups.append((marks[start], marks[end], min(lows[start:end]), max(highs[start:end])))
         end = start
     return groups[::-1]
 
