@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ def test_a_run_is_repeated_to_the_bit_and_continued_exactly(trained: Any) -> Non
     toolkit, first = trained
     second = toolkit.json(*SMALL, "--out", "second", "--workers", "2", PYTHONHASHSEED="1")
     assert second["parameters_sha256"] == first["parameters_sha256"], "worker processes change nothing"
-    again = toolkit.json(*SMALL, "--out", "third")
+    shutil.copytree(toolkit.folder / "first", toolkit.folder / "third", symlinks=True)
     resumed = toolkit.json("resume", "third", "--from", "256")
     assert resumed["resumed_from"] == 256
-    assert resumed["parameters_sha256"] == again["parameters_sha256"] == first["parameters_sha256"]
+    assert resumed["parameters_sha256"] == first["parameters_sha256"]
     assert resumed["evaluation"] == first["evaluation"]
 
 
@@ -86,9 +87,9 @@ def test_a_policy_is_asked_about_sound_not_about_frames(trained: Any) -> None:
 @pytest.mark.parametrize(("env", "more"), [("SoundSeeker", ()), ("KeywordGuard", ("--env.words", "tones")), ("PitchMatch", ())])
 def test_every_preset_trains(env: str, more: tuple[str, ...], toolkit: Any) -> None:
     """Its words are melodies: 16,900 clips of made speech take half a minute."""
-    done = toolkit.json("run", "ppo", "--env", f"toolkit/{env}-v0", *more, "--steps", "1024", "--n-envs", "8",
-                        "--final-episodes", "2", "--evaluation-episodes", "2", "--evaluate-every", "1024", "--threads", "1")
-    assert done["steps"] == 1024
+    done = toolkit.json("run", "ppo", "--env", f"toolkit/{env}-v0", *more, "--steps", "512", "--n-envs", "4",
+                        "--final-episodes", "2", "--evaluation-episodes", "2", "--evaluate-every", "512", "--threads", "1")
+    assert done["steps"] == 512
     assert set(done["evaluation"]) > {"mean_return", "std_return", "episodes", "returns"}
 
 

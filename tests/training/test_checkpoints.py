@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import asked_here
 from small_runs import command, copy_of, finished, flags, outcome, steps_of, tree
 
 from toolkit.core.state import join, split
@@ -181,7 +182,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_that_names_the_last_good_on
         ways += [("resume", "run", "--from", str(last)), ("evaluate", "run"), ("evaluate", f"run/checkpoints/{last}"),
                  (*flags("dqn", **RUN), "--init-from", "run", "--out", "other")]
     for words in ways:
-        done = command(*words, cwd=tmp_path)
+        done = (command if fault in QUICK else asked_here)(*words, cwd=tmp_path)
         assert done.code == 1, done.err
         assert done.out == ""
         assert len(done.err.strip().split("\n")) == 1, done.err
@@ -225,13 +226,13 @@ def test_a_fault_is_the_same_from_python(tmp_path: Path) -> None:
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_saved(tmp_path: Path) -> None:
     """No file may grow past a limit, which the buffer's reaches after some checkpoints."""
-    settings = {**RUN, "steps": 2000, "buffer_size": 2000, "evaluate_every": 200}
+    settings = {**RUN, "steps": 1000, "buffer_size": 1000, "evaluate_every": 200}
     words = flags("dqn", **settings)
-    done = command(*words, "--out", "run", cwd=tmp_path, file_limit=50_000)
+    done = command(*words, "--out", "run", cwd=tmp_path, file_limit=25_000)
     assert done.code == 1, done.err
     assert len(done.err.strip().split("\n")) == 1, done.err
     good = steps_of(tmp_path / "run")[-1]
-    assert 0 < good < 2000
+    assert 0 < good < 1000
     assert re.search(r"checkpoint \d+ could not be written to .*: a file may not be so large here \(see: ulimit -f\)", done.err)
     assert f"The last good checkpoint is {good}: toolkit resume" in done.err
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
@@ -244,8 +245,8 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_saved(tmp_path: Path) -> N
 
 
 def test_a_disk_that_is_full_for_the_records_stops_the_run_too(tmp_path: Path) -> None:
-    settings = {**RUN, "steps": 4000, "record_every": 5, "checkpoint_every": 500, "buffer_size": 50}
-    done = command(*flags("dqn", **settings), "--out", "run", cwd=tmp_path, file_limit=100_000)
+    settings = {**RUN, "steps": 1600, "record_every": 5, "checkpoint_every": 200, "buffer_size": 50}
+    done = command(*flags("dqn", **settings), "--out", "run", cwd=tmp_path, file_limit=40_000)
     assert done.code == 1, done.err
     assert len(done.err.strip().split("\n")) == 1, done.err
     good = steps_of(tmp_path / "run")[-1]

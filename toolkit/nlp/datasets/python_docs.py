@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sysconfig
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -83,5 +84,15 @@ def docstrings(path: Path) -> str:
     except (SyntaxError, UnicodeDecodeError):
         return ""  # a deliberately broken file of the library
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = [text for node in ast.walk(tree) if isinstance(node, kinds) and (text := ast.get_docstring(node)) and "\n" in text]
+    found = [text for node in statements(tree) if isinstance(node, kinds) and (text := ast.get_docstring(node)) and "\n" in text]
     return "\n\n".join(found).encode("ascii", "ignore").decode()
+
+
+def statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """A module and its statements in the order of `ast.walk`, which also looks into expressions: most of its time."""
+    todo: deque[ast.AST] = deque([tree])
+    while todo:
+        node = todo.popleft()
+        for field in ("body", "handlers", "orelse", "finalbody", "cases"):  # in the order in which they are declared
+            todo.extend(getattr(node, field, ()))
+        yield node
