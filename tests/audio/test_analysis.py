@@ -22,6 +22,7 @@ from toolkit.config import ConfigError
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 
+pytestmark = pytest.mark.compiles  # importing librosa does, half a minute in a new clone
 RATES = {16000: (1024, 256), 22050: (2048, 512), 22051: (1023, 200)}
 CLIPS = {"random": lambda rate: noise(rate, 1), "voice": lambda rate: speech_like(1.0, rate),
          "silent": lambda rate: torch.zeros(rate),
@@ -122,7 +123,6 @@ def test_griffin_lim_finds_a_waveform_of_these_magnitudes() -> None:
         audio.invert_mel(magnitude, registry.make("frontend", "mfcc").spec)
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("rate", [16000, 22050])
 def test_pyin_is_librosas_and_finds_a_gliding_voice(rate: int) -> None:
     time = torch.arange(rate) / rate

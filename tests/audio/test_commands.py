@@ -317,21 +317,22 @@ def test_exporting_a_front_end(inside: Inside, chirp: Path) -> None:
     assert "ending in .onnx or .pt" in inside("audio", "export", "--out", "a.txt").stderr
 
 
-COMMAND = """
-import resource, sys
+COMMANDS = """
+import json, resource, sys
 from toolkit.audio import store
 from toolkit.cli import exit_code
 store.LONG_SECONDS = 30.0
-code = exit_code(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
+for words in json.loads(sys.argv[1]):
+    assert exit_code(words) == 0
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 """
 
 
-def most_memory(*words: str) -> float:
-    """Megabytes that a process held at most while it did a command; what is longer than half a minute is long to it."""
-    done = subprocess.run([sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, check=True)
-    return int(done.stderr.splitlines()[-1]) / 1024
+def most_memory(*commands: tuple[str, ...]) -> list[float]:
+    """Megabytes that a process had held at most when each of its commands was done, from which what the last needs beyond the
+    others is seen; what is longer than half a minute is long to it."""
+    done = subprocess.run([sys.executable, "-c", COMMANDS, json.dumps(commands)], capture_output=True, text=True, check=True)
+    return [int(line) / 1024 for line in done.stderr.splitlines() if line.isdigit()]
 
 
 def minutes_of_sound(path: Path, minutes: int) -> Path:
@@ -344,8 +345,8 @@ def minutes_of_sound(path: Path, minutes: int) -> Path:
 def test_converting_holds_as_much_memory_for_ten_minutes_as_for_one(tmp_path: Path) -> None:
     one, ten = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (1, 10))
     words = ("--sample-rate", "22050", "--out")
-    short = most_memory("audio", "convert", str(one), *words, str(tmp_path / "short.flac"))
-    long = most_memory("audio", "convert", str(ten), *words, str(tmp_path / "long.flac"))
+    short, long = most_memory(("audio", "convert", str(one), *words, str(tmp_path / "short.flac")),
+                              ("audio", "convert", str(ten), *words, str(tmp_path / "long.flac")))
     assert long < short + 10  # ten minutes at 22050 Hz are 53 MB of float samples
     whole = audio_io.read(ten, 22050)[0]
     np.testing.assert_allclose(audio_io.read(tmp_path / "long.flac")[0], whole, atol=2 ** -15)
@@ -363,8 +364,8 @@ def test_what_cannot_be_converted_leaves_nothing(inside: Inside, tmp_path: Path)
 @pytest.mark.parametrize("words", [(), ("--method", "wiener", "--method.adaptive")])
 def test_denoising_holds_as_much_memory_for_three_minutes_as_for_one(tmp_path: Path, words: tuple[str, ...]) -> None:
     one, three = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (1, 3))
-    short = most_memory("audio", "denoise", str(one), "--out", str(tmp_path / "short.wav"), *words)
-    long = most_memory("audio", "denoise", str(three), "--out", str(tmp_path / "long.wav"), *words)
+    short, long = most_memory(*(("audio", "denoise", str(given), "--out", str(tmp_path / out), *words)
+                                for given, out in ((one, "short.wav"), (three, "long.wav"))))
     assert long < short + 20  # in whole, two minutes more take over a hundred megabytes
     assert audio_io.info(tmp_path / "long.wav").frames == 3 * 60 * 16000
 
@@ -372,8 +373,8 @@ def test_denoising_holds_as_much_memory_for_three_minutes_as_for_one(tmp_path: P
 def test_augmenting_holds_as_much_memory_for_three_minutes_as_for_one(tmp_path: Path) -> None:
     one, three = (minutes_of_sound(tmp_path / f"{minutes}.wav", minutes) for minutes in (1, 3))
     words = ("--transforms", "noise(10..30) | speed(0.9, 1.1) | reverb | normalize", "--out")
-    short = most_memory("audio", "augment", str(one), *words, str(tmp_path / "short.wav"))
-    long = most_memory("audio", "augment", str(three), *words, str(tmp_path / "long.wav"))
+    short, long = most_memory(*(("audio", "augment", str(given), *words, str(tmp_path / out))
+                                for given, out in ((one, "short.wav"), (three, "long.wav"))))
     assert long < short + 20  # in whole, two minutes more take over a hundred megabytes
     clips = audio_io.info(tmp_path / "long.wav").frames / (3 * 60 * 16000)
     assert clips == pytest.approx(1 / 0.9, rel=1e-6) or clips == pytest.approx(1 / 1.1, rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,25 @@ SECONDS = (0.9, 1.0, 1.2345)
 ROUNDED = {"lfcc": 1e-3, "mfcc lifter=22.0": 1e-3, "torchaudio-mfcc": 1e-3}
 
 
-def made(name: str, options: dict[str, Any]) -> Any:
+@functools.cache
+def made(name: str, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return registry.make("frontend", name, **options)
 
 
 def clips_for(frontend: Any, seconds: float) -> torch.Tensor:
-    rate = frontend.spec.sample_rate
+    return clips_at(frontend.spec.sample_rate, seconds)
+
+
+@functools.cache
+def clips_at(rate: int, seconds: float) -> torch.Tensor:
     return torch.stack([speech_like(seconds, rate), noise(len(speech_like(seconds, rate)), 1)])
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 def test_real_products_equal_the_front_end(name: str, options: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    frontend = made(name, options)
+    frontend = made(name, **options)
     tolerance = ROUNDED.get(request.node.callspec.id, 1e-4)
     exact, single = export.exportable(frontend, torch.float64), export.exportable(frontend)
     for seconds in SECONDS:
@@ -56,7 +62,7 @@ def test_real_products_equal_the_front_end(name: str, options: dict[str, Any], r
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 def test_torchscript(name: str, options: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    frontend = made(name, options)
+    frontend = made(name, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         export.to_script(frontend, tmp_path / "frontend.pt")
@@ -67,15 +73,18 @@ def test_torchscript(name: str, options: dict[str, Any], tmp_path: Path, request
         torch.testing.assert_close(loaded(clips), frontend(clips)[0], atol=tolerance, rtol=1e-4)
 
 
-ONNX = ["whisper-log-mel", "nemo-mel", "hifigan-mel", "chroma", "pcen", "cqt", "wavelet", "kaldi-fbank", "kaldi-mfcc"]
+# One of each form that is exported, with most of what it may do; the others, which are slow, are presets of the same.
+ONNX: list[tuple[str, dict[str, Any]]] = [("whisper-log-mel", {}), ("nemo-mel", {}), ("chroma", {}), ("pcen", {}), ("cqt", {}),
+                                          ("kaldi-mfcc", {"use_energy": True, "snip_edges": False})]
+MORE = ["hifigan-mel", "wavelet", "kaldi-fbank", "kaldi-mfcc"]
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in ONNX), (
-    "kaldi-mfcc", {"use_energy": True, "snip_edges": False})], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("name", "options"), [*ONNX, *(pytest.param(name, {}, marks=pytest.mark.slow) for name in MORE)],
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_onnx(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    frontend = made(name, options)
+    frontend = made(name, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", FutureWarning)
@@ -92,15 +101,15 @@ def test_onnx(name: str, options: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if entry.name not in EXPORTED])
 def test_what_has_no_such_form_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="has no form of real products alone; allowed: spectrogram, mel, .* kaldi-mfcc"):
-        export.exportable(made(name, {}))
+        export.exportable(made(name))
 
 
 def test_dither_is_refused() -> None:
     with pytest.raises(UsageError, match="dither: got 1, allowed in a file: 0"):
-        export.exportable(made("kaldi-fbank", {"dither": 1.0}))
+        export.exportable(made("kaldi-fbank", dither=1.0))
 
 
 def test_one_frame_alone_is_normalised_to_zero() -> None:
-    frontend = made("nemo-mel", {})
+    frontend = made("nemo-mel")
     clip = noise(300)[None]
     assert export.exportable(frontend)(clip).tolist() == frontend(clip)[0].tolist() == [[[0.0] * 80]]

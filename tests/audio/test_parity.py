@@ -17,6 +17,7 @@ from toolkit.registry import registry
 
 transforms = pytest.importorskip("torchaudio").transforms if _torchaudio.torchaudio is not None else None
 
+pytestmark = pytest.mark.compiles  # importing librosa does, half a minute in a new clone
 SIZES = {8000: (256, 80, 40), 11025: (441, 147, 32), 16000: (400, 160, 80), 22050: (2048, 512, 128), 22051: (1024, 256, 64),
          44100: (2048, 441, 128)}
 CLIPS = ("random", "silent", "clipped", "short", "voice")

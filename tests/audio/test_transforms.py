@@ -89,6 +89,7 @@ def test_clipping_cuts_at_the_threshold() -> None:
 # -- silence
 
 
+@pytest.mark.compiles
 def test_trim_is_librosas() -> None:
     clip = torch.cat([torch.zeros(3000), speech_like(1.0), torch.zeros(5000)])
     trimmed, sizes = make("trim", top_db=30.0, frame_length=2048, hop_length=512)(clip)

@@ -6,14 +6,13 @@ import itertools
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import Toolkit
+from conftest import Toolkit, server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -210,6 +209,12 @@ def test_a_word_is_over_at_a_space_or_after_a_pause() -> None:
     assert over(np.array([1, 2, 3]), [], 3) == 0  # for a beam a space is a letter
 
 
+def heard(toolkit: Toolkit, *words: str) -> subprocess.CompletedProcess[str]:
+    """``audio transcribe`` of what is in the file raw, on stdin."""
+    return server().run(300, ("audio", "transcribe", *words), ["watched:hear", "raw"], module="toolkit",
+                        folder=str(toolkit.folder), environment=toolkit.environment, sites=[str(Path(__file__).parent.parent)])
+
+
 def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> None:
     pytest.importorskip("espeakng_loader")
     folder = toolkit.folder
@@ -234,16 +239,14 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
     samples = io.load(folder / "short.flac")[0][0]
     said = " ".join(stretch.text for stretch in run.transcribe(samples, 16000))
     assert said.split() == run.predict([samples])[0]["text"].split() == short_row["text"].split()
-    raw = (np.asarray(samples) * 32767).astype("<i2").tobytes()
-    piped = subprocess.run([sys.executable, "-m", "toolkit", "audio", "transcribe", "said", "-"], input=raw, capture_output=True,
-                           cwd=folder, env=toolkit.environment, check=False)
+    (folder / "raw").write_bytes((np.asarray(samples) * 32767).astype("<i2").tobytes())
+    piped = heard(toolkit, "said", "-")
     assert piped.returncode == 0, piped.stderr
     for model in ("said", "followed"):
         if model == "followed":
             toolkit.json("run", "speech-recognition", "--data", "spoken-digit-strings", *small[:4], "--model",
                          "streaming-conformer", "--model.width", "16", "--model.layers", "1", "--epochs", "1", "--out", model)
-        streamed = subprocess.run([sys.executable, "-m", "toolkit", "audio", "transcribe", model, "-", "--stream"], input=raw,
-                                  capture_output=True, cwd=folder, env=toolkit.environment, check=False)
+        streamed = heard(toolkit, model, "-", "--stream")
         assert streamed.returncode == 0, streamed.stderr
     for words, said in ((("classify", "said", "short.flac"), "does not tell sounds apart"),
                         (("transcribe", "said", "short.flac", "--window", "1"), "allowed: at least 3"),
