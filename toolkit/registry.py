@@ -40,6 +40,7 @@ __all__ = ["KINDS", "AmbiguousComponent", "Broken", "Declarer", "DuplicateCompon
 
 PROTOCOL_VERSION = 1
 ROOMS = ("core", "nlp", "audio", "envs", "agents", "bridges", "training", "commands")
+ORDER = {item.singular: index for index, item in enumerate(KINDS)}
 RUN_FLAGS = {"env": "--env", "dataset": "--data",  # how a run takes a component of that kind
              **{kind: f"--{kind}" for kind in ("model", "tokenizer", "frontend", "network", "loss", "optimizer", "scheduler")}}
 CONTEXT = {  # what a kind's context may be, as an example in Python
@@ -132,25 +133,29 @@ class Registry:
     def entries(self, kind: str | None = None, pattern: str = "", plugins: bool = True) -> list[Entry]:
         """Entries sorted by kind, name and distribution; ``pattern`` is a part of a name or a glob."""
         self._read(plugins)
-        order = {item.singular: index for index, item in enumerate(KINDS)}
         chosen = [entry for entry in self._entries.values() if kind is None or entry.kind == kind]
         if pattern:
             chosen = [entry for entry in chosen if matches(entry, pattern)]
-        return sorted(chosen, key=lambda entry: (order[entry.kind], entry.name, entry.distribution))
+        return sorted(chosen, key=place_of)
 
     def get(self, kind: str | Sequence[str], name: str) -> Entry:
         """The entry called ``name`` (bare, an alias, or ``distribution/name``) among the kinds given.
 
         Raises UnknownComponent or AmbiguousComponent.
         """
-        kinds = tuple(kind_of(word).singular for word in ((kind,) if isinstance(kind, str) else kind))
+        found = self.find(kind, name)
+        if found is None:
+            raise self._unknown(singulars(kind), name)
+        return found
+
+    def find(self, kind: str | Sequence[str], name: str) -> Entry | None:
+        """As `get`, but None where there is none: what an error would say, the nearest names, takes longer than the search."""
+        kinds = singulars(kind)
         found = self._find(kinds, name, plugins=False) or self._find(kinds, name, plugins=True)
-        if not found:
-            raise self._unknown(kinds, name)
         if len(found) > 1:
             ids = " or ".join(sorted(entry.id for entry in found))
             raise AmbiguousComponent(f"{kinds[0]} {name!r} is offered by more than one distribution. Write {ids}.")
-        return found[0]
+        return found[0] if found else None
 
     def part(self, place: Setting, name: str) -> Entry:
         """The entry called ``name`` for the part ``place`` of another component.
@@ -175,12 +180,14 @@ class Registry:
         return [entry for entry in self.entries(place.kind) if suits(entry, place)]
 
     def _find(self, kinds: tuple[str, ...], name: str, plugins: bool) -> list[Entry]:
-        pool = [entry for entry in self.entries(plugins=plugins) if entry.kind in kinds]
+        self._read(plugins)
         distribution, _, bare = name.rpartition("/")
         bare = bare.replace("_", "-")
-        fitting = [entry for entry in pool if bare in (entry.name, *entry.aliases) and distribution in ("", entry.distribution)]
+        fitting = [entry for entry in self._entries.values() if entry.kind in kinds
+                   and bare in (entry.name, *entry.aliases) and distribution in ("", entry.distribution)]
         found: dict[str, Entry] = {}
-        for entry in sorted(fitting, key=lambda entry: entry.name != bare):  # within a distribution a name goes before an alias
+        # Within a distribution a name goes before an alias.
+        for entry in sorted(fitting, key=lambda entry: (entry.name != bare, place_of(entry))):
             found.setdefault(entry.distribution, entry)
         # A plugin never shadows a built-in, not even an alias of one, and a live object never does either.
         ours = [found[first] for first in (BUILTIN, LOCAL) if first in found]
@@ -298,6 +305,16 @@ class Registry:
             known = {item.name: item for item in self.part(setting, value.name).settings}
             return Part(value.name, {key: configs.lookup(known, key).check(item) for key, item in value.options.items()})
         return value
+
+
+def singulars(kind: str | Sequence[str]) -> tuple[str, ...]:
+    """The kinds that are asked for, by the words of `KINDS`."""
+    return tuple(kind_of(word).singular for word in ((kind,) if isinstance(kind, str) else kind))
+
+
+def place_of(entry: Entry) -> tuple[int, str, str]:
+    """What entries are sorted by."""
+    return ORDER[entry.kind], entry.name, entry.distribution
 
 
 def require_context(entry: Entry, given: Mapping[str, Any], reason: str) -> None:

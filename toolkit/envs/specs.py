@@ -14,7 +14,7 @@ import gymnasium
 from toolkit.config import ConfigError, lookup
 from toolkit.entries import Entry
 from toolkit.errors import MissingExtra, UsageError, nearest
-from toolkit.registry import UnknownComponent, registry
+from toolkit.registry import registry
 
 # Packages whose environments gymnasium learns about only when they are imported: namespace -> module.
 NAMESPACES = {"ALE": "ale_py", "MiniGrid": "minigrid", "toolkit": "toolkit.envs.hearing"}
@@ -62,10 +62,7 @@ def entry_of(env_id: str) -> Entry | None:
     """
     if env_id in gymnasium.registry and "/" not in env_id:
         return None
-    try:
-        return registry.get("env", env_id)
-    except UnknownComponent:
-        return None
+    return registry.find("env", env_id)
 
 
 def registered(entry: Entry) -> gymnasium.envs.registration.EnvSpec:
