@@ -49,8 +49,8 @@ def test_what_a_policy_does_is_not_left_to_its_dropout_nor_to_the_rest_of_the_ba
     known = {item.name for item in registry.get("agent", agent).settings}
     small = {name: value for name, value in SMALL.items() if name in known}
     env = "Pendulum-v1" if agent in ("sac", "td3") or "use_sde" in options else "CartPole-v1"
-    run: Any = train(agent, env=env, preset="none", steps=160, network="moody-test", final_episodes=1, evaluate_every=0,
-                     threads=1, out=str(tmp_path / "run"), **small, **options)
+    run: Any = train(agent, env=env, preset="none", steps=96, max_episode_steps=60, network="moody-test", final_episodes=1,
+                     evaluate_every=0, threads=1, out=str(tmp_path / "run"), **small, **options)
     policy: Any = load(tmp_path / "run")
     modules = [value for value in vars(policy.agent).values() if isinstance(value, nn.Module)]
     before = [statistics(module) for module in modules]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Toolkit, server
 
 from toolkit.agents.base import Acted
 from toolkit.core.clock import Clock
@@ -174,20 +175,18 @@ def test_lost_episodes_are_broken_off_and_not_counted(closing: list[Any], tmp_pa
     assert (np.diff(steps.final_rows) >= 0).all()
 
 
-def test_a_run_goes_on_after_a_lost_worker_and_counts_it(toolkit: Any, tmp_path: Path) -> None:
-    done = toolkit("run", "ppo", "--env", "faulty:faulty/CartPole-v0", "--env.what", "die", "--env.after", "40",
+def test_a_run_goes_on_after_a_lost_worker_and_counts_it(tmp_path: Path) -> None:
+    done = Toolkit(tmp_path, HERE)("run", "ppo", "--env", "faulty:faulty/CartPole-v0", "--env.what", "die", "--env.after", "40",
                    "--env.once", str(tmp_path / "done"), "--preset", "none", "--workers", "2", "--n-envs", "4", "--n-steps", "32",
-                   "--steps", "640", "--final-episodes", "2", "--evaluate-every", "0", "--out", str(tmp_path / "run"), "--json",
-                   PYTHONPATH=str(HERE))
+                   "--steps", "640", "--final-episodes", "2", "--evaluate-every", "0", "--out", str(tmp_path / "run"), "--json")
     assert done.returncode == 0, done.stderr
     assert '"rollout/lost_episodes": 2' in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
-def test_repeated_failures_stop_a_run_with_a_checkpoint(toolkit: Any, tmp_path: Path) -> None:
-    done = toolkit("run", "ppo", "--env", "faulty:faulty/CartPole-v0", "--env.what", "die", "--env.after", "40",
+def test_repeated_failures_stop_a_run_with_a_checkpoint(tmp_path: Path) -> None:
+    done = Toolkit(tmp_path, HERE)("run", "ppo", "--env", "faulty:faulty/CartPole-v0", "--env.what", "die", "--env.after", "40",
                    "--preset", "none", "--workers", "1", "--n-envs", "2", "--n-steps", "32", "--steps", "640",
-                   "--evaluate-every", "0", "--checkpoint-every", "0", "--out", str(tmp_path / "run"),
-                   PYTHONPATH=str(HERE))
+                   "--evaluate-every", "0", "--checkpoint-every", "0", "--out", str(tmp_path / "run"))
     assert done.returncode == 1 and "4th failure" in done.stderr and "Continue: toolkit resume" in done.stderr
     steps = sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit())
     assert steps[-1] > 64, "the checkpoint is of the moment it stopped, not of the beginning"
@@ -199,24 +198,26 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_worker_outlives_its_run(how: signal.Signals, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "toolkit", "run", "ppo", "--env", "CartPole-v1", "--workers", "2", "--steps", "100000000",
-             "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+def test_no_worker_outlives_its_run(how: signal.Signals, tmp_path: Path, toolkit: Toolkit) -> None:
+    words = ("run", "ppo", "--env", "CartPole-v1", "--workers", "2", "--steps", "100000000", "--out", "run")
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(toolkit, *words, timeout=90)  # which kills it
         deadline = time.monotonic() + 60
-        while not (tmp_path / "run" / "metrics.jsonl").exists() or len(children(process.pid)) < 2:
-            assert time.monotonic() < deadline and process.poll() is None
+        while not (tmp_path / "run" / "metrics.jsonl").exists() or len(children(process := children(parent())[0])) < 2:
+            assert time.monotonic() < deadline and not ending.done()
             time.sleep(0.05)
-        workers = children(process.pid)
-        process.send_signal(how)
-        process.wait(30)
+        workers = children(process)
+        os.kill(process, how)
+        ending.result()
         while any(alive(pid) for pid in workers):
             assert time.monotonic() < deadline, "a worker is still there"
             time.sleep(0.05)
-    finally:
-        process.kill()
-        process.wait()
+
+
+def parent() -> int:
+    """The process that commands are forked from, one at a time."""
+    pid: int = server().process.pid
+    return pid
 
 
 def alive(pid: int) -> bool:

@@ -443,11 +443,12 @@ def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> Non
     report = toolkit.json("check", "CartPole-v1")
     assert report["broken"] == 0 and report["components"][0]["kind"] == "env"
     assert toolkit("check", "nothing-like-it").returncode == 2
-    assert toolkit("check", "tdnn", "--suite", "frontend=mfcc").returncode == 0
+    assert toolkit("check", "tdnn", "-o", "channels=8", "--suite", "frontend=mfcc").returncode == 0
     for words, said in ((("dqn", "-o", "lr=3"), "unknown setting 'lr'"),
                         (("network", "mlp", "-o", "hidden-sizes=0"), "hidden_sizes: got 0"),
                         (("CartPole-v1", "-o", "sutton-reward=1"), "'sutton_reward'. Did you mean 'sutton_barto_reward'?"),
-                        (("dqn", "--suite", "steps=3"), "Allowed: environments, learning_options, learning_steps, n_envs.\n")):
+                        (("dqn", "--suite", "rounds=3"),
+                         "Allowed: environments, learning_options, learning_steps, n_envs, steps.\n")):
         done = toolkit("check", *words)
         assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
     for words, near in ((("CartPole-v11",), "'CartPole-v1'"), (("toolkit/HearAndGoo-v0",), "'toolkit/HearAndGo-v0'"),
