@@ -25,9 +25,16 @@ def room_of(path: Path) -> str:
     return "__init__" if parts == ("__init__",) else parts[0]
 
 
+def last_word(function: ast.expr) -> str:
+    """``load`` of ``torch.load``."""
+    return function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+
+
 def imports(tree: ast.AST) -> Iterator[str]:
     """Modules imported anywhere in a file but under ``if TYPE_CHECKING``."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # no import is in one, and most nodes are
+            continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
@@ -58,7 +65,8 @@ def test_every_module_says_what_it_is_and_executes_nothing_it_loads(path: Path) 
     assert ast.get_docstring(tree), f"{path} has no docstring"
     assert not UNSAFE & {name.split(".")[0] for name in imports(tree)}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
+        # Writing every call out is most of the time of this test; its last word says whether it can be one of these.
+        if not isinstance(node, ast.Call) or last_word(node.func) not in ("eval", "exec", "load"):
             continue
         called = ast.unparse(node.func)
         if called in ("eval", "exec"):
