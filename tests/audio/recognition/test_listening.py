@@ -240,8 +240,9 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
     said = " ".join(stretch.text for stretch in run.transcribe(samples, 16000))
     assert said.split() == run.predict([samples])[0]["text"].split() == short_row["text"].split()
     (folder / "raw").write_bytes((np.asarray(samples) * 32767).astype("<i2").tobytes())
-    piped = heard(toolkit, "said", "-")
+    piped = heard(toolkit, "said", "-", "--json")
     assert piped.returncode == 0, piped.stderr
+    assert json.loads(piped.stdout)["files"][0]["duration"] == pytest.approx(1, abs=0.05)
     for model in ("said", "followed"):
         if model == "followed":
             toolkit.json("run", "speech-recognition", "--data", "spoken-digit-strings", *small[:4], "--model",
