@@ -22,7 +22,7 @@ import tempfile
 from typing import Any
 
 HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer", "click", "safetensors.torch",
-         "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives")
+         "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets")
 
 
 def serve() -> dict[str, Any] | None:
