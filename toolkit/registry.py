@@ -136,7 +136,7 @@ class Registry:
         chosen = [entry for entry in self._entries.values() if kind is None or entry.kind == kind]
         if pattern:
             chosen = [entry for entry in chosen if matches(entry, pattern)]
-        return sorted(chosen, key=place_of)
+        return sorted(chosen, key=order_of)
 
     def get(self, kind: str | Sequence[str], name: str) -> Entry:
         """The entry called ``name`` (bare, an alias, or ``distribution/name``) among the kinds given.
@@ -187,7 +187,7 @@ class Registry:
                    and bare in (entry.name, *entry.aliases) and distribution in ("", entry.distribution)]
         found: dict[str, Entry] = {}
         # Within a distribution a name goes before an alias.
-        for entry in sorted(fitting, key=lambda entry: (entry.name != bare, place_of(entry))):
+        for entry in sorted(fitting, key=lambda entry: (entry.name != bare, order_of(entry))):
             found.setdefault(entry.distribution, entry)
         # A plugin never shadows a built-in, not even an alias of one, and a live object never does either.
         ours = [found[first] for first in (BUILTIN, LOCAL) if first in found]
@@ -312,7 +312,7 @@ def singulars(kind: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(kind_of(word).singular for word in ((kind,) if isinstance(kind, str) else kind))
 
 
-def place_of(entry: Entry) -> tuple[int, str, str]:
+def order_of(entry: Entry) -> tuple[int, str, str]:
     """What entries are sorted by."""
     return ORDER[entry.kind], entry.name, entry.distribution
 
