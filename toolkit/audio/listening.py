@@ -163,12 +163,13 @@ def follow(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[Stretch
         if not stop and len(waiting) * each > WINDOW:
             stop = cut(waiting, round(CONTEXT / each), spaces)
         if stop:
-            stretch = spoken(problem, waiting[:stop], begin * each, (begin + stop) * each)
+            # The last position of a clip may reach past its end.
+            stretch = spoken(problem, waiting[:stop], min(begin * each, end), min((begin + stop) * each, end))
             begin, waiting = begin + stop, waiting[stop:]
             if stretch.words:
                 yield stretch
     if end:
-        yield spoken(problem, waiting, begin * each, max(begin * each, end))
+        yield spoken(problem, waiting, min(begin * each, end), end)
 
 
 def outputs_along(problem: Any, model: Any, sound: Iterable[Array]) -> Iterator[tuple[Array, int]]:

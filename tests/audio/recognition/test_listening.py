@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Toolkit, server
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from toolkit.audio import io
@@ -173,6 +173,7 @@ def streaming() -> tuple[Any, Any]:
 
 @settings(max_examples=12)
 @given(sizes=st.lists(st.integers(0, 9000), max_size=12))
+@example(sizes=[7039])  # whose words are over in the last position, which reaches past the end
 def test_following_hears_the_words_of_the_whole_clip(streaming: Any, sizes: list[int]) -> None:
     problem, model = streaming
     steps = np.random.default_rng(3).uniform(-1, 1, 1 + sum(sizes)).astype(np.float32)
@@ -181,7 +182,7 @@ def test_following_hears_the_words_of_the_whole_clip(streaming: Any, sizes: list
     wanted = problem.tokenizer.decode(greedy(outputs_of(problem, model, steps))).split()
     assert [word.text for stretch in stretches for word in stretch.words] == wanted
     times = [time for stretch in stretches for time in (stretch.start, stretch.end)]
-    assert times == sorted(times) and stretches[-1].end == pytest.approx(len(steps) / 16000, abs=0.02)
+    assert times == sorted(times) and stretches[-1].end == pytest.approx(len(steps) / 16000, abs=1e-3)
 
 
 def test_words_come_while_the_sound_goes_on(streaming: Any) -> None:
