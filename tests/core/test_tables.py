@@ -261,11 +261,13 @@ def test_the_mark_that_some_editors_begin_a_file_with_is_no_text(name: str, cont
     assert registry.make("dataset", name, path=str(tmp_path / "file")).splits()["train"] == [{"text": "x"}]
 
 
-@pytest.mark.parametrize(("copies", "told"), [(0, False), (1, False), (2, True)])
-def test_rows_held_out_that_are_trained_on_too_are_told_of(copies: int, told: bool) -> None:
-    rows = [Row({"x": str(index), "y": "ab"[index % 2]}, index + 2) for index in range(60)]
-    held = [Row(rows[index] if index < copies else {"x": f"{index}.5", "y": "a"}, 100 + index) for index in range(20)]
-    problem = registry.make("task", "tabular-classification")
+@pytest.mark.parametrize(("copies", "ignore", "told"), [(0, ["number"], False), (1, ["number"], False), (2, ["number"], True),
+                                                        (2, [], False)])
+def test_rows_held_out_that_are_trained_on_too_are_told_of(copies: int, ignore: list[str], told: bool) -> None:
+    rows = [Row({"x": str(index), "y": "ab"[index % 2], "number": str(index)}, index + 2) for index in range(60)]
+    held = [Row({**(rows[index] if index < copies else {"x": f"{index}.5", "y": "a"}), "number": str(100 + index)}, 100 + index)
+            for index in range(20)]
+    problem = registry.make("task", "tabular-classification", ignore=ignore, target="y")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         divide(Rows(train=rows, validation=held), problem, begins=True)

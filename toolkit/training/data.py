@@ -71,7 +71,7 @@ def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dic
     if VALIDATION not in splits:
         splits[TRAIN], splits[VALIDATION] = problem.held_out(splits[TRAIN])
     if begins:
-        tell_copies(splits)
+        tell_copies(splits, getattr(problem.config, "ignore", ()))
     return splits
 
 
@@ -126,22 +126,23 @@ def refuse_unread_split(splits: Mapping[str, Sequence[Example]], config: TaskCon
     refuse_unread(names, ("split",), "the data's", wanted, advice)
 
 
-def tell_copies(splits: Mapping[str, Sequence[Example]]) -> None:
-    """Warn of rows of files that are held out and, to the letter, trained on too; few are nothing unusual."""
+def tell_copies(splits: Mapping[str, Sequence[Example]], ignored: Sequence[str] = ()) -> None:
+    """Warn of rows of files that are held out and, to the letter but for columns that are ``ignored``, trained on too; few are
+    nothing unusual."""
     if not isinstance(splits[TRAIN][0], Row):
         return
-    trained_on = {letters(row) for row in splits[TRAIN]}
+    trained_on = {letters(row, ignored) for row in splits[TRAIN]}
     for name, rows in splits.items():
-        copies = sum(letters(row) in trained_on for row in rows) if name != TRAIN else 0
+        copies = sum(letters(row, ignored) in trained_on for row in rows) if name != TRAIN else 0
         if copies > COPIES * len(rows):
             warnings.warn(f"of the {len(rows):,} rows of {name}, {copies:,} are trained on too, since the data has them more "
                           "than once: how well they are answered says little about new rows. Take copies out, or keep them "
                           "together by a column split (train, validation, test)", stacklevel=2)
 
 
-def letters(row: Example) -> int:
+def letters(row: Example, ignored: Sequence[str]) -> int:
     """What a row says, to be compared: its hash, since the texts of a million rows would take a gigabyte."""
-    return hash(frozenset((name, str(value)) for name, value in row.items()))
+    return hash(frozenset((name, str(value)) for name, value in row.items() if name not in ignored))
 
 
 class Loaded(NamedTuple):
