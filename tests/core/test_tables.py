@@ -188,6 +188,12 @@ def test_columns_that_only_some_rows_have_are_seen() -> None:
     assert str(empty).startswith("it lacks the columns 'x', 'late', which")
 
 
+@pytest.mark.parametrize("value", ["true", "False", True, np.False_])
+def test_true_and_false_are_no_numbers_to_learn_whatever_file_they_are_of(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"2 of 12 rows \(train\) hold no number as 'y'.*predict a class: toolkit run"):
+        task_of("tabular-regression", train=[{"x": index, "y": index if index % 6 else value} for index in range(12)])
+
+
 @pytest.mark.parametrize("value", ["1e39", "-1e300", 1e39, "inf", 10**39])
 def test_numbers_that_float32_cannot_hold_are_refused_with_row_and_column(value: Any) -> None:
     rows = [{"x": index, "y": index % 5} for index in range(12)]

@@ -342,7 +342,9 @@ class TabularRegression(NumberProblem, TabularProblem):
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:
         super().check(splits)
-        refuse_rows(splits, lambda row: number(row[self.target]) is None, f"hold no number as {self.target!r}",
+        # True, which JSON and Parquet have, is 1 to Python; of CSV it is a word.
+        refuse_rows(splits, lambda row: boolean(row[self.target]) is not None or number(row[self.target]) is None,
+                    f"hold no number as {self.target!r}",
                     f"correct them (allowed: {NUMBERS}), or predict a class: toolkit run tabular-classification")
 
     def fit_target(self, examples: Sequence[Example]) -> None:
