@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -181,8 +182,11 @@ def part(kind: str, default: str | None, help: str, options: Mapping[str, Any] |
 
 def settings_of(config: type | None) -> tuple[Setting, ...]:
     """The knobs of a config dataclass, in the order of its fields."""
-    if config is None:
-        return ()
+    return () if config is None else _settings_of(config)
+
+
+@functools.cache  # a run asks many times, and reading the types takes a millisecond
+def _settings_of(config: Any) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(config)
     return tuple(_setting_of(item, hints[item.name]) for item in dataclasses.fields(config))
 
