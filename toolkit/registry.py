@@ -151,7 +151,7 @@ class Registry:
     def find(self, kind: str | Sequence[str], name: str) -> Entry | None:
         """As `get`, but None where there is none: what an error would say, the nearest names, takes longer than the search."""
         kinds = singulars(kind)
-        found = self._find(kinds, name, plugins=False) or self._find(kinds, name, plugins=True)
+        found = self._find(kinds, name)
         if len(found) > 1:
             ids = " or ".join(sorted(entry.id for entry in found))
             raise AmbiguousComponent(f"{kinds[0]} {name!r} is offered by more than one distribution. Write {ids}.")
@@ -162,7 +162,7 @@ class Registry:
 
         Raises UnknownComponent, also for one that is for other places, with the names that may stand there.
         """
-        found = self._find((place.kind,), name, plugins=False) or self._find((place.kind,), name, plugins=True)
+        found = self._find((place.kind,), name)
         if found and suits(found[0], place):
             return self.get(place.kind, name)
         fitting = self.fitting(place)
@@ -179,7 +179,11 @@ class Registry:
         """The entries that may stand in the part ``place``."""
         return [entry for entry in self.entries(place.kind) if suits(entry, place)]
 
-    def _find(self, kinds: tuple[str, ...], name: str, plugins: bool) -> list[Entry]:
+    def _find(self, kinds: tuple[str, ...], name: str) -> list[Entry]:
+        """What goes by ``name``; plugins are read only for what is not built in."""
+        return self._known(kinds, name, plugins=False) or self._known(kinds, name, plugins=True)
+
+    def _known(self, kinds: tuple[str, ...], name: str, plugins: bool) -> list[Entry]:
         self._read(plugins)
         distribution, _, bare = name.rpartition("/")
         bare = bare.replace("_", "-")

@@ -12,7 +12,7 @@ from toolkit.commands import _output as output
 from toolkit.config import lookup
 from toolkit.entries import KINDS, Entry, kind_of
 from toolkit.errors import UsageError, did_you_mean
-from toolkit.registry import UnknownComponent, registry
+from toolkit.registry import registry
 from toolkit.training.resolve import all_settings, literal, read
 
 if TYPE_CHECKING:
@@ -115,10 +115,8 @@ def entries_of(words: Sequence[str]) -> list[Entry]:
     kinds = [kind_of(words[0])] if len(words) == 2 else list(KINDS)
     found = []
     for kind in kinds:
-        try:
-            found.append(registry.get(kind.singular, name))
-        except UnknownComponent:
-            continue
+        if entry := registry.find(kind.singular, name):
+            found.append(entry)
     found = found or [entry for entry in registry.entries() if entry.distribution == name and len(words) == 1]
     if not found and (len(words) == 1 or kinds[0].singular == "env"):
         found = environment(name, sure=len(words) == 2 or ENVIRONMENT.search(name) is not None)

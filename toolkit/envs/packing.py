@@ -88,17 +88,19 @@ def holds(space: Space, values: Any) -> bool:
         if not np.array_equal(stored, array):
             return False
         array = stored
-    return not no_choices(space, array.reshape(space.shape) if array.size == np.prod(space.shape or ()) else array).any()
+    return not no_choices(space, array).size
 
 
 def no_choices(space: Space, array: Array) -> Array:
-    """Which numbers of ``array``, [*shape] or [N, *shape], are none of the choices that an elementary ``space`` has."""
+    """The numbers [k] of ``array``, [*shape] or [N, *shape], that are none of the choices which an elementary ``space`` has."""
     if isinstance(space, spaces.MultiBinary):
-        return (array < 0) | (array > 1)
+        return array[(array < 0) | (array > 1)]
     if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-        return np.zeros(array.shape, np.bool_)
+        return array.reshape(-1)[:0]
+    if isinstance(space, spaces.MultiDiscrete) and array.size == space.nvec.size:
+        array = array.reshape(space.nvec.shape)
     counts = space.n if isinstance(space, spaces.Discrete) else space.nvec
-    return (array < space.start) | (array >= space.start + counts)
+    return array[(array < space.start) | (array >= space.start + counts)]
 
 
 def found_in(values: Any) -> str:

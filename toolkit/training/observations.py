@@ -63,9 +63,9 @@ def part_of(given: Any, leaf: packing.Leaf, space: Space) -> Array:
     if leaf.shape not in (array.shape, array.shape[1:]):
         raise UsageError(f"predict: got an observation{where} of shape {array.shape}, allowed: {leaf.shape}, or a batch "
                          f"[N, ...] of such; this policy sees {space}")
-    outside = array[packing.no_choices(leaf.space, array)]
+    outside = packing.no_choices(leaf.space, array)
     if outside.size:
-        raise UsageError(f"predict: got an observation{where} with {outside.flat[0]} in it, allowed: what {leaf.space} holds; "
+        raise UsageError(f"predict: got an observation{where} with {outside[0]} in it, allowed: what {leaf.space} holds; "
                          f"this policy sees {space}")
     return array
 

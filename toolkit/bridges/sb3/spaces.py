@@ -70,9 +70,10 @@ def channels_last(space: gymnasium.Space[Any]) -> bool:
 
 def require_size(space: gymnasium.Space[Any]) -> None:
     """Raise UsageError for pictures [C, H, W] that are too small for the library's own convolutions."""
-    if is_image_space(space) and min(space.shape[1:]) < SMALLEST:  # type: ignore[index]
+    sides = (space.shape or ())[1:]
+    if is_image_space(space) and min(sides) < SMALLEST:
         raise UsageError(f"Stable-Baselines3 takes pictures of {SMALLEST} x {SMALLEST} pixels or more; these are of "
-                         f"{' x '.join(map(str, space.shape[1:]))}. Allowed: the toolkit's own agents, which take "  # type: ignore[index]
+                         f"{' x '.join(map(str, sides))}. Allowed: the toolkit's own agents, which take "
                          "smaller ones, or a wrapper that makes them larger, such as gymnasium's ResizeObservation")
 
 
