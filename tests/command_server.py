@@ -1,7 +1,7 @@
 """Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
 
-Run as a program by `conftest.Server`. It has imported libraries that most commands need, and those that its own words name, runs
-no thread, and forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
+Run as a program by `conftest.Server`. It has imported what most commands need, and what its own words name, runs no thread, and
+forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
 the ``sites`` where plugins are installed, the paths of its ``stdout`` and ``stderr``, and ``first``, where something is to be
 done in the process before: a function ``module:name`` and its arguments. It answers with the number of the process, then with
 its exit code as `subprocess` writes it. The fork goes on as ``python -m MODULE WORDS`` would, to the end of an interpreter: what
@@ -22,7 +22,10 @@ import tempfile
 from typing import Any
 
 HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer", "click", "safetensors.torch",
-         "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets")
+         "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets",
+         "gymnasium.envs.classic_control")
+OURS = ("toolkit.commands.run", "toolkit.commands.evaluate", "toolkit.commands.resume", "toolkit.training.sessions",
+        "toolkit.agents.q_learning", "toolkit.agents.networks.mlp", "toolkit.envs.native.cartpole")
 
 
 def serve() -> dict[str, Any] | None:
@@ -80,7 +83,7 @@ if __name__ == "__main__":
     code = 1  # what an exception that nothing catches leaves
     atexit.register(leave)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
-    for name in (*HEAVY, *sys.argv[1:]):
+    for name in (*HEAVY, *OURS, *sys.argv[1:]):
         importlib.import_module(name)
     gc.freeze()  # no fork looks through what is here: it would have to copy it
     if request := serve():

@@ -24,14 +24,25 @@ import pytest
 hypothesis.settings.register_profile("toolkit", deadline=None)  # a busy machine breaks no law
 hypothesis.settings.load_profile("toolkit")
 SHARED = "TOOLKIT_TESTS_SHARED"  # the variable that names a folder for what all processes of the tests share
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # where a system has files in memory; bytes, more than all tests write together
 BEFORE: dict[str, str] = {}  # the environment before any test has changed it: the server keeps what it is started with
+
+
+def temporary() -> str:
+    """Where temporary files go: into memory where there is room for all, since a run writes a hundred files that it syncs."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return tempfile.gettempdir()
+    there = os.statvfs(MEMORY)
+    fits = there.f_bavail * there.f_frsize >= ROOM and not there.f_flag & os.ST_NOEXEC
+    return str(MEMORY) if fits else tempfile.gettempdir()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """One folder for whatever tests, the processes that they start and kill, and the libraries in use put into the system's
-    for temporary files; it goes with the session. Folders of `tmp_path` stay where pytest has them."""
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    folder = tempfile.mkdtemp(prefix="toolkit-tests-")
+    for temporary files; it goes with the session. Folders of `tmp_path` are beside it, and those of failed tests stay."""
+    root = temporary()
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
+    folder = tempfile.mkdtemp(prefix="toolkit-tests-", dir=root)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     os.environ.setdefault(SHARED, folder)  # the first process's
     if not hasattr(config, "workerinput"):  # once: each of hundreds of commands would compile all that it imports
