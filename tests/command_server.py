@@ -1,12 +1,13 @@
 """Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
 
-Run as a program by `conftest.Server`. It has imported what most commands need, and what its own words name, runs no thread, and
-forks at each line of its input: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``,
-the ``sites`` where plugins are installed, the paths of its ``stdout`` and ``stderr``, and ``first``, where something is to be
-done in the process before: a function ``module:name`` and its arguments. It answers with the number of the process, then with
-its exit code as `subprocess` writes it. The fork goes on as ``python -m MODULE WORDS`` would, to the end of an interpreter: what
-it imports, breaks or leaves behind meets no other command. What it shares with the others is the seed of hashes: a test that two
-processes agree gives one of them an environment of its own, which makes it a new interpreter.
+Run as a program by `conftest.Server`. It has imported what most commands need, runs no thread, and forks for every process of
+tests that connects to the socket which its only word names. The fork tells its number and forks in its turn at each line that it
+is sent: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``, the ``sites`` where plugins are
+installed, the paths of its ``stdout`` and ``stderr``, and ``first``, where something is to be done in the process before: a
+function ``module:name`` and its arguments. It answers with the number of the process, then with its exit code as `subprocess`
+writes it. That process goes on as ``python -m MODULE WORDS`` would, to the end of an interpreter: what it imports, breaks or
+leaves behind meets no other command. What it shares with the others is the seed of hashes: a test that two processes agree gives
+one of them an environment of its own, which makes it a new interpreter.
 """
 
 from __future__ import annotations
@@ -17,26 +18,43 @@ import importlib
 import json
 import os
 import runpy
+import select
+import socket
 import sys
 import tempfile
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, TextIO
 
 HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer", "click", "safetensors.torch",
          "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets",
          "gymnasium.envs.classic_control")
 OURS = ("toolkit.commands.run", "toolkit.commands.evaluate", "toolkit.commands.resume", "toolkit.training.sessions",
         "toolkit.agents.q_learning", "toolkit.agents.networks.mlp", "toolkit.envs.native.cartpole")
+HUB = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
+       "transformers.tokenization_utils_fast") if find_spec("transformers") else ()
 
 
-def serve() -> dict[str, Any] | None:
+def lend(listener: socket.socket) -> socket.socket | None:
+    """A copy of this process for each that connects, which returns the connection; None when its starter has ended."""
+    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            return connection
+        connection.close()
+    return None
+
+
+def serve(asks: TextIO, answers: TextIO) -> dict[str, Any] | None:
     """Answers requests; returns one in the process that is to become it, and None when nothing more is asked."""
-    while line := sys.stdin.readline():
+    print(os.getpid(), file=answers, flush=True)
+    while line := asks.readline():
         process = os.fork()
         if process == 0:
             asked: dict[str, Any] = json.loads(line)
             return asked
-        print(process, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        print(process, file=answers, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), file=answers, flush=True)
     return None
 
 
@@ -83,12 +101,20 @@ if __name__ == "__main__":
     code = 1  # what an exception that nothing catches leaves
     atexit.register(leave)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
-    for name in (*HEAVY, *OURS, *sys.argv[1:]):
+    for name in (*HEAVY, *OURS, *HUB):
         importlib.import_module(name)
     gc.freeze()  # no fork looks through what is here: it would have to copy it
-    if request := serve():
-        become(request)
-        if request["first"]:
-            prepare(*request["first"])
-        run(request["module"])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen()
+        print("ready", flush=True)
+        connection = lend(listener)
+    if connection:
+        with connection, connection.makefile("r") as asks, connection.makefile("w") as answers:
+            request = serve(asks, answers)
+        if request:
+            become(request)
+            if request["first"]:
+                prepare(*request["first"])
+            run(request["module"])
     code = 0

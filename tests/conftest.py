@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import compileall
+import fcntl
 import functools
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -83,18 +85,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Server:
-    """The process that commands are forked from, which has imported ``more`` modules too: see `command_server`."""
+    """The process that commands of this one are forked from: itself a fork of one for all processes of tests."""
 
-    def __init__(self, *more: str) -> None:
-        self.process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py"), *more], text=True,
-                                        env=BEFORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdin and self.process.stdout
-        self.asks, self.answers = self.process.stdin, self.process.stdout
-        atexit.register(self.close)
+    def __init__(self) -> None:
+        folder = Path(os.environ[SHARED])
+        with (folder / "commands.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.connection = self._connected(folder / "commands")
+        self.asks, self.answers = self.connection.makefile("w"), self.connection.makefile("r")
+        self.number = int(self.answers.readline())
 
-    def close(self) -> None:
-        self.asks.close()
-        self.process.wait()
+    @staticmethod
+    def _connected(address: Path) -> socket.socket:
+        """A connection, to a server that is started if there is none."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            address.unlink(missing_ok=True)  # of one whose process of tests has ended
+            process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py"), str(address)], text=True,
+                                       env=BEFORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert process.stdin and process.stdout
+            atexit.register(process.communicate)  # closes its input, at which it ends
+            assert process.stdout.readline() == "ready\n"
+            connection.connect(str(address))
+        return connection
 
     def run(self, timeout: float, words: Sequence[str], first: Sequence[Any] = (),
             **request: Any) -> subprocess.CompletedProcess[str]:
@@ -119,8 +134,8 @@ class Server:
 
 
 @functools.cache
-def server(*more: str) -> Server:
-    return Server(*more)
+def server() -> Server:
+    return Server()
 
 
 class Toolkit:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import csv
-import functools
-import importlib.util
 import json
 import random
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import small_runs
 import torch
 from click.testing import CliRunner
 from dying import Die
 from refusals import asked_here
-from small_runs import Done, copy_of, outcome
+from small_runs import Done, command, copy_of, outcome, shared_run
 from small_text import tiny_folder
 
 from toolkit.config import Part
@@ -29,9 +25,6 @@ from toolkit.registry import registry
 from toolkit.training.description import size_text
 from toolkit.training.resolve import with_data_file
 
-LIBRARIES = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
-             "transformers.tokenization_utils_fast") if importlib.util.find_spec("transformers") else ()
-command = functools.partial(small_runs.command, preloaded=LIBRARIES)
 RECURRENT = ("--model.embedding-size", "8", "--model.hidden-size", "8")
 ATTENTIVE = ("--model.width", "16", "--model.heads", "2", "--model.hidden", "32", "--model.layers", "2")
 MADE = ("--data.count", "48", "--data.held-out", "8")
@@ -53,13 +46,9 @@ def words_of(name: str, *more: str) -> list[str]:
     return ["run", *RUNS[name], "--preset", "none", "--batch-size", "8", "--epochs", "2", "--threads", "1", *more]
 
 
-@functools.cache
 def finished(name: str, *more: str) -> Path:
     """A finished small run that tests share and do not change."""
-    folder = Path(tempfile.mkdtemp(prefix="toolkit-text-"))
-    done = command(*words_of(name, *more), "--out", "run", cwd=folder)
-    assert done.code == 0, done.err
-    return folder / "run"
+    return shared_run(*words_of(name, *more))
 
 
 def test_every_text_task_has_a_run_here() -> None:

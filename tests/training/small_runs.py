@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,11 +45,10 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-def command(*words: str, cwd: Path, die: Die | None = None, file_limit: int | None = None, timeout: float = 120,
-            preloaded: Sequence[str] = ()) -> Done:
-    """``toolkit WORDS`` in a process of its own, in the folder ``cwd``; ``preloaded`` is imported once for all that name it."""
+def command(*words: str, cwd: Path, die: Die | None = None, file_limit: int | None = None, timeout: float = 120) -> Done:
+    """``toolkit WORDS`` in a process of its own, in the folder ``cwd``."""
     environment = {**os.environ, "TOOLKIT_PLUGINS": "0", "TOOLKIT_CACHE": tempfile.gettempdir()}
-    done = server(*preloaded).run(timeout, words, ["dying:prepare", die, file_limit], module="toolkit", folder=str(cwd),
+    done = server().run(timeout, words, ["dying:prepare", die, file_limit], module="toolkit", folder=str(cwd),
                                   environment=environment, sites=[str(Path(__file__).parent)])
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -82,15 +80,24 @@ def flags(agent: str, **settings: Any) -> list[str]:
     return ["run", agent, "--preset", "none", *(word for name, value in chosen.items() for word in (f"--{name}", value))]
 
 
-@functools.cache
 def finished(agent: str = "dqn", **settings: Any) -> Path:
-    """A finished run that several tests share, whichever process they run in; none may change it (see `copy_of`)."""
-    words = flags(agent, **settings)
-    folder = Path(os.environ[SHARED]) / hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+    """A finished run of an agent that several tests share."""
+    return shared_run(*flags(agent, **settings))
+
+
+@functools.cache
+def shared_run(*words: str, file: str = "", text: str = "") -> Path:
+    """A finished run that several tests share, whichever process they run in; none may change it (see `copy_of`).
+
+    ``words`` are those of the command; ``text`` is in a ``file`` that they may name, in the run's folder.
+    """
+    folder = Path(os.environ[SHARED]) / hashlib.sha256(" ".join((*words, text)).encode()).hexdigest()[:16]
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
+            if file:
+                (folder / file).write_text(text)
             done = command(*words, "--out", "run", "--json", cwd=folder)
             assert done.code == 0, done.err
             (folder / "done").touch()

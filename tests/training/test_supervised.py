@@ -7,7 +7,6 @@ import itertools
 import json
 import random
 import signal
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from dying import Die
 from refusals import asked_here
-from small_runs import command, copy_of, outcome, rows, timeless
+from small_runs import command, copy_of, outcome, rows, shared_run, timeless
 
 import toolkit
 from toolkit.errors import UsageError
@@ -56,14 +55,9 @@ def run_words(task: str, path: Path, *more: str) -> list[str]:
             "--model.dropout", "0.1", *more]
 
 
-@functools.cache
 def finished() -> Path:
     """A finished run of a classification of people, by a file of its own, that tests share and do not change."""
-    folder = Path(tempfile.mkdtemp(prefix="toolkit-tables-"))
-    (folder / "people.csv").write_text(table())
-    done = command(*run_words(TABLES[0], folder / "people.csv", "--out", "run"), cwd=folder)
-    assert done.code == 0, done.err
-    return folder / "run"
+    return shared_run(*run_words(TABLES[0], Path("people.csv")), file="people.csv", text=table())
 
 
 def test_a_users_table_is_learned_and_the_run_names_it(people: Path, tmp_path: Path) -> None:
