@@ -89,7 +89,8 @@ class NoSeed(Misfit):
 
 SPACES: dict[str, gymnasium.Space[Any]] = {
     "picture": gymnasium.spaces.Box(0, 255, (2, 2), np.uint8), "choice": gymnasium.spaces.Discrete(3, start=1),
-    "choices": gymnasium.spaces.MultiDiscrete([2, 3]), "row": gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    "choices": gymnasium.spaces.MultiDiscrete([2, 3]), "bits": gymnasium.spaces.MultiBinary(3),
+    "row": gymnasium.spaces.Box(-1, 1, (3,), np.float32),
     "leaf": gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(3), b=gymnasium.spaces.Box(0, 9, (1,), np.float32))}
 
 

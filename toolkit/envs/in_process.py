@@ -32,7 +32,7 @@ class InProcess:
         self._shape = self.observation_space.shape
         # The type that observations must have to be taken unseen; choices are looked at each, and floats are cast.
         self._exact = self.observation_space.dtype if not self._packed and packing.is_whole(self.observation_space) else None
-        self._choices = isinstance(self.observation_space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
+        self._choices = isinstance(self.observation_space, packing.CHOICES)
         self._scalar_actions = isinstance(self.action_space, gymnasium.spaces.Discrete)
         self._single_numbers = self.action_space.shape == () and not self._scalar_actions
         self._seeds = list(seeds)

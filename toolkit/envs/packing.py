@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Space = gymnasium.Space[Any]
+CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)  # whose numbers name one of so many
 ALIGNMENT = 8  # bytes; the largest element that gymnasium's spaces have
 
 
@@ -93,10 +94,10 @@ def holds(space: Space, values: Any) -> bool:
 
 def no_choices(space: Space, array: Array) -> Array:
     """The numbers [k] of ``array``, [*shape] or [N, *shape], that are none of the choices which an elementary ``space`` has."""
+    if not isinstance(space, CHOICES):
+        return array.reshape(-1)[:0]
     if isinstance(space, spaces.MultiBinary):
         return array[(array < 0) | (array > 1)]
-    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-        return array.reshape(-1)[:0]
     if isinstance(space, spaces.MultiDiscrete) and array.size == space.nvec.size:
         array = array.reshape(space.nvec.shape)
     counts = space.n if isinstance(space, spaces.Discrete) else space.nvec
