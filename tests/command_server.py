@@ -24,6 +24,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from typing import Any, TextIO
+from weakref import finalize
 
 HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.record_writer", "click", "safetensors.torch",
          "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets",
@@ -103,7 +104,9 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
     for name in (*HEAVY, *OURS, *HUB):
         importlib.import_module(name)
-    gc.freeze()  # no fork looks through what is here: it would have to copy it
+    gc.freeze()  # no fork looks through what is here: it would have to copy it,
+    for imported in list(finalize._registry):  # type: ignore[attr-defined]
+        imported.atexit = False  # nor takes apart at its end what torch and others have registered
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()

@@ -106,7 +106,8 @@ class Server:
             process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py"), str(address)], text=True,
                                        env=BEFORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert process.stdin and process.stdout
-            atexit.register(process.communicate)  # closes its input, at which it ends
+            atexit.register(process.wait)
+            atexit.register(process.stdin.close)  # called first: it ends when that does
             assert process.stdout.readline() == "ready\n"
             connection.connect(str(address))
         return connection
