@@ -49,9 +49,10 @@ def arm(die: Die) -> None:
 
 def points() -> dict[str, tuple[Any, str, bool]]:
     """Where a process may die: object, attribute, and whether the step counts instead of the calls."""
-    from toolkit.training import checkpoints, evaluation, supervised, tasks, trainer
+    from toolkit.training import adversarial, checkpoints, evaluation, supervised, tasks, trainer
 
     return {"supervised step": (supervised.SupervisedTask, "advance", True),
+            "adversarial step": (adversarial.AdversarialTask, "advance", True),
             "supervised batch": (supervised.SupervisedTask, "_backward", False),
             "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "play": (evaluation, "play", False), "watched": (evaluation.Watch, "stepped", False),

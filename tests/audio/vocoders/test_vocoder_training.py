@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dying import Die
+from small_runs import command
 
 from tests.audio.signals import noise, speech_like
 from toolkit import load, make
@@ -125,12 +126,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
              "--evaluate-every", "12")
     whole = toolkit.json(*words, "--out", str(tmp_path / "whole"))
     assert set(whole["evaluation"]) >= {"log_mel_l1", "stft_distance", "cepstral_distortion"}
-    process = toolkit.start(*words, "--out", str(tmp_path / "parts"))
-    while not (tmp_path / "parts" / "checkpoints" / "8").is_dir():
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "the budget was spent before the kill"
+    assert command(*words, "--out", "parts", cwd=tmp_path, die=Die("adversarial step", 10)).code == -signal.SIGKILL
     again = toolkit.json("resume", str(tmp_path / "parts"))
     assert again["resumed_from"] >= 8
     assert again["parameters_sha256"] == whole["parameters_sha256"]
