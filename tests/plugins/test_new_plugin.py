@@ -62,8 +62,8 @@ def test_they_install_list_and_pass_their_own_tests(toolkit: Any, tmp_path: Path
     rows = {row["id"]: row["status"] for row in around.json("list", PYTHONHASHSEED="1")}  # a new interpreter
     assert {row: status for row, status in rows.items() if row.startswith("toolkit-")} == {
         f"toolkit-{name}/{name}": "ok" for name in names}
-    done = around("-q", "-p", "no:cacheprovider", "-rp", *(f"{name}/tests" for name in names), "--rootdir", ".",
-                  module="pytest", timeout=900)
+    done = around("-q", "-p", "no:cacheprovider", "--assert", "plain", "-rp", *(f"{name}/tests" for name in names),
+                  "--rootdir", ".", module="pytest", timeout=900)
     assert done.returncode == 0, done.stdout[-3000:]
     for name in names:
         assert f"PASSED {name}/tests/" in done.stdout, f"no test of {name} has been run: {done.stdout[-3000:]}"
