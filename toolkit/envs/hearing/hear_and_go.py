@@ -58,7 +58,7 @@ class HearAndGoEnvs(HearingEnvs):
         clips = self.clips[fields["word"][index]]
         clip = clips[int(voice * len(clips))]
         fields["clip"][index] = clip
-        fields["offset"][index] = int(where * max(1, SAMPLE_RATE - len(self.lexicon.clips[clip])))
+        fields["offset"][index] = int(where * max(1, SAMPLE_RATE - self.lexicon.lengths[clip]))
         fields["noise_start"][index] = int(start * (self.noises.shape[1] - SAMPLE_RATE))
 
     def move(self, actions: Array) -> Moved:

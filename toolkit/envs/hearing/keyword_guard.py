@@ -46,7 +46,7 @@ class KeywordGuardEnvs(HearingEnvs):
         source = sounds.source(words)
         self.lexicon, self.noises = sounds.lexicon(WORDS, source), sounds.bank(WORDS, source)
         self.clips = [self.lexicon.indices(word, self.hearing.held_out) for word in range(len(WORDS))]
-        self.lengths = np.array([len(clip) for clip in self.lexicon.clips])
+        self.lengths = self.lexicon.lengths
         self.field("clip", STREAM_WORDS, dtype=np.int64)
         self.field("start", STREAM_WORDS, dtype=np.int64)  # samples from the episode's beginning
         self.field("answered", STREAM_WORDS, dtype=bool)

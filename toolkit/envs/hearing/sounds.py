@@ -8,7 +8,7 @@ Letters: K clips, T samples.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,7 +35,8 @@ Sound = NDArray[np.float32]
 class Lexicon(NamedTuple):
     """K clips. Sound outside a clip's length is 0."""
 
-    clips: tuple[Sound, ...]  # each [T], of level LEVEL
+    clips: Sequence[Sound]  # each [T], of level LEVEL
+    lengths: NDArray[np.int64]  # [K] samples
     words: NDArray[np.int64]  # [K] index of the word
     held_out: NDArray[np.bool_]  # [K] whether its voice is kept for evaluations
 
@@ -55,23 +56,51 @@ def lexicon(words: tuple[str, ...], source: str) -> Lexicon:
     return tone_lexicon(words) if source == TONES else spoken_lexicon(words, source)
 
 
+class Voice(NamedTuple):
+    """Who says words in tones."""
+
+    root: float  # Hz
+    note: int  # samples of each note
+    strengths: NDArray[np.float64]  # [4] of the harmonics
+
+    @classmethod
+    def of(cls, number: int) -> Voice:
+        """The voice of a number, with a pitch, a tempo and a timbre of its own."""
+        rng = np.random.default_rng(number)
+        root, seconds = 220.0 * 2.0 ** rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.18)
+        return cls(root, int(seconds * RATE), rng.uniform(0.1, 1.0, 4))
+
+    def scale(self) -> NDArray[np.float64]:
+        """Its eight notes, [8, T]."""
+        time = np.arange(self.note) / RATE
+        fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.01)
+        return np.stack([fade * harmonics(time, self.root * 2.0 ** (note / 4.0), self.strengths) for note in range(8)])
+
+
+class Melodies(Sequence[Sound]):
+    """Each word a melody by each voice, word after word. A voice is made when it is first heard: all take most of a second."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.melodies = [np.random.default_rng(zlib.crc32(word.encode())).permutation(8)[:4] for word in words]
+        self.voices = [Voice.of(number) for number in range(TONE_VOICES)]
+        self._said: dict[int, list[Sound]] = {}  # what each voice says, by word
+
+    def __len__(self) -> int:
+        return len(self.melodies) * TONE_VOICES
+
+    def __getitem__(self, index: Any) -> Any:
+        word, voice = divmod(range(len(self))[index], TONE_VOICES)
+        if voice not in self._said:
+            notes = self.voices[voice].scale()
+            self._said[voice] = [levelled(notes[melody].ravel()) for melody in self.melodies]
+        return self._said[voice][word]
+
+
 def tone_lexicon(words: tuple[str, ...]) -> Lexicon:
     """Each word a melody of four of a scale's eight notes; each voice a scale."""
-    melodies = [np.random.default_rng(zlib.crc32(word.encode())).permutation(8)[:4] for word in words]
-    scales = [scale(voice) for voice in range(TONE_VOICES)]
-    clips = [levelled(notes[melody].ravel()) for melody in melodies for notes in scales]
-    voices = np.tile(np.arange(TONE_VOICES), len(words))
-    return Lexicon(tuple(clips), np.repeat(np.arange(len(words)), TONE_VOICES), voices % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)
-
-
-def scale(voice: int) -> NDArray[np.float64]:
-    """The eight notes [8, T] of a voice, which has a pitch, a tempo and a timbre of its own."""
-    rng = np.random.default_rng(voice)
-    root, note_seconds = 220.0 * 2.0 ** rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.18)
-    strengths = rng.uniform(0.1, 1.0, 4)  # of the harmonics
-    time = np.arange(int(note_seconds * RATE)) / RATE
-    fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.01)
-    return np.stack([fade * harmonics(time, root * 2.0 ** (note / 4.0), strengths) for note in range(8)])
+    clips, voices = Melodies(words), np.tile(np.arange(TONE_VOICES), len(words))
+    lengths = np.tile([4 * voice.note for voice in clips.voices], len(words))
+    return Lexicon(clips, lengths, np.repeat(np.arange(len(words)), TONE_VOICES), voices % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)
 
 
 def harmonics(time: NDArray[np.float64], frequency: float, strengths: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -171,7 +200,7 @@ def spoken_lexicon(words: tuple[str, ...], source: str) -> Lexicon:
     if missing:
         raise UsageError(f"--env.words {source}: its splits train and test do not both hold {', '.join(sorted(set(missing)))}")
     labels, held_out = zip(*found, strict=True)
-    return Lexicon(tuple(clips), np.array(labels), np.array(held_out))
+    return Lexicon(clips, np.array([len(clip) for clip in clips]), np.array(labels), np.array(held_out))
 
 
 def clip_of(example: Mapping[str, Any], source: str) -> Sound:
