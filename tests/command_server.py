@@ -71,6 +71,7 @@ def become(request: dict[str, Any]) -> None:
     sys.argv = [request["module"], *request["words"]]
     sys.path[:1] = [os.getcwd(), *request["sites"]]
     tempfile.tempdir = None
+    sys.modules["numba"].config.reload_config()  # whose cache is that of the process of tests that asks
     # Unlike those of the standard library and of torch, NumPy's global generator starts from nowhere known: a fork has the same.
     sys.modules["numpy"].random.seed()
 
