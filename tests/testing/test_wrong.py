@@ -438,7 +438,7 @@ def test_what_the_constructor_of_an_environment_needs_is_asked_for_once(monkeypa
 
 def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> None:
     assert toolkit("check", "scheduler", "linear").stdout.count("kept  ") == 2
-    done = toolkit("check", "agent", "dqn", "--suite", "learning_steps=60")
+    done = toolkit("check", "agent", "dqn", "--suite", "learning_steps=60", "--suite", "steps=200")
     assert done.returncode == 1 and "BROKEN" in done.stdout and "promised: at least" in done.stdout
     report = toolkit.json("check", "CartPole-v1")
     assert report["broken"] == 0 and report["components"][0]["kind"] == "env"

@@ -20,7 +20,7 @@ from toolkit.registry import registry
 from toolkit.training.supervised import make_supervised
 
 SMALL = ("--model.channels", "6,8", "--model.time-strides", "2,2", "--model.hidden-size", "16", "--batch-size", "20",
-         "--data.count", "200", "--data.held-out", "40", "--transforms", "")
+         "--data.count", "100", "--data.held-out", "20", "--transforms", "")
 
 
 def run(toolkit: Toolkit, *words: str, **environment: str) -> Any:
