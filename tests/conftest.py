@@ -91,8 +91,8 @@ class Server:
         folder = Path(os.environ[SHARED])
         with (folder / "commands.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.connection = self._connected(folder / "commands")
-        self.asks, self.answers = self.connection.makefile("w"), self.connection.makefile("r")
+            connection = self._connected(folder / "commands")
+        self.asks, self.answers = connection.makefile("w"), connection.makefile("r")
         self.number = int(self.answers.readline())
 
     @staticmethod

@@ -59,7 +59,7 @@ BLACK, ROW, LEAF = np.zeros((2, 2), np.uint8), np.zeros(3, np.float32), {"a": 2,
     ("bits", np.zeros(3, np.int8), np.array([0, 2, 0], np.int8), r"step\(\) gave .*int8 from 0 to 2, and .* MultiBinary"),
     ("leaf", LEAF, {**LEAF, "a": 3}, r"step\(\) cannot be used \(ValueError: a: shape \(\), int64 from 3 to 3; .* Discrete"),
     ("leaf", {**LEAF, "a": 0.5}, LEAF, r"reset\(\) cannot be used \(ValueError: a: shape \(\), float64 from 0.5 to 0.5"),
-], ids=lambda value: value if isinstance(value, str) and value in ("picture", "choice", "choices", "bits", "leaf") else "")
+], ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "")
 def test_what_would_be_stored_as_something_else_is_refused(space: str, first: Any, later: Any, said: str, way: str) -> None:
     envs = factory.make(EnvSpec("faulty:faulty/Showing-v0", {"space": space, "first": first, "later": later}), [11, 12], way)
     with pytest.raises(UsageError, match=rf"environment 'faulty:faulty/Showing-v0'.*{said}"):

@@ -60,7 +60,7 @@ def test_a_killed_run_goes_on_to_the_bit(name: str, tmp_path: Path) -> None:
     whole = finished(name, "--scheduler", "cosine")
     steps = json.loads((whole / "run.json").read_text())["steps"]
     words = words_of(name, "--scheduler", "cosine", "--out", "broken")
-    assert command(*words, cwd=tmp_path, die=Die("supervised step", int(steps * 0.7))).code == -9
+    assert command(*words, cwd=tmp_path, die=Die("step", int(steps * 0.7))).code == -9
     assert command("resume", "broken", cwd=tmp_path).code == 0
     assert outcome(tmp_path / "broken") == outcome(whole)
 
@@ -313,7 +313,7 @@ def test_a_tiny_bert_is_tuned_offline_and_its_folder_is_not_needed_after(freeze:
     done = command(*words, "--out", "whole", "--json", cwd=tmp_path).json
     assert done["evaluation"]["accuracy"] >= (0.9 if freeze != "all" else 0.5)
     steps = done["steps"]
-    assert command(*words, "--out", "broken", cwd=tmp_path, die=Die("supervised step", int(steps * 0.6))).code == -9
+    assert command(*words, "--out", "broken", cwd=tmp_path, die=Die("step", int(steps * 0.6))).code == -9
     shutil.rmtree(folder)
     resumed = command("resume", "broken", "--json", cwd=tmp_path)
     assert resumed.code == 0, resumed.err

@@ -37,7 +37,7 @@ def arm(die: Die) -> None:
     @functools.wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
-        calls = args[0].clock.step if by_step else calls + 1
+        calls = next(given.clock.step for given in args if hasattr(given, "clock")) if by_step else calls + 1
         if calls >= die.at:
             setattr(owner, name, original)
             for signum in die.signals:
@@ -49,12 +49,10 @@ def arm(die: Die) -> None:
 
 def points() -> dict[str, tuple[Any, str, bool]]:
     """Where a process may die: object, attribute, and whether the step counts instead of the calls."""
-    from toolkit.training import adversarial, checkpoints, evaluation, supervised, tasks, trainer
+    from toolkit.training import checkpoints, evaluation, supervised, tasks, trainer
 
-    return {"supervised step": (supervised.SupervisedTask, "advance", True),
-            "adversarial step": (adversarial.AdversarialTask, "advance", True),
+    return {"step": (trainer.Trainer, "_advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "supervised batch": (supervised.SupervisedTask, "_backward", False),
-            "step": (tasks.OnlineTask, "advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "play": (evaluation, "play", False), "watched": (evaluation.Watch, "stepped", False),
             "evaluate": (tasks.OnlineTask, "evaluate", True),
             "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),

@@ -30,6 +30,7 @@ SMALL = {"learning_starts": "60", "batch_size": "16", "buffer_size": "300", "n_s
          "network.hidden_sizes": "8,8", "net_arch": "8,8", "train_freq": "4", "target_update_interval": "50",
          "episodes_per_update": "3",
          "evaluation_episodes": "3", "final_episodes": "5", "threads": "1"}
+STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}  # a run with some of everything
 
 
 class Done(NamedTuple):
@@ -49,7 +50,7 @@ def command(*words: str, cwd: Path, die: Die | None = None, file_limit: int | No
     """``toolkit WORDS`` in a process of its own, in the folder ``cwd``."""
     environment = {**os.environ, "TOOLKIT_PLUGINS": "0", "TOOLKIT_CACHE": tempfile.gettempdir()}
     done = server().run(timeout, words, ["dying:prepare", die, file_limit], module="toolkit", folder=str(cwd),
-                                  environment=environment, sites=[str(Path(__file__).parent)])
+                        environment=environment, sites=[str(Path(__file__).parent)])
     return Done(done.returncode, done.stdout, done.stderr)
 
 

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from small_runs import RESUMABLE, command, copy_of, environment_of, finished, flags, inside, outcome, steps_of
+from small_runs import RESUMABLE, STEPS, command, copy_of, environment_of, finished, flags, inside, outcome, steps_of
 
 import toolkit
 from toolkit.envs import packing
@@ -21,7 +21,6 @@ from toolkit.registry import registry
 from toolkit.training.observations import rows_of, unchanged
 
 PICTURE = gymnasium.spaces.Box(0, 255, (2, 2, 3), np.uint8)
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 SMALL: dict[str, Any] = {"env": "CartPole-v1", "preset": "none", "steps": 300, "learning_starts": 60, "batch_size": 16,
                          "network": {"name": "mlp", "hidden_sizes": (8, 8)}, "final_episodes": 3, "evaluation_episodes": 2}
 

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 from dying import Die
-from small_runs import RESUMABLE, command, copy_of, finished, flags, outcome, timeless, tree
+from small_runs import RESUMABLE, STEPS, command, copy_of, finished, flags, outcome, timeless, tree
 
 import toolkit
 from toolkit.agents.base import Acted
@@ -23,8 +23,6 @@ from toolkit.errors import MissingExtra, ToolkitError, UsageError
 from toolkit.training import evaluation, video
 from toolkit.training.evaluation import EvaluationStopped, Watch, evaluate_agent, play, watch_of
 from toolkit.training.tasks import evaluation_seed
-
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 
 
 class Lasting(gymnasium.Env[Any, Any]):

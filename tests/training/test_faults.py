@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 from dying import Die
-from small_runs import CONTINUOUS, RESUMABLE, command, environment_of, finished, flags, outcome, steps_of
+from small_runs import CONTINUOUS, RESUMABLE, STEPS, command, environment_of, finished, flags, outcome, steps_of
 
 import toolkit
 from toolkit.registry import registry
 from toolkit.training.checkpoints import Checkpoints
 
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 HERE = str(Path(__file__).parent)
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

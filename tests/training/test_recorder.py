@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from dying import Die
-from small_runs import command, finished, flags, rows
+from small_runs import STEPS, command, finished, flags, rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from toolkit.registry import registry
 from toolkit.training.recorder import make_recorder
 
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 TRACKERS = [entry.name for entry in registry.entries("tracker", plugins=False) if not entry.extras]
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 from dying import Die
-from small_runs import RESUMABLE, command, copy_of, finished, flags, outcome, rows, steps_of, tree
+from small_runs import RESUMABLE, STEPS, command, copy_of, finished, flags, outcome, rows, steps_of, tree
 
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 WAYS = [{"n_envs": 1}, {"n_envs": 3}, {"n_envs": 5, "workers": 2},
         {"n_envs": 8, "vectorization": "native"}, {"n_envs": 8, "vectorization": "in-process"}]
 WAY_NAMES = ["one", "three", "workers", "native", "in-process"]

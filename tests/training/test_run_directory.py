@@ -19,7 +19,7 @@ import numpy
 import pytest
 import torch
 from refusals import asked_here
-from small_runs import command, copy_of, finished, flags, inside, steps_of
+from small_runs import STEPS, command, copy_of, finished, flags, inside, steps_of
 
 import toolkit
 from toolkit import __version__
@@ -28,8 +28,6 @@ from toolkit.training import run_directory, sessions
 from toolkit.training.checkpoints import Checkpoints
 from toolkit.training.comparison import records
 from toolkit.training.run_directory import RunDirectory, find_run, latest, plain
-
-STEPS = {"steps": 480, "checkpoint_every": 100, "evaluate_every": 120, "record_every": 30}
 
 
 def test_everything_that_was_promised_is_there() -> None:

@@ -72,8 +72,8 @@ def test_a_users_table_is_learned_and_the_run_names_it(people: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(("task", "die", "extra"), [
-    (TABLES[0], Die("supervised step", 700), ()), (TABLES[0], Die("part", 8), ("--scheduler", "plateau")),
-    (TABLES[1], Die("supervised step", 500), ("--prefetch", "2", "--accumulate", "2"))], ids=["step", "save", "prefetch"])
+    (TABLES[0], Die("step", 700), ()), (TABLES[0], Die("part", 8), ("--scheduler", "plateau")),
+    (TABLES[1], Die("step", 500), ("--prefetch", "2", "--accumulate", "2"))], ids=["step", "save", "prefetch"])
 def test_a_killed_run_goes_on_to_the_bit(people: Path, tmp_path: Path, task: str, die: Die, extra: tuple[str, ...]) -> None:
     words = run_words(task, people, "--checkpoint-every", "300", *extra)
     whole, broken = tmp_path / "whole", tmp_path / "broken"

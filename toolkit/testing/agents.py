@@ -251,12 +251,13 @@ class AgentSuite(Suite):
     def test_on_a_gpu_it_trains(self) -> None:
         """On a GPU it trains to finite parameters and is judged; its state acts alike there and on the CPU."""
         gpu()
+        steps = self.steps * 2 // 3
         for env in self.each():
-            task = self.task(env, steps=self.steps * 2 // 3, device="cuda")
+            task = self.task(env, steps=steps, device="cuda")
             before = {name: value.clone() for name, value in task.parameters().items()}
             places = {value.device.type for value in before.values()}
             require(places == {"cuda"}, f"its parameters are on {', '.join(sorted(places))}, asked for: cuda")
-            advance(task, self.steps * 2 // 3)
+            advance(task, steps)
             require(math.isfinite(task.evaluate(False).score), f"its score on the GPU is not finite ({env})")
             after = task.parameters()
             require(any(not torch.equal(before[name], after[name]) for name in before),

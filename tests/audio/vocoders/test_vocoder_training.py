@@ -126,7 +126,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
              "--evaluate-every", "12")
     whole = toolkit.json(*words, "--out", str(tmp_path / "whole"))
     assert set(whole["evaluation"]) >= {"log_mel_l1", "stft_distance", "cepstral_distortion"}
-    assert command(*words, "--out", "parts", cwd=tmp_path, die=Die("adversarial step", 10)).code == -signal.SIGKILL
+    assert command(*words, "--out", "parts", cwd=tmp_path, die=Die("step", 10)).code == -signal.SIGKILL
     again = toolkit.json("resume", str(tmp_path / "parts"))
     assert again["resumed_from"] >= 8
     assert again["parameters_sha256"] == whole["parameters_sha256"]

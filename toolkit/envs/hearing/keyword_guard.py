@@ -46,7 +46,6 @@ class KeywordGuardEnvs(HearingEnvs):
         source = sounds.source(words)
         self.lexicon, self.noises = sounds.lexicon(WORDS, source), sounds.bank(WORDS, source)
         self.clips = [self.lexicon.indices(word, self.hearing.held_out) for word in range(len(WORDS))]
-        self.lengths = self.lexicon.lengths
         self.field("clip", STREAM_WORDS, dtype=np.int64)
         self.field("start", STREAM_WORDS, dtype=np.int64)  # samples from the episode's beginning
         self.field("answered", STREAM_WORDS, dtype=bool)
@@ -64,7 +63,7 @@ class KeywordGuardEnvs(HearingEnvs):
             clip = int(generator.choice(self.clips[word]))
             begin = end + int((GAPS[0] + gap * (GAPS[1] - GAPS[0])) * SAMPLE_RATE)
             fields["clip"][index, place], fields["start"][index, place] = clip, begin
-            end = begin + int(self.lengths[clip])
+            end = begin + int(self.lexicon.lengths[clip])
         fields["answered"][index] = fields["pressed"][index] = False
         fields["noise"][index], fields["noise_level"][index] = self.hearing.draw_noise(generator)
         fields["noise_start"][index] = generator.integers(self.noises.shape[1])
@@ -74,7 +73,7 @@ class KeywordGuardEnvs(HearingEnvs):
     def move(self, actions: Array) -> Moved:
         fields = self.fields
         now, begins = fields["now"][:, None], fields["start"]
-        ends = begins + self.lengths[fields["clip"]]  # [N, W]
+        ends = begins + self.lexicon.lengths[fields["clip"]]  # [N, W]
         closes = ends + int(GRACE * SAMPLE_RATE)
         is_keyword = self.lexicon.words[fields["clip"]] == self.keyword
         open_ones = is_keyword & (begins <= now) & (now < closes)
@@ -98,7 +97,7 @@ class KeywordGuardEnvs(HearingEnvs):
         offset = (fields["noise_start"][index] + end) % (len(noise) - SAMPLE_RATE)
         np.multiply(noise[offset:offset + SAMPLE_RATE], np.float32(fields["noise_level"][index]), out=out)
         starts = fields["start"][index]
-        ends = starts + self.lengths[fields["clip"][index]]
+        ends = starts + self.lexicon.lengths[fields["clip"][index]]
         for place in np.flatnonzero((ends > begin) & (starts < end)):
             clip, start = self.lexicon.clips[fields["clip"][index, place]], int(starts[place])
             first, last = max(start, begin), min(start + len(clip), end)
@@ -127,7 +126,7 @@ class KeywordGuard(SpokenEnv):
 
         scene, fields, envs = picture.canvas(), self.envs.fields, self.envs
         now, starts = fields["now"][0], fields["start"][0]
-        ends = starts + envs.lengths[fields["clip"][0]]  # type: ignore[attr-defined]
+        ends = starts + envs.lexicon.lengths[fields["clip"][0]]  # type: ignore[attr-defined]
         said = (starts <= now) & (now < ends + GRACE * SAMPLE_RATE)
         spoken = envs.lexicon.words[fields["clip"][0]] == envs.keyword  # type: ignore[attr-defined]
         picture.disc(scene, 120, 90, 50, picture.TARGET if (said & spoken).any() else (220, 220, 215))
