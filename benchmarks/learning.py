@@ -62,6 +62,15 @@ CELLS = (
     Cell("td3", "Pendulum-v1"), Cell("sac", "MountainCarContinuous-v0", iqm=94),
     Cell("sb3-sac", "Pendulum-v1", "zoo"), Cell("sb3-td3", "Pendulum-v1", "zoo"),
     Cell("sb3-sac", "MountainCarContinuous-v0", "zoo"),
+    Cell("qr-dqn", "CartPole-v1"), Cell("c51", "CartPole-v1"), Cell("rainbow", "CartPole-v1"),
+    Cell("qr-dqn", "Acrobot-v1"), Cell("c51", "Acrobot-v1"), Cell("rainbow", "Acrobot-v1"),
+    Cell("actor-critic", "Acrobot-v1"), Cell("reinforce", "Acrobot-v1"),
+    Cell("qr-dqn", "MountainCar-v0"), Cell("c51", "MountainCar-v0"), Cell("rainbow", "MountainCar-v0"),
+    Cell("ppo", "MountainCar-v0"), Cell("actor-critic", "MountainCar-v0"),
+    Cell("c51", "LunarLander-v3"), Cell("rainbow", "LunarLander-v3"), Cell("actor-critic", "LunarLander-v3"),
+    Cell("ppo", "Pendulum-v1"), Cell("actor-critic", "Pendulum-v1"),
+    Cell("td3", "MountainCarContinuous-v0"), Cell("ppo", "MountainCarContinuous-v0"),
+    Cell("actor-critic", "MountainCarContinuous-v0"), Cell("reinforce", "MountainCarContinuous-v0"),
 )
 BASE = ("--steps", "30000", "--n-envs", "8", "--train-freq", "32", "--gradient-steps", "16", "--batch-size", "64",
         "--learning-rate", "1e-3", "--network.hidden-sizes", "128,128", "--exploration-fraction", "0.3")

@@ -8,7 +8,7 @@ generator when the episode began and the actions since, which are played again o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -16,6 +16,7 @@ import numpy as np
 
 from toolkit.envs import packing, promises
 from toolkit.envs.base import Array, Final, Stepped, measures_of, one_number, zeros
+from toolkit.envs.history import ActionHistory
 
 
 class InProcess:
@@ -37,7 +38,9 @@ class InProcess:
         self._single_numbers = self.action_space.shape == () and not self._scalar_actions
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
-        self._actions: list[list[Any]] = [[] for _ in self.envs]
+        # For `get_state`, of which an evaluation has none.
+        replays = keeps_actions and not all(own_method(env, "get_state") for env in self.envs)
+        self._history = ActionHistory(self.n_envs) if replays else None
         self._observations = zeros(self.observation_space, self.n_envs)
         self._rewards = np.zeros(self.n_envs)
         self._terminated = np.zeros(self.n_envs, dtype=bool)
@@ -46,7 +49,6 @@ class InProcess:
         self.measures: dict[str, Array] = {}  # `measures_of` the copies whose episodes ended, each [N]
         self.dropped: list[int] = []
         self._note = note  # is told which copy is touched next
-        self._keeps_actions = keeps_actions  # for `get_state`, of which an evaluation has none
 
     def reseed(self, seeds: Sequence[int]) -> None:
         """Other seeds for the next `reset`."""
@@ -57,7 +59,7 @@ class InProcess:
             if self._note is not None:
                 self._note(index)
             self._starts[index] = {"seed": self._seeds[index]}
-            self._actions[index] = []
+            self._forget(index)
             self._observations[index] = self._reset(index, seed=self._seeds[index])
         return self._observations
 
@@ -65,18 +67,18 @@ class InProcess:
         observations, rewards = self._observations, self._rewards
         ended: list[int] = []
         finals: list[Any] = []
-        # A copy: the caller may write its next actions into the same array, and those of the episode are kept.
+        # A copy: the caller may write its next actions into the same array, and an environment may keep what it was given.
         plain = actions.tolist() if self._scalar_actions else actions.copy()
         if self._single_numbers:  # NumPy gives a number, of which gymnasium warns each time: its spaces hold arrays
             plain = [np.asarray(action) for action in plain]
+        if self._history is not None:
+            self._history.append(plain)
         observation: Any = None
         try:
             for index, env in enumerate(self.envs):
                 action = plain[index]
                 if self._note is not None:
                     self._note(index)
-                if self._keeps_actions:
-                    self._actions[index].append(action)
                 observation, reward, terminated, truncated, info = env.step(action)
                 if self._packed:
                     observation = packing.pack(self.observation_space, observation)
@@ -107,8 +109,13 @@ class InProcess:
 
     def _begin(self, index: int) -> Any:
         self._starts[index] = {"generator": self.envs[index].unwrapped.np_random.bit_generator.state}
-        self._actions[index] = []
+        self._forget(index)
         return self._reset(index)
+
+    def _forget(self, index: int) -> None:
+        """An episode of copy ``index`` begins."""
+        if self._history is not None:
+            self._history.begin(index)
 
     def _reset(self, index: int, **seed: Any) -> Any:
         """Begin an episode of copy ``index``; its first observation as it is stored. Raises UsageError for none."""
@@ -144,14 +151,16 @@ class InProcess:
                 "observations": self._observations.copy()}
 
     def _copy_state(self, index: int) -> dict[str, Any]:
-        own = getattr(self.envs[index].unwrapped, "get_state", None)
-        state: dict[str, Any] = {"start": self._starts[index], "actions": np.array(self._actions[index])}
-        if callable(own):
-            state["own"] = own()
-        return state
+        env, state = self.envs[index], {"start": self._starts[index]}
+        own = own_method(env, "get_state")
+        if own is not None:
+            return {**state, "own": own(), "elapsed": elapsed(env)}
+        return {**state, "actions": np.zeros(0) if self._history is None else self._history.of(index)}
 
     def set_state(self, state: dict[str, Any]) -> Array:
         self.dropped = []
+        if self._history is not None:
+            self._history.load([copy.get("actions", np.zeros(0)) for copy in state["copies"]])
         for index, copy in enumerate(state["copies"]):
             observation = self._restore(index, copy)
             expected = state["observations"][index]
@@ -166,21 +175,20 @@ class InProcess:
 
     def _restore(self, index: int, copy: dict[str, Any]) -> Any:
         env, start = self.envs[index], copy["start"]
-        actions = copy["actions"].tolist() if self._scalar_actions else list(copy["actions"])
         if "seed" in start:
             observation, info = env.reset(seed=start["seed"])
         else:
             env.unwrapped.np_random.bit_generator.state = start["generator"]
             observation, info = env.reset()
-        own = getattr(env.unwrapped, "set_state", None)
-        if "own" in copy and callable(own):
+        own = own_method(env, "set_state")
+        if "own" in copy and own is not None:
             observation = own(copy["own"])
-            set_elapsed(env, len(actions))
+            set_elapsed(env, copy["elapsed"] if "elapsed" in copy else len(copy["actions"]))
         else:
-            for action in actions:
+            for action in copy["actions"].tolist() if self._scalar_actions else copy["actions"]:
                 observation, _, _, _, info = env.step(action)
         self._note_mask(index, info)
-        self._starts[index], self._actions[index] = start, actions
+        self._starts[index] = start
         return self._stored(observation)
 
     def close(self) -> None:
@@ -188,9 +196,26 @@ class InProcess:
             env.close()
 
 
-def set_elapsed(env: gymnasium.Env[Any, Any], steps: int) -> None:
-    """Tell the time limits around ``env`` how many steps of the episode are over."""
+def own_method(env: gymnasium.Env[Any, Any], name: str) -> Callable[..., Any] | None:
+    """``get_state`` or ``set_state`` of an environment that offers it."""
+    method = getattr(env.unwrapped, name, None)
+    return method if callable(method) else None
+
+
+def time_limits(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.wrappers.TimeLimit[Any, Any]]:
+    """The time limits around ``env``."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, gymnasium.wrappers.TimeLimit):
-            vars(env)["_elapsed_steps"] = steps
+            yield env
         env = env.env
+
+
+def elapsed(env: gymnasium.Env[Any, Any]) -> int:
+    """The steps of the episode that are over, by the time limits around ``env``; 0 where there are none."""
+    return max((int(vars(limit)["_elapsed_steps"] or 0) for limit in time_limits(env)), default=0)
+
+
+def set_elapsed(env: gymnasium.Env[Any, Any], steps: int) -> None:
+    """Tell the time limits around ``env`` how many steps of the episode are over."""
+    for limit in time_limits(env):
+        vars(limit)["_elapsed_steps"] = steps
