@@ -97,7 +97,9 @@ def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
     ("file,label\na.wav,x\n", "it has no column 'path', which names the sound file of each row; it has file, label"),
     ("path,label\na.wav\n", "row 2: it has 1 cells and the header 2"), ("path,path\na.wav,b\n", "empty or repeated names"),
     ('path,text\na.wav,"two\nlines"\nb.wav\n', "row 4: it has 1 cells"), ('path,text\na.wav,"x"y\n', "row 2: it is not CSV"),
-    ("path,start\na.wav,0\nb.wav,x\n", "row 3: start: got 'x'")])
+    ("path,start\na.wav,0\nb.wav,x\n", "row 3: start: got 'x'"),
+    ("path,offset,duration\na.wav,1,2\n", "column 'offset' is not read, and none is called 'start': each clip would begin with"),
+    ("path,start,End\na.wav,1,2\n", "column 'End' is not read.*would reach to the end of its file.*write the column duration")])
 def test_a_wrong_csv_row_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(UsageError, match=message):

@@ -56,8 +56,11 @@ class NGrams:
         return total
 
 
-def read_arpa(path: str | Path) -> NGrams:
-    """The model of an ARPA file (also gzipped). Raises UsageError naming the line that is not as it should be."""
+def read_arpa(path: str | Path, lower: bool = False) -> NGrams:
+    """The model of an ARPA file (also gzipped), in small letters if told so: of two words that become one the likelier counts.
+
+    Raises UsageError naming the line that is not as it should be.
+    """
     probabilities: dict[tuple[str, ...], float] = {}
     backoffs: dict[tuple[str, ...], float] = {}
     expected: dict[int, int] = {}
@@ -73,9 +76,11 @@ def read_arpa(path: str | Path) -> NGrams:
             break
         elif line and not line.startswith("\\") and order:
             words, probability, backoff = parsed(line, order, path, number)
-            probabilities[words] = probability
+            words = tuple(map(str.lower, words)) if lower else words
+            likelier = probability > probabilities.get(words, -math.inf)
+            probabilities[words] = max(probability, probabilities.get(words, -math.inf))
             found[order] = found.get(order, 0) + 1
-            if backoff is not None:
+            if backoff is not None and likelier:
                 backoffs[words] = backoff
     else:
         raise UsageError(f"{path}: it is not an ARPA language model: it does not end in \\end\\")

@@ -26,6 +26,8 @@ from toolkit.errors import UsageError, did_you_mean
 
 COLUMNS = ("path", "start", "duration", "text", "label", "speaker")
 NUMBERS = ("start", "duration")
+# What manifests of other systems call where a clip begins and ends.
+OTHER_WORDS = {"offset": "start", "start_time": "start", "end": "duration", "end_time": "duration", "stop": "duration"}
 FORMS = (".jsonl", ".csv")
 PADDING = 0.05  # seconds by which a duration may be too long: of one compressed file two libraries tell lengths so far apart
 
@@ -196,7 +198,15 @@ def refuse_columns(path: Path, rows: Collection[Mapping[str, Any]]) -> None:
     """
     require_columns(rows, ["path"], path, "which names the sound file of each row", "Rename the column that does to path, or "
                     "write a manifest: toolkit audio manifest FOLDER --out FILE.csv", ManifestError)
-    refuse_unread({name for row in rows for name in row}, NUMBERS, f"{path}: its", error=ManifestError)
+    names = {name for row in rows for name in row}
+    refuse_unread(names, NUMBERS, f"{path}: its", error=ManifestError)
+    for name in sorted(names):
+        meant = OTHER_WORDS.get(name.strip().lower())
+        if meant is not None and meant not in names:
+            else_heard = "begin with its file" if meant == "start" else "reach to the end of its file"
+            raise ManifestError(f"{path}: its column {name!r} is not read, and none is called {meant!r}: each clip would "
+                                f"{else_heard}. What is heard is told by start and duration, in seconds: write the column "
+                                f"{meant}, or give {name!r} another name")
 
 
 def write_csv(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -175,6 +175,7 @@ class SpeechRecognitionConfig(AudioTaskConfig):
                        fits="frames")
     tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
+    lower: bool = setting(True, "make all letters of texts, and of the language model, small first")
     loss: Part = part("loss", "ctc", "what is made small", {"zero_infinity": True}, fits="alignments")
     beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
     language_model: str | None = setting(None, "ARPA file of word n-grams that the beam also listens to; needs beam 2 or more")

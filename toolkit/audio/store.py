@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.audio import io, manifests
+from toolkit.audio.frontends import make_frontend
 from toolkit.audio.spec import FrameSpec
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.registry import registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, An
     UsageError when ``out`` holds other things or another front end's features.
     """
     folder = Path(out)
-    frontend = registry.make("frontend", name, **options)
+    frontend = make_frontend(name, options)
     facts = {"name": name, "options": dict(options), "spec": frontend.spec.json(), "version": VERSION}
     prepare_folder(folder, facts)
     result = Extracted()
@@ -174,7 +174,7 @@ def begin_worker(facts: Mapping[str, Any], folder: Path, threads: int = 0) -> No
 
     if threads:
         torch.set_num_threads(threads)
-    _worker = registry.make("frontend", facts["name"], **facts["options"]), facts, folder
+    _worker = make_frontend(facts["name"], facts["options"]), facts, folder
 
 
 def work(clip: manifests.Clip, watch: Watch = unwatched) -> Done:

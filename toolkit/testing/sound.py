@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toolkit.audio.frontends import learned, make_frontend
 from toolkit.audio.spec import FrameSpec
 from toolkit.errors import UsageError
 from toolkit.testing.gpu import gpu, require_same, unrounded
@@ -21,6 +22,9 @@ class FrontendSuite(Suite):
     """A front end's promises."""
 
     kind = "frontend"
+
+    def make(self, **context: Any) -> Any:
+        return make_frontend(self.entry.id, {**self.options, **context})
 
     def test_frames_are_what_the_spec_says(self) -> None:
         """A clip of T samples gives spec.frames(T) frames of spec.bins numbers, alone and in a batch."""
@@ -84,6 +88,19 @@ class FrontendSuite(Suite):
         features.square().mean().backward()
         require(clips.grad is not None and bool(clips.grad.isfinite().all()), "the gradient of the waveform is not finite")
         require(clips.grad is not None and bool(clips.grad[0].any()), "the gradient of the waveform is zero everywhere")
+        self._require_that_parameters_learn(frontend)
+
+    def _require_that_parameters_learn(self, frontend: Any) -> None:
+        """Parameters get gradients too, from a waveform that needs none: inside an agent's network they learn."""
+        parameters = learned(frontend)
+        if not parameters:
+            return
+        features = frontend(torch.stack([noise(3000, 4), noise(3000, 5)]), torch.tensor([3000, 2500]))[0]
+        if features.requires_grad:
+            features.square().mean().backward()
+        still = [name for name, value in parameters.items() if value.grad is None]
+        require(not still, f"no gradient reaches the parameters {', '.join(still)}: they would stay as they were drawn. "
+                           "Use them in the features without detach and no_grad, or freeze them (requires_grad_(False))")
 
     def test_streaming_equals_offline(self) -> None:
         """Fed in blocks of any size, it yields the frames of the whole clip."""
@@ -100,12 +117,15 @@ class FrontendSuite(Suite):
                                             f"by {gap(joined, offline)}")
 
     def test_the_same_input_gives_the_same_features(self) -> None:
-        """The same clip gives the same features, from a copy of the front end too."""
+        """The same clip gives the same features, from a copy of the front end and from another with the same settings too."""
         frontend = self.make()
         clip = noise(4000, 6)
         first = frontend(clip)[0].clone()
         require(torch.equal(first, frontend(clip)[0]), "the same clip gives other features the second time")
         require(torch.equal(first, copy.deepcopy(frontend)(clip)[0]), "a copy of the front end gives other features")
+        require(torch.equal(first, self.make()(clip)[0]), "another front end with the same settings gives other features: a run "
+                "would be judged through another one than it was trained with. Draw with torch's default generator, which is "
+                "seeded when a front end is made, or with one that has a seed of its own")
 
     def test_on_a_gpu_it_gives_the_same(self) -> None:
         """On a GPU features and their gradients are those of the CPU."""

@@ -92,6 +92,22 @@ def test_back_off_by_hand(arpa: Path) -> None:
     assert model.sentence(["red"]) == pytest.approx((-0.1 - 0.2) * ten)
 
 
+@pytest.mark.parametrize(("lower", "text"), [(True, "grün, ja!"), (False, "Grün, JA!")])
+def test_texts_are_made_small_unless_told_otherwise(lower: bool, text: str) -> None:
+    assert registry.make("task", "speech-recognition", lower=lower).text({"text": "  Grün,\tJA! "}) == text
+
+
+def test_capitals_become_small_where_texts_are(arpa: Path) -> None:
+    """A model in capitals hears as its twin in small letters; of two words that become one the likelier counts."""
+    small = read_arpa(arpa)
+    arpa.write_text(ARPA.replace("red", "RED").replace("zebra", "Zebra"))
+    assert read_arpa(arpa).score(["<s>"], "red") != pytest.approx(small.score(["<s>"], "red"))
+    assert read_arpa(arpa, lower=True).probabilities == small.probabilities
+    assert read_arpa(arpa, lower=True).backoffs == small.backoffs
+    arpa.write_text(ARPA.replace("read", "RED"))
+    assert read_arpa(arpa, lower=True).score(["zebra"], "red") == pytest.approx(small.score(["zebra"], "red"))
+
+
 @pytest.mark.parametrize(("old", "new", "said"), [
     ("\\end\\", "", "does not end in"), ("ngram 2=2", "ngram 2=3", "its header promises"),
     ("-0.1\t<s> red", "-0.1\t<s>", "line 13: got"), ("-0.5\tred", "much\tred", "allowed: a number, 1 words"),
@@ -252,6 +268,7 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
         assert streamed.returncode == 0, streamed.stderr
     for words, said in ((("classify", "said", "short.flac"), "does not tell sounds apart"),
                         (("transcribe", "said", "short.flac", "--window", "1"), "allowed: at least 3"),
+                        (("transcribe", "said", "short.flac", "--word-bonus", "2"), "the run has none. Name one"),
                         (("transcribe", "said", "short.flac", "--language-model", "x.arpa"), "--beam 2 or more")):
         wrong = toolkit("audio", *words)
         assert wrong.returncode == 2 and said in wrong.stderr and "Traceback" not in wrong.stderr

@@ -25,7 +25,7 @@ from toolkit.agents.base import Array
 from toolkit.agents.configs import ConvPoolConfig, HearingConfig
 from toolkit.agents.networks.encode import Flattened, encode_leaf, leaf_spaces, width
 from toolkit.agents.perception import Features
-from toolkit.audio.frontends import heard_through
+from toolkit.audio.frontends import heard_through, learned
 from toolkit.audio.models.base import Heard, HeardSpec, pooled
 from toolkit.config import Part
 from toolkit.core.problem import Batch
@@ -68,7 +68,7 @@ class Ears(nn.Module):
     @property
     def fixed(self) -> bool:
         """Whether nothing in the front end is learned."""
-        return not (isinstance(self.frontend, nn.Module) and any(p.requires_grad for p in self.frontend.parameters()))
+        return not learned(self.frontend)
 
     @torch.no_grad()
     def _calibrate(self) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 A front end prepares the samples, extends each clip beyond its ends, turns frames into values
 (`analyse`, one frame at a time) and finishes the values (`finish`, over the frames of a clip).
-On the CPU without gradients clips are taken one by one and frames in chunks, so that the activations
-stay in the cache, each by one thread; otherwise the batch is computed at once. Both give the same numbers.
+On the CPU without gradients, those of parameters too, clips are taken one by one and frames in chunks, so
+that the activations stay in the cache, each by one thread; otherwise the batch is computed at once. Both give the same numbers.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ class Framewise(nn.Module):
         if torch.is_autocast_enabled(clips.device.type):  # a model may be content with fewer digits; its features keep theirs
             with torch.autocast(clips.device.type, enabled=False):
                 return self.forward(waveform, lengths)
-        short = short_frames(self.spec, clips) if lengths is None else 0
+        learns = torch.is_grad_enabled() and any(value.requires_grad for value in self.parameters())
+        short = short_frames(self.spec, clips) if lengths is None and not learns else 0
         if short:
             features, counts = self._short_clip(clips, short)
             return features if waveform.dim() == 2 else features[0], counts
         sizes = checked_lengths(clips, lengths)
-        if clips.device.type == "cpu" and not (torch.is_grad_enabled() and clips.requires_grad):
+        if clips.device.type == "cpu" and not learns and not (torch.is_grad_enabled() and clips.requires_grad):
             features, counts = self._one_by_one(clips, sizes)
         else:
             counts = frame_counts(self.spec, sizes)

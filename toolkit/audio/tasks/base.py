@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
-from toolkit.audio.frontends import heard_through
+from toolkit.audio.frontends import fixed
 from toolkit.audio.models.base import HeardSpec
 from toolkit.audio.recognition_configs import AudioTaskConfig
 from toolkit.audio.spec import FrameSpec
@@ -144,7 +144,7 @@ class HeardProblem(Problem[Any]):
     def __init__(self, config: AudioTaskConfig) -> None:
         super().__init__(config)
         self.model_part: Any = config.model  # type: ignore[attr-defined]
-        self.ears: Any = heard_through(config.frontend)  # for batches that are made ahead, on the CPU
+        self.ears: Any = fixed(config.frontend)  # for batches that are made ahead, on the CPU
         self.frontend = copy.deepcopy(self.ears)  # where the model is
         self.spec: FrameSpec = self.ears.spec
         self.transforms = Pipeline(config.transforms, self.spec.sample_rate) if config.transforms else None

@@ -53,7 +53,7 @@ class SpeechRecognition(HeardProblem):
             if beam < 2:
                 raise UsageError("a language model chooses among the texts of a beam; allowed with it: --beam 2 or more")
             weight = config.language_model_weight if weight is None else weight
-            self.fusion = Fusion(read_arpa(language_model), self.tokenizer.decode, weight,
+            self.fusion = Fusion(read_arpa(language_model, config.lower), self.tokenizer.decode, weight,
                                  config.word_bonus if bonus is None else bonus)
         self.config = config
 
@@ -66,7 +66,8 @@ class SpeechRecognition(HeardProblem):
         return int(self.tokenizer.size)
 
     def text(self, example: Example) -> str:
-        return " ".join(str(example[self.target]).lower().split())
+        text = str(example[self.target])
+        return " ".join((text.lower() if self.config.lower else text).split())
 
     def misfits(self, splits: Mapping[str, Sequence[Example]], faults: Mapping[str, dict[int, str]]) -> str:
         """Unknown letters, and texts with more letters than the clip has positions."""

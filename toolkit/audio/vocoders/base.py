@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from toolkit.audio import base
+from toolkit.audio.frontends import make_frontend
 from toolkit.audio.spec import CENTRED, FrameSpec
 from toolkit.audio.vocoder_configs import PRECISIONS, VocoderConfig
 from toolkit.audio.vocoders.channels_last import lay_out
@@ -39,7 +40,7 @@ class Base(nn.Module):
         super().__init__()
         self.config, self.owner = config, owner
         # Not a submodule: its constants are made from the config, not kept with the parameters.
-        self._made = (registry.make("frontend", config.frontend),)
+        self._made = (make_frontend(config.frontend),)
         self.spec: FrameSpec = self.frontend.spec
         if self.spec.values != "log-mel":
             raise ConfigError(f"frontend: {owner} needs log mel frames, {config.frontend.name} gives {self.spec.values}. "

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
+from toolkit.audio.frontends import make_frontend
 from toolkit.audio.tasks.base import (
     FULL_SCALE,
     STRETCH,
@@ -81,7 +82,7 @@ class Vocoding(AdversarialProblem[VocoderTaskConfig]):
             raise ConfigError(f"segment: got {config.segment}, allowed: multiples of the hop, {hop}, from {self.spec.n_fft} on.")
         options = {**config.model.options}.get("frontend", made.config.frontend)
         # The loss hears up to half the rate, whatever the vocoder is told.
-        self.loss_mel = registry.make("frontend", options.name, **{**options.options, "f_max": config.loss_f_max})
+        self.loss_mel = make_frontend(options.name, {**options.options, "f_max": config.loss_f_max})
 
     @property
     def evaluation_batch_size(self) -> int:

@@ -14,12 +14,14 @@ from toolkit.errors import UsageError
 @click.argument("texts", metavar="TEXTS")
 @click.option("--out", required=True, metavar="FILE", help="The new ARPA file.")
 @click.option("--order", type=click.IntRange(min=1, max=9), default=3, show_default=True, help="Words of the longest n-gram.")
+@click.option("--lower/--no-lower", default=True, show_default=True,
+              help="Make all letters small, as speech-recognition does unless it is told --lower false.")
 @output.json_option
-def language_model_command(texts: str, out: str, order: int, as_json: bool) -> int:
+def language_model_command(texts: str, out: str, order: int, lower: bool, as_json: bool) -> int:
     """Count the words of TEXTS and write an ARPA language model (Witten and Bell's interpolation).
 
     TEXTS is a file with a text on each line, a manifest (.jsonl, .csv) with the column text, or a data set by name, whose
-    training texts are taken. Texts are made small-letter, as speech-recognition does.
+    training texts are taken.
 
     \b
     toolkit audio language-model spoken-sentences --out sentences.arpa
@@ -31,7 +33,7 @@ def language_model_command(texts: str, out: str, order: int, as_json: bool) -> i
     output.require_new("--out", out)
     if not Path(out).resolve().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is not a folder: make it, or name another --out")
-    lines = [line for text in texts_of(texts) if (line := " ".join(text.lower().split()))]
+    lines = [line for text in texts_of(texts) if (line := " ".join((text.lower() if lower else text).split()))]
     if not lines:
         where = ", in the column text" if Path(texts).suffix.lower() in manifests.FORMS else ""
         raise UsageError(f"{texts}: it holds no text{where}. A language model needs at least one")

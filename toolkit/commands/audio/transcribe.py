@@ -22,10 +22,14 @@ from toolkit.errors import UsageError
               help="Seconds that are heard at a time; at least 3. Less is answered sooner, more is heard with more around it.")
 @click.option("--beam", type=click.IntRange(min=1), help="Texts kept in decoding; without it the run's own.")
 @click.option("--language-model", metavar="FILE.arpa", help="Word n-grams that the beam also listens to.")
+@click.option("--language-model-weight", type=click.FloatRange(min=0), help="What their log-probabilities count; without it as "
+              "the run has it.")
+@click.option("--word-bonus", type=float, help="Added for each word; without it as the run has it.")
 @sample_rate_option
 @output.json_option
 def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: float, beam: int | None,
-                       language_model: str | None, sample_rate: int, as_json: bool) -> int:
+                       language_model: str | None, language_model_weight: float | None, word_bonus: float | None,
+                       sample_rate: int, as_json: bool) -> int:
     """Write down what is said in FILES, by RUN, the run of the task speech-recognition.
 
     Files may be of any format, rate, number of channels and length: they are heard a window at a time, in constant memory.
@@ -38,8 +42,13 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
         raise UsageError("--stream prints as it goes and --json at the end; allowed: one of them")
     loaded = heard_run(run, "speech-recognition")
     problem = loaded.learner.problem
+    if language_model_weight is not None or word_bonus is not None:
+        language_model = language_model or problem.config.language_model
+        if language_model is None:
+            raise UsageError("--language-model-weight and --word-bonus say what a language model counts, and the run has none. "
+                             "Name one: --language-model FILE.arpa --beam 8")
     if beam is not None or language_model is not None:
-        problem.listen_with(beam if beam is not None else problem.config.beam, language_model)
+        problem.listen_with(problem.config.beam if beam is None else beam, language_model, language_model_weight, word_bonus)
     batch = Batch()
     sources = sources_or_stdin(files, batch)
 
