@@ -62,7 +62,8 @@ def test_workers_take_them_too(does: str) -> None:
     trains("ppo", workers=1, **{"env.sees": "nested", "env.does": does})
 
 
-@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values()], ids=str)
+@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values(), gymnasium.spaces.Box(0, 1, (3,), np.bool_)],
+                         ids=str)
 def test_spaces_survive_json(space: gymnasium.Space[Any]) -> None:
     again = from_json(json.loads(json.dumps(to_json(space))))
     assert again == space

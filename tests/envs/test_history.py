@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.envs import history
+from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.history import ActionHistory
 from toolkit.envs.in_process import InProcess
+from toolkit.errors import UsageError
 
 
 @settings(max_examples=30, deadline=None)
@@ -91,3 +95,98 @@ def test_a_long_episode_comes_back_with_its_time_limit(kind: type[Endless], keep
         ours, theirs = first.step(row), second.step(row)
         np.testing.assert_array_equal(ours.observations, theirs.observations)
         np.testing.assert_array_equal(ours.truncated, theirs.truncated)
+
+
+class Grabbing(Endless):
+    """It changes the array that it is given."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        action *= 0.5
+        return super().step(action)
+
+
+@pytest.mark.parametrize("vector", [InProcess, lambda make, seeds: GymnasiumVector(SyncVectorEnv([make] * len(seeds)), seeds)])
+def test_an_environment_may_change_what_it_is_given(vector: Callable[..., Any]) -> None:
+    envs = vector(Grabbing, [0])
+    envs.reset()
+    actions = np.ones((1, 1))
+    envs.step(actions)
+    assert actions.tolist() == [[1.0]]
+    if vector is InProcess:
+        other = InProcess(Grabbing, [5])
+        np.testing.assert_array_equal(other.set_state(envs.get_state()), envs._observations)
+        assert other.dropped == []
+
+
+class Counted(Endless):
+    """Rewards tell how many episodes there were, which no seed brings back."""
+
+    episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.episodes += 1
+        return super().reset(seed=seed)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, _, _, _, info = super().step(action)
+        return observation, float(self.episodes), False, bool(action[0] > 0.9), info
+
+
+def test_rewards_that_do_not_come_back_are_told_of() -> None:
+    first, second = InProcess(Counted, [0]), InProcess(Counted, [0])
+    first.reset()
+    for action in (1.0, 0.0):
+        first.step(np.array([[action]]))
+    with pytest.warns(UserWarning, match="keeps state between episodes"):
+        second.set_state(first.get_state())
+    assert second.dropped == [0]
+    third = InProcess(Counted, [0])
+    third.reset()
+    third.step(np.array([[0.0]]))
+    fourth = InProcess(Counted, [0])
+    fourth.set_state(third.get_state())
+    fifth = InProcess(Counted, [0])
+    fifth.set_state(fourth.get_state())
+    assert fourth.dropped == [] and fifth.dropped == []
+
+
+class Masked(Told):
+    """A third action is allowed after even sums alone, and then nothing is said."""
+
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": np.array([1, 1, 0], np.int8)} if round(self.count) % 2 else {}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 1
+        return self.sum, self.info()
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.count += 1
+        self.sum = self.sum + action
+        return self.sum, 0.0, False, False, self.info()
+
+
+def test_masks_come_back_and_hold_for_one_step() -> None:
+    """A state of the environment's own says nothing of masks, and a step without one allows everything."""
+    first, second = InProcess(Masked, [0]), InProcess(Masked, [0])
+    first.reset()
+    assert first.masks is not None and first.masks.tolist() == [[True, True, False]]
+    first.step(np.array([1]))
+    assert first.masks.tolist() == [[True, True, True]]
+    second.set_state(first.get_state())
+    assert second.masks is not None and second.masks.tolist() == [[True, True, True]]
+
+
+class Leaving(Endless):
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        raise SystemExit(0)
+
+
+def test_an_environment_that_ends_the_process_is_an_error() -> None:
+    envs = InProcess(Leaving, [0])
+    envs.reset()
+    with pytest.raises(UsageError, match=r"'Leaving'.*step\(\) ended the whole process, sys.exit\(0\)"):
+        envs.step(np.zeros((1, 1)))

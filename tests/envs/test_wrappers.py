@@ -222,6 +222,19 @@ def test_masked_agents_never_choose_what_is_forbidden(agent: str, vectorization:
     run = toolkit.train(agent, env="toolkit-tests/Half-v0", preset="none", steps=600, n_envs=3, n_steps=20, action_masking=True,
                         vectorization=vectorization, final_episodes=4, out=str(tmp_path / "run"))
     assert run.evaluation["returns"] == [7.0] * 4
+    assert run.predict(np.ones(1, np.float32), action_mask=[0, 1, 0, 1])[0] in (1, 3)
+    both, _ = run.predict(np.zeros((2, 1), np.float32), action_mask=np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))
+    assert both[0] in (0, 2) and both[1] in (1, 3)
+
+
+def test_an_agent_without_masks_is_given_none(tmp_path: Any) -> None:
+    import toolkit
+    from toolkit.errors import UsageError
+
+    run = toolkit.train("dqn", env="CartPole-v1", preset="none", steps=200, learning_starts=100, final_episodes=1,
+                        out=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match="dqn was trained without action masks.*--action-masking"):
+        run.predict(np.zeros(4, np.float32), action_mask=[1, 0])
 
 
 def test_masking_without_masks_is_refused(tmp_path: Any) -> None:

@@ -75,6 +75,26 @@ def test_features_that_are_cut_from_the_waveform() -> None:
     assert "the features are cut from it (detach, no_grad, NumPy)" in found["gradients_flow"]
 
 
+def test_spaces_that_a_class_has_for_all_its_environments_are_no_fault() -> None:
+    @registry.register("env", "class-wide")
+    class ClassWide(gymnasium.Env[Any, Any]):
+        """A walk whose spaces are attributes of the class."""
+
+        observation_space = gymnasium.spaces.Box(-200, 200, (1,), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            self.place = self.np_random.normal(size=1).astype(np.float32)
+            return self.place.copy(), {}
+
+        def step(self, action: Any) -> Any:
+            self.place += np.float32(2 * int(action) - 1)
+            return self.place.copy(), 0.0, bool(abs(self.place[0]) > 4), False, {}
+
+    assert broken("env", "class-wide") == {}
+
+
 def test_a_padding_leak_of_a_model() -> None:
     @registry.register("model", "leaky", accepts=("text",))
     class Leaky(nn.Module):

@@ -132,6 +132,29 @@ def test_observations_that_are_none_are_no_evaluation_but_those_of_a_copy_that_i
     assert play(agent, InProcess(iter([Lasting(2), Blind(5)]).__next__, [0, 1]), np.array([3, 1]))[1] == [2, 2, 2, 4]
 
 
+class Priceless(Blind):
+    """Its rewards are NaN, and not its observations."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = super().step(action)
+        return np.zeros(1, np.float32), reward + float(observation[0]), *rest
+
+
+def test_rewards_that_are_none_are_no_evaluation_but_those_of_a_copy_that_is_through() -> None:
+    agent: Any = Greedy()
+    with pytest.raises(NonFinite, match=r"reward is not finite \(nan\) in the evaluation, from copy 1 .* step 2 of an episode"):
+        play(agent, InProcess(iter([Lasting(2), Priceless(2)]).__next__, [0, 1]), np.array([3, 1]))
+    assert play(agent, InProcess(iter([Lasting(2), Priceless(5)]).__next__, [0, 1]), np.array([3, 1]))[1] == [2, 2, 2, 4]
+
+
+def test_pictures_of_odd_sizes_become_a_film(tmp_path: Path) -> None:
+    """The codec halves height and width: the last row and column are there twice."""
+    imageio = pytest.importorskip("imageio.v3")
+    frames = [np.full((65, 63, 3), 40 * number, np.uint8) for number in range(4)]
+    video.write(tmp_path / "a.mp4", video.Film(frames), 10)
+    assert imageio.imread(tmp_path / "a.mp4").shape == (4, 66, 64, 3)
+
+
 # -- of a run
 
 

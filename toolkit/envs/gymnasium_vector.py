@@ -46,7 +46,8 @@ class GymnasiumVector:
         return pack_batch(self.observation_space, observations, self.n_envs)
 
     def step(self, actions: Array) -> Stepped:
-        found, rewards, terminated, truncated, infos = self.envs.step(actions)
+        # A copy: an environment may change what it is given.
+        found, rewards, terminated, truncated, infos = self.envs.step(actions.copy())
         observations = self._array(found)
         truncated = truncated & ~terminated
         ended = terminated | truncated

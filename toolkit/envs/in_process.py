@@ -71,8 +71,8 @@ class InProcess:
         plain = actions.tolist() if self._scalar_actions else actions.copy()
         if self._single_numbers:  # NumPy gives a number, of which gymnasium warns each time: its spaces hold arrays
             plain = [np.asarray(action) for action in plain]
-        if self._history is not None:
-            self._history.append(plain)
+        if self._history is not None:  # an environment may change what it is given
+            self._history.append(plain if self._scalar_actions else actions.copy())
         observation: Any = None
         try:
             for index, env in enumerate(self.envs):
@@ -98,7 +98,7 @@ class InProcess:
                 elif self.masks is not None:
                     self._note_mask(index, info)
                 observations[index] = observation
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             promises.explain(error, self.name, self._where(index, plain[index]), "step", self.observation_space,
                              None if self._packed else observation)
             raise
@@ -124,7 +124,7 @@ class InProcess:
                                                  self._where(index))
             self._note_mask(index, info)
             return self._stored(observation)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             promises.explain(error, self.name, self._where(index), "reset", self.observation_space)
             raise
 
@@ -136,11 +136,10 @@ class InProcess:
     def _note_mask(self, index: int, info: Mapping[str, Any]) -> None:
         """Keep which actions copy ``index`` allows next, where its environment says so."""
         mask = info.get("action_mask")
-        if mask is None:
-            return
-        if self.masks is None:
+        if mask is not None and self.masks is None:
             self.masks = np.ones((self.n_envs, len(mask)), dtype=bool)
-        self.masks[index] = mask
+        if self.masks is not None:
+            self.masks[index] = True if mask is None else mask
 
     def _stored(self, observation: Any) -> Any:
         """An observation as it is stored: packed where it is a Dict or Tuple."""
@@ -148,7 +147,8 @@ class InProcess:
 
     def get_state(self) -> dict[str, Any]:
         return {"copies": [self._copy_state(index) for index in range(self.n_envs)],
-                "observations": self._observations.copy()}
+                "observations": self._observations.copy(), "rewards": self._rewards.copy(),
+                "masks": None if self.masks is None else self.masks.copy()}
 
     def _copy_state(self, index: int) -> dict[str, Any]:
         env, state = self.envs[index], {"start": self._starts[index]}
@@ -161,19 +161,28 @@ class InProcess:
         self.dropped = []
         if self._history is not None:
             self._history.load([copy.get("actions", np.zeros(0)) for copy in state["copies"]])
+        rewards = state.get("rewards")  # of the last steps; checkpoints of earlier versions have none
+        if rewards is not None:
+            self._rewards[:] = rewards
         for index, copy in enumerate(state["copies"]):
-            observation = self._restore(index, copy)
-            expected = state["observations"][index]
-            if not np.array_equal(observation, expected, equal_nan=True):
+            observation, reward = self._restore(index, copy)
+            same = np.array_equal(observation, state["observations"][index], equal_nan=True) and (
+                reward is None or rewards is None or reward == rewards[index])
+            if not same:
                 warnings.warn(
                     f"environment copy {index} did not come back to where it was (it draws randomness from outside its "
                     "np_random, or keeps state between episodes): its unfinished episode is dropped", stacklevel=2)
                 observation = self._begin(index)
                 self.dropped.append(index)
+            elif state.get("masks") is not None:  # those at hand: an environment with a state of its own was only reset
+                self.masks = np.ones_like(state["masks"]) if self.masks is None else self.masks
+                self.masks[index] = state["masks"][index]
             self._observations[index] = observation
         return self._observations
 
-    def _restore(self, index: int, copy: dict[str, Any]) -> Any:
+    def _restore(self, index: int, copy: dict[str, Any]) -> tuple[Any, float | None]:
+        """What copy ``index`` observes where it was left, and the reward of its last step if it was played again."""
+        reward = None
         env, start = self.envs[index], copy["start"]
         if "seed" in start:
             observation, info = env.reset(seed=start["seed"])
@@ -186,10 +195,10 @@ class InProcess:
             set_elapsed(env, copy["elapsed"] if "elapsed" in copy else len(copy["actions"]))
         else:
             for action in copy["actions"].tolist() if self._scalar_actions else copy["actions"]:
-                observation, _, _, _, info = env.step(action)
+                observation, reward, _, _, info = env.step(action)
         self._note_mask(index, info)
         self._starts[index] = start
-        return self._stored(observation)
+        return self._stored(observation), None if reward is None else one_number(reward, env)
 
     def close(self) -> None:
         for env in self.envs:

@@ -70,10 +70,12 @@ def misfit(call: str, observation: Any, space: gymnasium.Space[Any], name: str, 
     return broken(name, where, f"{call}() gave an observation of {packing.found_in(observation)}, and its space is {space}")
 
 
-def explain(error: Exception, name: str, where: str, call: str, space: gymnasium.Space[Any], observation: Any = None) -> None:
+def explain(error: BaseException, name: str, where: str, call: str, space: gymnasium.Space[Any], observation: Any = None) -> None:
     """Raise UsageError where ``error`` is about what the environment gave, or how it can be called; else note on it ``where``."""
     if isinstance(error, ToolkitError):
         return
+    if isinstance(error, SystemExit):
+        raise broken(name, where, f"{call}() ended the whole process, sys.exit({error.code!r})") from error
     if not isinstance(error, (TypeError, ValueError, LookupError, AttributeError)) or not is_around(error.__traceback__):
         if not getattr(error, "__notes__", None):  # the end of an episode is both a step and a reset
             error.add_note(f"It was raised by environment {name!r}{where}.")

@@ -59,7 +59,7 @@ def from_json(row: dict[str, Any]) -> Space[Any]:
 
 
 def _array(bound: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    number = float if np.issubdtype(dtype, np.floating) else int
+    number: Any = {"f": float, "b": "True".__eq__}.get(np.dtype(dtype).kind, int)
     if isinstance(bound, list):
         return np.array([number(item) for item in bound], dtype).reshape(shape)
     return np.full(shape, number(bound), dtype)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -158,18 +160,26 @@ class EnvSuite(Suite):
 
 def rollout(env: gymnasium.Env[Any, Any], seed: int, close: bool = True) -> list[tuple[Any, float, bool, bool]]:
     """STEPS random steps and resets from ``seed``: observation, reward, terminated, truncated, all copied."""
-    env.action_space.seed(seed)
+    actions = drawn(env, seed)
     observation, _ = env.reset(seed=seed)
     found = [(snapshot(observation), 0.0, False, False)]
     for _ in range(STEPS):
-        found.append(stepped(env))
+        found.append(stepped(env, next(actions)))
     if close:
         env.close()
     return found
 
 
-def stepped(env: gymnasium.Env[Any, Any]) -> tuple[Any, float, bool, bool]:
-    observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+def drawn(env: gymnasium.Env[Any, Any], seed: int) -> Iterator[Any]:
+    """Random actions; the space is a copy, since a class may have one for all of its environments."""
+    space = copy.deepcopy(env.action_space)
+    space.seed(seed)
+    while True:
+        yield space.sample()
+
+
+def stepped(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, float, bool, bool]:
+    observation, reward, terminated, truncated, _ = env.step(action)
     kept = snapshot(observation), one_number(reward, env), bool(terminated), bool(truncated)
     if terminated or truncated:
         env.reset()
@@ -178,14 +188,13 @@ def stepped(env: gymnasium.Env[Any, Any]) -> tuple[Any, float, bool, bool]:
 
 def interleaved(env: gymnasium.Env[Any, Any], other: gymnasium.Env[Any, Any], seed: int) -> list[Any]:
     """As `rollout` of ``env``, with ``other`` stepped in between."""
-    env.action_space.seed(seed)
-    other.action_space.seed(seed + 1)
+    actions, others = drawn(env, seed), drawn(other, seed + 1)
     observation, _ = env.reset(seed=seed)
     other.reset(seed=seed + 1)
     found: list[Any] = [(snapshot(observation), 0.0, False, False)]
     for _ in range(STEPS):
-        stepped(other)
-        found.append(stepped(env))
+        stepped(other, next(others))
+        found.append(stepped(env, next(actions)))
     return found
 
 

@@ -47,21 +47,28 @@ class Run(RunFolder):
     def action_space(self) -> gymnasium.Space[Any]:
         return spaces.from_json(self.facts["spaces"]["action"])
 
-    def predict(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
+    def predict(self, observation: Any, state: Any = None, deterministic: bool = True,
+                action_mask: Any = None) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state.
+
+        ``action_mask`` [actions], or [N, actions] for a batch, says which are allowed, to an agent trained with action_masking.
 
         A batch of Dict or Tuple observations is stacked in every part, as gymnasium's vector environments give it, or a list.
         Raises UsageError for another form, and for numbers that the space cannot hold, as a picture from 0 to 1, or that are not
         finite.
         """
         rows, single = rows_of(observation, self.observation_space)
-        acted = self._act(rows, state, deterministic)
+        masks = None if action_mask is None else np.atleast_2d(np.asarray(action_mask, bool))
+        if masks is not None and not getattr(self.agent, "masked", False):
+            raise UsageError(f"predict: {self.facts['component']} was trained without action masks. Train it with them: "
+                             "toolkit run ppo --env ENV --action-masking")
+        acted = self._act(rows, state, deterministic, masks)
         return (acted.actions[0] if single else acted.actions), acted.state
 
-    def _act(self, observations: Any, state: Any, deterministic: bool) -> Acted:
+    def _act(self, observations: Any, state: Any, deterministic: bool, masks: Any = None) -> Acted:
         perception = getattr(self.agent, "perception", None)
         return self.agent.act(observations if perception is None else perception(observations), state,
-                              deterministic=deterministic)
+                              masks, deterministic=deterministic)
 
     def evaluate(self, episodes: int = 100, env: str | None = None, seed: int | None = None,
                  env_options: Mapping[str, Any] | None = None, max_episode_steps: int | None = None) -> Evaluation:

@@ -116,6 +116,13 @@ def require_finite(envs: VectorEnv, observations: Array, counting: Array, steps:
                             f"{steps[index]} of an episode. Mend the environment's observations")
 
 
+def require_finite_rewards(rewards: Array, counting: Array, steps: Array) -> None:
+    """Raise NonFinite for a reward of a copy that is ``counting`` [N], with which no return is a number."""
+    for index in np.flatnonzero(counting & ~np.isfinite(rewards)):
+        raise NonFinite(f"the reward is not finite ({rewards[index]}) in the evaluation, from copy {index} of the environment at "
+                        f"step {steps[index] + 1} of an episode. Mend the environment's reward")
+
+
 def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
          should_stop: Callable[[], bool] = bool, watch: Watch | None = None) -> tuple[list[float], list[int], dict[str, float]]:
     """Play ``quotas[i]`` episodes on copy i; returns and lengths, copy by copy, and the mean of what environments measure.
@@ -139,6 +146,8 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
         stepped = envs.step(acted.actions)
         state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
         valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid
+        if not np.isfinite(stepped.rewards).all():
+            require_finite_rewards(stepped.rewards, valid & (left > 0), steps)
         running += np.where(valid, stepped.rewards, 0.0)
         steps += valid
         if watch:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from toolkit.core.seeding import Streams
 from toolkit.entries import installed
 from toolkit.envs import factory
 from toolkit.errors import MissingExtra, UsageError
@@ -74,14 +75,15 @@ def check_format(path: str) -> None:
 
 
 def shoot(run: Run, environment: Any, seed: int | None) -> Film:
-    """The pictures and the sound of one episode."""
+    """The pictures and the sound of the first episode of an evaluation with this seed."""
     hear = getattr(environment.unwrapped, "sound", None)
-    observation, _ = environment.reset(seed=seed_of(run, seed))
+    observation, info = environment.reset(seed=Streams(seed_of(run, seed)).seed("evaluation", 0))
+    masked = bool(getattr(run.agent, "masked", False))
     frames, state, over = [environment.render()], None, False
     heard = [] if hear is None else [np.atleast_2d(hear())]
     while not over:
-        action, state = run.predict(observation, state)
-        observation, _, terminated, truncated, _ = environment.step(action)
+        action, state = run.predict(observation, state, action_mask=info.get("action_mask") if masked else None)
+        observation, _, terminated, truncated, info = environment.step(action)
         frames.append(environment.render())
         if hear is not None:
             heard.append(np.atleast_2d(hear()))
@@ -98,11 +100,17 @@ def write(path: Path, shot: Film, fps: int, rate: int = 0) -> None:
         if path.suffix == ".gif":
             imageio.imwrite(path, frames, duration=1000 / fps, loop=0)
         elif shot.sound is None:
-            imageio.imwrite(path, frames, fps=fps, macro_block_size=1)
+            imageio.imwrite(path, [even(frame) for frame in frames], fps=fps, macro_block_size=1)
         else:
             write_with_sound(path, shot, fps, rate)
     except ImportError as error:
         raise MissingExtra(f"{NEEDED} ({error})") from error
+
+
+def even(frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A picture [height, width, 3] with its last row and column once more where the codec, which halves both, needs them."""
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
@@ -110,7 +118,7 @@ def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
     import imageio_ffmpeg
     import soundfile
 
-    height, width, _ = shot.frames[0].shape
+    height, width, _ = even(shot.frames[0]).shape
     assert shot.sound is not None
     with tempfile.NamedTemporaryFile(suffix=".wav") as track:
         soundfile.write(track.name, shot.sound.T, rate)
@@ -118,5 +126,5 @@ def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
                                              audio_codec="aac", ffmpeg_log_level="error")
         writer.send(None)
         for frame in shot.frames:
-            writer.send(np.ascontiguousarray(frame))
+            writer.send(np.ascontiguousarray(even(frame)))
         writer.close()
