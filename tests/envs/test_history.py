@@ -78,7 +78,14 @@ class Told(Endless):
         return state
 
 
-@pytest.mark.parametrize(("kind", "keeps"), [(Endless, True), (Told, False)])
+class Half(Endless):
+    """It gives a state that it does not take back, and has to be played again."""
+
+    def get_state(self) -> str:
+        return "in good health"
+
+
+@pytest.mark.parametrize(("kind", "keeps"), [(Endless, True), (Told, False), (Half, True)])
 def test_a_long_episode_comes_back_with_its_time_limit(kind: type[Endless], keeps: bool) -> None:
     """By its actions, or by its own state, for which none are kept."""
     first, second = (InProcess(lambda: gymnasium.wrappers.TimeLimit(kind(), 1000), [0, 1]) for _ in range(2))

@@ -56,6 +56,11 @@ class NGrams:
         return total
 
 
+def tidied(text: str, lower: bool) -> str:
+    """A text with single blanks between its words, in small letters if told so."""
+    return " ".join((text.lower() if lower else text).split())
+
+
 def read_arpa(path: str | Path, lower: bool = False) -> NGrams:
     """The model of an ARPA file (also gzipped), in small letters if told so: of two words that become one the likelier counts.
 
@@ -77,10 +82,11 @@ def read_arpa(path: str | Path, lower: bool = False) -> NGrams:
         elif line and not line.startswith("\\") and order:
             words, probability, backoff = parsed(line, order, path, number)
             words = tuple(map(str.lower, words)) if lower else words
-            likelier = probability > probabilities.get(words, -math.inf)
-            probabilities[words] = max(probability, probabilities.get(words, -math.inf))
             found[order] = found.get(order, 0) + 1
-            if backoff is not None and likelier:
+            if lower and words in probabilities and probabilities[words] >= probability:
+                continue
+            probabilities[words] = probability
+            if backoff is not None:
                 backoffs[words] = backoff
     else:
         raise UsageError(f"{path}: it is not an ARPA language model: it does not end in \\end\\")

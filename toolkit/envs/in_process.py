@@ -39,7 +39,7 @@ class InProcess:
         self._seeds = list(seeds)
         self._starts: list[Any] = [None] * self.n_envs
         # For `get_state`, of which an evaluation has none.
-        replays = keeps_actions and not all(own_method(env, "get_state") for env in self.envs)
+        replays = keeps_actions and not all(map(tells_state, self.envs))
         self._history = ActionHistory(self.n_envs) if replays else None
         self._observations = zeros(self.observation_space, self.n_envs)
         self._rewards = np.zeros(self.n_envs)
@@ -152,9 +152,8 @@ class InProcess:
 
     def _copy_state(self, index: int) -> dict[str, Any]:
         env, state = self.envs[index], {"start": self._starts[index]}
-        own = own_method(env, "get_state")
-        if own is not None:
-            return {**state, "own": own(), "elapsed": elapsed(env)}
+        if tells_state(env):
+            return {**state, "own": env.unwrapped.get_state(), "elapsed": elapsed(env)}  # type: ignore[attr-defined]
         return {**state, "actions": np.zeros(0) if self._history is None else self._history.of(index)}
 
     def set_state(self, state: dict[str, Any]) -> Array:
@@ -189,9 +188,8 @@ class InProcess:
         else:
             env.unwrapped.np_random.bit_generator.state = start["generator"]
             observation, info = env.reset()
-        own = own_method(env, "set_state")
-        if "own" in copy and own is not None:
-            observation = own(copy["own"])
+        if "own" in copy and tells_state(env):
+            observation = env.unwrapped.set_state(copy["own"])  # type: ignore[attr-defined]
             set_elapsed(env, copy["elapsed"] if "elapsed" in copy else len(copy["actions"]))
         else:
             for action in copy["actions"].tolist() if self._scalar_actions else copy["actions"]:
@@ -205,10 +203,9 @@ class InProcess:
             env.close()
 
 
-def own_method(env: gymnasium.Env[Any, Any], name: str) -> Callable[..., Any] | None:
-    """``get_state`` or ``set_state`` of an environment that offers it."""
-    method = getattr(env.unwrapped, name, None)
-    return method if callable(method) else None
+def tells_state(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether an environment gives its state and takes it back; with one of the two alone its episode is played again."""
+    return all(callable(getattr(env.unwrapped, name, None)) for name in ("get_state", "set_state"))
 
 
 def time_limits(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.wrappers.TimeLimit[Any, Any]]:

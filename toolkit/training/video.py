@@ -93,16 +93,16 @@ def shoot(run: Run, environment: Any, seed: int | None) -> Film:
 
 def write(path: Path, shot: Film, fps: int, rate: int = 0) -> None:
     """Write a film; its sound has ``rate`` samples a second. Raises MissingExtra without imageio."""
-    frames = shot.frames
+    frames = shot.frames if path.suffix == ".gif" else [even(frame) for frame in shot.frames]
     try:
         import imageio.v3 as imageio
 
         if path.suffix == ".gif":
             imageio.imwrite(path, frames, duration=1000 / fps, loop=0)
         elif shot.sound is None:
-            imageio.imwrite(path, [even(frame) for frame in frames], fps=fps, macro_block_size=1)
+            imageio.imwrite(path, frames, fps=fps, macro_block_size=1)
         else:
-            write_with_sound(path, shot, fps, rate)
+            write_with_sound(path, Film(frames, shot.sound), fps, rate)
     except ImportError as error:
         raise MissingExtra(f"{NEEDED} ({error})") from error
 
@@ -114,11 +114,11 @@ def even(frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
-    """An .mp4 whose sound track is ``shot.sound``."""
+    """An .mp4 of `even` pictures whose sound track is ``shot.sound``."""
     import imageio_ffmpeg
     import soundfile
 
-    height, width, _ = even(shot.frames[0]).shape
+    height, width, _ = shot.frames[0].shape
     assert shot.sound is not None
     with tempfile.NamedTemporaryFile(suffix=".wav") as track:
         soundfile.write(track.name, shot.sound.T, rate)
@@ -126,5 +126,5 @@ def write_with_sound(path: Path, shot: Film, fps: int, rate: int) -> None:
                                              audio_codec="aac", ffmpeg_log_level="error")
         writer.send(None)
         for frame in shot.frames:
-            writer.send(np.ascontiguousarray(even(frame)))
+            writer.send(np.ascontiguousarray(frame))
         writer.close()

@@ -104,6 +104,8 @@ def test_capitals_become_small_where_texts_are(arpa: Path) -> None:
     assert read_arpa(arpa).score(["<s>"], "red") != pytest.approx(small.score(["<s>"], "red"))
     assert read_arpa(arpa, lower=True).probabilities == small.probabilities
     assert read_arpa(arpa, lower=True).backoffs == small.backoffs
+    arpa.write_text(ARPA.replace("-1.0\t<s>", "-inf\t<s>"))
+    assert read_arpa(arpa, lower=True).score(["<s>"], "read") == pytest.approx(small.score(["<s>"], "read"))
     arpa.write_text(ARPA.replace("read", "RED"))
     assert read_arpa(arpa, lower=True).score(["zebra"], "red") == pytest.approx(small.score(["zebra"], "red"))
 

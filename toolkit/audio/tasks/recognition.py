@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.audio.decoding import BLANK, error_rate, prefix_beam
-from toolkit.audio.language_model import Fusion, read_arpa
+from toolkit.audio.language_model import Fusion, read_arpa, tidied
 from toolkit.audio.recognition_configs import SpeechRecognitionConfig
 from toolkit.audio.tasks.base import Clips, HeardProblem, Sound, unnamed
 from toolkit.core.base import Example
@@ -66,8 +66,7 @@ class SpeechRecognition(HeardProblem):
         return int(self.tokenizer.size)
 
     def text(self, example: Example) -> str:
-        text = str(example[self.target])
-        return " ".join((text.lower() if self.config.lower else text).split())
+        return tidied(str(example[self.target]), self.config.lower)
 
     def misfits(self, splits: Mapping[str, Sequence[Example]], faults: Mapping[str, dict[int, str]]) -> str:
         """Unknown letters, and texts with more letters than the clip has positions."""

@@ -28,12 +28,12 @@ def language_model_command(texts: str, out: str, order: int, lower: bool, as_jso
     toolkit audio transcribe latest talk.wav --beam 8 --language-model sentences.arpa
     """
     from toolkit.audio import manifests
-    from toolkit.audio.language_model import estimated, write_arpa
+    from toolkit.audio.language_model import estimated, tidied, write_arpa
 
     output.require_new("--out", out)
     if not Path(out).resolve().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is not a folder: make it, or name another --out")
-    lines = [line for text in texts_of(texts) if (line := " ".join((text.lower() if lower else text).split()))]
+    lines = [line for text in texts_of(texts) if (line := tidied(text, lower))]
     if not lines:
         where = ", in the column text" if Path(texts).suffix.lower() in manifests.FORMS else ""
         raise UsageError(f"{texts}: it holds no text{where}. A language model needs at least one")
