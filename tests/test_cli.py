@@ -284,11 +284,28 @@ def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> N
                           "parameters_sha256", "evaluation"}
     assert facts["steps"] == 1200 and facts["resumed_from"] is None and Path(facts["run"]).is_absolute()
     assert set(facts["evaluation"]) == {"mean_return", "std_return", "episodes", "returns"}
-    assert done.stderr.count("\n") == 1 and "preset 'tuned'" in done.stderr
+    assert done.stderr.count("\n") == 1 and "preset 'tuned'" in done.stderr and not done.stdout.rstrip("\n").count("\n")
     again = toolkit("run", "dqn", "--env", "CartPole-v1", "--out", "here")
     assert again.returncode == 2 and "no run is overwritten" in again.stderr
     judged = toolkit.json("evaluate", "here", "--episodes", "4", "--seed", "9")
     assert judged["episodes"] == 4 == len(judged["returns"])
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_json_is_one_object_whatever_an_environment_prints(toolkit: Toolkit, tmp_path: Path, workers: str) -> None:
+    (tmp_path / "talking.py").write_text(
+        "import os, gymnasium\nprint('imported')\n"
+        "class Talking(gymnasium.Wrapper):\n"
+        "    def __init__(self): super().__init__(gymnasium.make('CartPole-v1'))\n"
+        "    def step(self, action):\n"
+        "        print('stepped'); os.write(1, b'from C\\n')\n"
+        "        return self.env.step(action)\n"
+        "gymnasium.register('Talking-v0', Talking)\n")
+    done = toolkit("run", "ppo", "--env", "talking:Talking-v0", "--steps", "60", "--n-steps", "30", "--batch-size", "10",
+                   "--n-envs", "2", "--workers", workers, "--final-episodes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 60
+    assert all(text in done.stderr for text in ("imported\n", "stepped\n", "from C\n"))
 
 
 def test_an_unwritable_folder_is_named(toolkit: Toolkit, tmp_path: Path) -> None:

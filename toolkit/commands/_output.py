@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -21,12 +24,45 @@ from toolkit.files import occupied
 # became this program after an installation.
 STARTED = time.monotonic() - time.process_time()
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
+results: TextIO | None = None  # where `emit` writes while `alone` keeps all else from standard output
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep standard output for `emit`: what an environment, a library or a worker process prints goes to standard error."""
+    global results
+    shown = sys.stdout
+    if shown is None or results is not None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        results = shown
+        # The process of a command: C libraries write to its output beside Python, and so do its children.
+        if shown is sys.__stdout__ and isinstance(shown, TextIOWrapper) and shown.fileno() == 1:
+            shown.flush()
+            results = stack.enter_context(open(os.dup(1), "w", encoding=shown.encoding, errors=shown.errors))
+            stack.callback(os.dup2, results.fileno(), 1)
+            os.dup2(2, 1)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        finally:
+            results = None
+
+
+def keep_alone(context: click.Context, _: click.Parameter, wanted: bool) -> bool:
+    """Where JSON is ``wanted``, `alone` until the command has ended."""
+    if wanted:
+        context.with_resource(alone())
+    return wanted
+
+
+json_option = click.option("--json", "as_json", is_flag=True, callback=keep_alone, help="Print one JSON object to stdout.")
 
 
 def emit(value: Any) -> None:
     """Print ``value`` as JSON; infinities and NaN become null, which JSON can hold, and complex numbers text."""
-    print(json.dumps(finite(value)))
+    print(json.dumps(finite(value)), file=results, flush=results is not None)
 
 
 def talk(text: str) -> None:

@@ -10,15 +10,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from toolkit.envs.base import Array, Final, Stepped
+from toolkit.envs.masks import counts_of, row_of
 from toolkit.envs.packing import pack, pack_batch
-
-
-def masks_of(infos: dict[str, Any]) -> Array | None:
-    """The action masks [N, actions] that a vector environment's infos give; None where there are none."""
-    masks = infos.get("action_mask")
-    if masks is None:
-        return None
-    return np.stack([np.asarray(mask, bool) for mask in masks]) if masks.dtype == object else np.asarray(masks, bool)
 
 
 class GymnasiumVector:
@@ -38,8 +31,19 @@ class GymnasiumVector:
     def reset(self) -> Array:
         self._ended = np.zeros(self.n_envs, dtype=bool)
         observations, infos = self.envs.reset(seed=self._seeds)
-        self.masks = masks_of(infos)
+        self.masks = self._masks_of(infos)
         return self._array(observations)
+
+    def _masks_of(self, infos: dict[str, Any]) -> Array | None:
+        """The action masks [N, actions] of infos: all is allowed where one copy gives none, and None stands for none at all."""
+        given, actions = infos.get("action_mask"), sum(counts_of(self.action_space))
+        if not actions or (given is None and self.masks is None):
+            return None
+        masks = np.ones((self.n_envs, actions), dtype=bool)
+        if given is not None:
+            for index in np.flatnonzero(infos["_action_mask"]):
+                masks[index] = row_of(given[index], self.action_space, f"copy {index} of the environment: its")
+        return masks
 
     def _array(self, observations: Any) -> Array:
         """Observations as gymnasium batches them (of a Dict, a dict of arrays) as one array [N, ...]."""
@@ -51,9 +55,11 @@ class GymnasiumVector:
         observations = self._array(found)
         truncated = truncated & ~terminated
         ended = terminated | truncated
-        valid, final, masks = None, None, masks_of(infos)
+        valid, final, masks = None, None, self._masks_of(infos)
         if self.mode is AutoresetMode.NEXT_STEP:
             valid = ~self._ended if self._ended.any() else None
+            if masks is not None:
+                masks[ended] = True  # what is chosen there is not taken
         elif ended.any():
             indices = np.flatnonzero(ended)
             if self.mode is AutoresetMode.SAME_STEP:
@@ -61,7 +67,7 @@ class GymnasiumVector:
             else:
                 finals = observations[indices].copy()
                 found, infos = self.envs.reset(options={"reset_mask": ended})
-                observations, fresh = self._array(found), masks_of(infos)
+                observations, fresh = self._array(found), self._masks_of(infos)
                 if masks is not None and fresh is not None:
                     masks[ended] = fresh[ended]
             final = Final(indices, finals)

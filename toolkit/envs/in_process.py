@@ -17,6 +17,7 @@ import numpy as np
 from toolkit.envs import packing, promises
 from toolkit.envs.base import Array, Final, Stepped, measures_of, one_number, zeros
 from toolkit.envs.history import ActionHistory
+from toolkit.envs.masks import counts_of, row_of
 
 
 class InProcess:
@@ -45,6 +46,7 @@ class InProcess:
         self._rewards = np.zeros(self.n_envs)
         self._terminated = np.zeros(self.n_envs, dtype=bool)
         self._truncated = np.zeros(self.n_envs, dtype=bool)
+        self._maskable = sum(counts_of(self.action_space))
         self.masks: Array | None = None
         self.measures: dict[str, Array] = {}  # `measures_of` the copies whose episodes ended, each [N]
         self.dropped: list[int] = []
@@ -135,11 +137,12 @@ class InProcess:
 
     def _note_mask(self, index: int, info: Mapping[str, Any]) -> None:
         """Keep which actions copy ``index`` allows next, where its environment says so."""
-        mask = info.get("action_mask")
+        mask = info.get("action_mask") if self._maskable else None
         if mask is not None and self.masks is None:
-            self.masks = np.ones((self.n_envs, len(mask)), dtype=bool)
+            self.masks = np.ones((self.n_envs, self._maskable), dtype=bool)
         if self.masks is not None:
-            self.masks[index] = True if mask is None else mask
+            self.masks[index] = True if mask is None else row_of(
+                mask, self.action_space, f"environment {self.name!r}{self._where(index)}: its")
 
     def _stored(self, observation: Any) -> Any:
         """An observation as it is stored: packed where it is a Dict or Tuple."""

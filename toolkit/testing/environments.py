@@ -18,6 +18,7 @@ from toolkit.entries import LOCAL
 from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec, one_number
 from toolkit.envs.in_process import InProcess
+from toolkit.envs.masks import Masks, counts_of, heeded
 from toolkit.testing.suite import NotPromised, Suite, require
 
 STEPS = 200
@@ -85,6 +86,17 @@ class EnvSuite(Suite):
                                                                  f"{env.observation_space}: {short(observation)}")
             require(np.isfinite(reward), f"the reward of step {place} is {reward!r}, promised: a "
                                                                         "finite number")
+
+    def test_action_masks_leave_a_choice(self) -> None:
+        """Where it says which actions it allows, in info["action_mask"], each mask is for its action space and allows one."""
+        envs = InProcess(self.env, [3])
+        envs.reset()
+        if envs.masks is None:
+            raise NotPromised("reset() gives no info['action_mask']")
+        generator = np.random.default_rng(0)
+        for _ in range(STEPS):
+            envs.step(np.asarray([drawn_within(heeded(envs.masks, envs.action_space)[0], envs.action_space, generator)]))
+        envs.close()
 
     def test_episodes_end(self) -> None:
         """Some episode of random actions is terminated or truncated."""
@@ -168,6 +180,12 @@ def rollout(env: gymnasium.Env[Any, Any], seed: int, close: bool = True) -> list
     if close:
         env.close()
     return found
+
+
+def drawn_within(mask: Masks, space: Any, generator: np.random.Generator) -> Any:
+    """A random action among those that ``mask`` [actions] allows."""
+    choices = [generator.choice(np.flatnonzero(part)) for part in np.split(mask, np.cumsum(counts_of(space))[:-1])]
+    return np.reshape(choices, space.shape) + space.start
 
 
 def drawn(env: gymnasium.Env[Any, Any], seed: int) -> Iterator[Any]:

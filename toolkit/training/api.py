@@ -15,6 +15,7 @@ from toolkit.agents.base import Acted, Agent
 from toolkit.config import Setting, flatten
 from toolkit.envs import factory, packing, spaces
 from toolkit.envs.base import EnvSpec
+from toolkit.envs.masks import Masks, heeded, row_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training import sessions, setup
@@ -51,19 +52,26 @@ class Run(RunFolder):
                 action_mask: Any = None) -> tuple[Any, Any]:
         """The action for one observation, or the actions for a batch of them, and the recurrent state.
 
-        ``action_mask`` [actions], or [N, actions] for a batch, says which are allowed, to an agent trained with action_masking.
+        ``action_mask``, as the environment gives it, says which actions are allowed, to an agent trained with action_masking; a
+        batch has one for each observation.
 
         A batch of Dict or Tuple observations is stacked in every part, as gymnasium's vector environments give it, or a list.
         Raises UsageError for another form, and for numbers that the space cannot hold, as a picture from 0 to 1, or that are not
         finite.
         """
         rows, single = rows_of(observation, self.observation_space)
-        masks = None if action_mask is None else np.atleast_2d(np.asarray(action_mask, bool))
-        if masks is not None and not getattr(self.agent, "masked", False):
-            raise UsageError(f"predict: {self.facts['component']} was trained without action masks. Train it with them: "
-                             "toolkit run ppo --env ENV --action-masking")
+        masks = None if action_mask is None else self._masks([action_mask] if single else action_mask, len(rows))
         acted = self._act(rows, state, deterministic, masks)
         return (acted.actions[0] if single else acted.actions), acted.state
+
+    def _masks(self, given: Any, count: int) -> Masks:
+        """Masks as `predict` is given them, [N, actions]."""
+        if not getattr(self.agent, "masked", False):
+            raise UsageError(f"predict: {self.facts['component']} was trained without action masks. Train it with them: "
+                             "toolkit run ppo --env ENV --action-masking")
+        if len(given) != count:
+            raise UsageError(f"predict: {len(given)} action masks for {count} observations; allowed: one for each")
+        return heeded(np.stack([row_of(mask, self.action_space, "predict: an") for mask in given]), self.action_space)
 
     def _act(self, observations: Any, state: Any, deterministic: bool, masks: Any = None) -> Acted:
         perception = getattr(self.agent, "perception", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -10,12 +11,12 @@ import gymnasium
 import numpy as np
 
 from toolkit.agents.base import Acted, Agent, Array, Steps
-from toolkit.agents.checks import NonFinite
+from toolkit.agents.checks import NonFinite, unheeded
 from toolkit.core.clock import Clock
 from toolkit.envs import packing
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
+from toolkit.envs.masks import heeded
 from toolkit.envs.workers import WorkersFailed
-from toolkit.errors import UsageError
 
 
 class Episode(NamedTuple):
@@ -122,17 +123,17 @@ class Collector:
         return self._finished(filled)
 
     def _seen(self) -> Array:
-        """The observations [N, ...] to act on. Raises UsageError where masks are asked for and there are none."""
+        """The observations [N, ...] to act on."""
         if self._observations is None:
             self._observations = self.envs.reset()
-        if self._masked and self.envs.masks is None:
-            raise UsageError("action_masking is on, but this environment gives no info['action_mask']; "
-                             "leave out --action-masking")
+            if self.envs.masks is not None and not self._masked:
+                warnings.warn(unheeded(), stacklevel=2)
         return self._observations
 
     def _act(self, observations: Array) -> Acted:
         begin = perf_counter()
-        acted = self.agent.act(observations, self._state, self.envs.masks if self._masked else None)
+        masks = heeded(self.envs.masks, self.envs.action_space) if self._masked else None
+        acted = self.agent.act(observations, self._state, masks)
         self.seconds["acting"] += perf_counter() - begin
         return acted
 

@@ -19,6 +19,7 @@ from toolkit.agents.perception import perceived
 from toolkit.core.seeding import Streams
 from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec, VectorEnv
+from toolkit.envs.masks import heeded
 from toolkit.errors import ToolkitError
 from toolkit.training.collector import all_finite, fresh_where_ended
 
@@ -142,7 +143,7 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
             raise EvaluationStopped(watch.said if watch else "")
         if not all_finite(envs.observation_space, observations):
             require_finite(envs, observations, left > 0, steps)
-        acted = agent.act(observations, state, envs.masks if masked else None, deterministic=True)
+        acted = agent.act(observations, state, heeded(envs.masks, envs.action_space) if masked else None, deterministic=True)
         stepped = envs.step(acted.actions)
         state = None if acted.state is None else fresh_where_ended(acted.state, stepped)
         valid = np.ones(len(quotas), bool) if stepped.valid is None else stepped.valid
