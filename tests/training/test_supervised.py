@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import random
+import re
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,9 @@ import toolkit
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.checkpoints import Checkpoints
+from toolkit.training.data import require_same_data
 from toolkit.training.made_with import Outgrown
+from toolkit.training.resolve import plan_of
 
 pytest.importorskip("sklearn")
 TABLES = ["tabular-classification", "tabular-regression"]
@@ -177,10 +180,36 @@ def test_a_folder_of_sound_has_changed_where_its_sounds_or_texts_have(tmp_path: 
     dataset = registry.make("dataset", "recordings", path=str(tmp_path))
     (tmp_path / "yes").mkdir()
     found = []
-    for name, text in (("yes/a.wav", "1"), ("yes/a.txt", "2"), ("notes.md", "3"), ("yes/.b.wav", "4"), ("yes/a.wav", "56")):
+    for name, text in (("yes/a.wav", "1"), ("yes/a.txt", "2"), ("notes.md", "3"), ("yes/.b.wav", "4"), ("yes/a.wav", "56"),
+                       ("yes/a.wav", "57")):
         (tmp_path / name).write_text(text)
         found.append(dataset.fingerprint())
-    assert [one == other for one, other in itertools.pairwise(found)] == [False, True, True, False]
+    assert [one == other for one, other in itertools.pairwise(found)] == [False, True, True, False, False]
+    assert found[-1].split()[0] == found[-2].split()[0]  # of names and sizes: what runs of before kept
+
+
+def test_a_manifest_has_changed_where_the_sounds_that_it_names_have(tmp_path: Path) -> None:
+    """However long they are: size, begin, middle and end are looked at. One that was never there may stay away."""
+    (tmp_path / "clips.jsonl").write_text("".join(json.dumps({"path": name}) + "\n" for name in ("a.wav", "b.wav", "a.wav")))
+    dataset = registry.make("dataset", "recordings", path=str(tmp_path / "clips.jsonl"))
+    content = bytearray(100_000)
+    found = []
+    for place in (0, 0, 50_000, 99_999):
+        content[place] = 1
+        (tmp_path / "a.wav").write_bytes(content)
+        found.append(dataset.fingerprint())
+    assert [one == other for one, other in itertools.pairwise(found)] == [True, False, False]
+    data = {name: {"value": value, "origin": "flag"} for name, value in (("data", "recordings"), ("data.path", str(dataset.path)))}
+    plan = plan_of({"component": "toolkit/audio-classification", "preset": "none", "config": data})
+    told = re.escape(f"the data has changed since the run began: files of {dataset.path} are not what they were. Go on")
+    with pytest.raises(UsageError, match=told):
+        require_same_data(plan, {"data_fingerprint": found[0]}, "Go on")
+    require_same_data(plan, {"data_fingerprint": found[-1]}, "")
+    require_same_data(plan, {"data_fingerprint": found[0].split()[0]}, "")  # as runs kept it of manifests alone
+    with (tmp_path / "clips.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(UsageError, match="is not what it was"):
+        require_same_data(plan, {"data_fingerprint": found[0]}, "")
 
 
 def test_another_runs_parameters_can_be_taken_over(people: Path, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Dataset(Protocol):
     its name. The same options give the same examples in the same order, always. ``toolkit.core.splits`` reads them.
 
     One that reads what users may change can also have ``fingerprint()``, a text that differs once that has changed: a run keeps
-    it, and is resumed and judged on the same data alone. Of files it is `toolkit.files.digest`. It may raise OSError.
+    it, and is resumed and judged on the same data alone. Of a file it is `toolkit.files.digest`; where that names others, a
+    second word is of them (`toolkit.files.glimpse` of each). Words that a run did not keep are not compared. It may raise OSError.
     """
 
     @property

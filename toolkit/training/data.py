@@ -46,11 +46,13 @@ def require_same_data(plan: Plan, facts: Mapping[str, Any], advice: str) -> None
 
     ``advice`` says what else can be done, with ``{path}`` for where the data is.
     """
-    kept = facts.get("data_fingerprint")
+    kept = (facts.get("data_fingerprint") or "").split()
     now = fingerprint_of(registry.make("dataset", options_of(plan.entry, plan.config)["data"])) if kept else None
-    if now and now != kept:
+    changed = [number for number, (one, other) in enumerate(zip(kept, (now or "").split(), strict=False)) if one != other]
+    if changed:
         path = shlex.quote(str(plan.config.values.get("data.path") or plan.config.values["data"]))
-        raise UsageError(f"the data has changed since the run began: {path} is not what it was. {advice.format(path=path)}")
+        said = f"files of {path} are not what they were" if 0 not in changed else f"{path} is not what it was"
+        raise UsageError(f"the data has changed since the run began: {said}. {advice.format(path=path)}")
 
 
 def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dict[str, Sequence[Example]]:

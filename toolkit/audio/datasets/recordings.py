@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from toolkit.core.base import Example
 from toolkit.core.data.files import split_meant
 from toolkit.core.rows import Row
 from toolkit.errors import UsageError
-from toolkit.files import digest
+from toolkit.files import digest, glimpse
 
 
 class Recordings:
@@ -38,12 +38,17 @@ class Recordings:
         return splits
 
     def fingerprint(self) -> str:
-        """Of a manifest, or of the names and sizes of a folder's sound files and the texts beside them."""
-        if not self.path.is_dir():
-            return digest(self.path)
-        files = [file for sound in manifests.sound_files(self.path) for file in (sound, sound.with_suffix(".txt"))]
-        listing = "".join(f"{file.relative_to(self.path)}\0{file.stat().st_size}\n" for file in files if file.exists())
-        return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
+        """One word of a manifest, or of the names and sizes of a folder's sound files and the texts beside them, and one of
+        what these files hold."""
+        if self.path.is_dir():
+            beside = [file for sound in manifests.sound_files(self.path) for file in (sound, sound.with_suffix(".txt"))]
+            files = [file for file in beside if file.exists()]
+            whole = of_lines(f"{file.relative_to(self.path)}\0{file.stat().st_size}" for file in files)
+        else:
+            clips = [clip for _, clip in manifests.tried(self.path)[:self.limit] if isinstance(clip, manifests.Clip)]
+            files = [Path(path) for path in dict.fromkeys(clip.path for clip in clips)]
+            whole = digest(self.path)
+        return f"{whole} {of_lines(map(glimpse, files))}"
 
     def scanned(self) -> list[Example]:
         """The clips of the folder, damaged ones too."""
@@ -51,6 +56,10 @@ class Recordings:
         if not clips:
             raise UsageError(f"{self.path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
         return [example_of(clip) for clip in clips]
+
+
+def of_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def row_of(row: Row, clip: manifests.Clip | str) -> Example:
