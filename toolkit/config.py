@@ -51,6 +51,7 @@ class Setting:
     ``type`` is ``int``, ``float``, ``bool`` or ``str``; ``many`` makes it a tuple of them and
     ``optional`` also allows None. ``kind`` names the component kind when the value is a part, and
     ``fits`` which of its kind may stand there: those that accept that word; all when it is empty.
+    ``later``: a trained run can be given another value, since only its answers depend on it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Setting:
     fits: str = ""
     many: bool = False
     optional: bool = False
+    later: bool = False
 
     @property
     def allowed(self) -> str:
@@ -167,10 +169,13 @@ def unboxed(value: Any) -> Any:
 
 
 def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
-    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices. Raises TypeError for others."""
-    unknown = sorted(limits.keys() - {*BOUNDS, "choices"})
+    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices; and see `Setting` for ``later``.
+
+    Raises TypeError for others.
+    """
+    unknown = sorted(limits.keys() - {*BOUNDS, "choices", "later"})
     if unknown:
-        raise TypeError(f"setting {help!r} has the limit {unknown[0]!r}; allowed: {', '.join(BOUNDS)}, choices")
+        raise TypeError(f"setting {help!r} has the limit {unknown[0]!r}; allowed: {', '.join(BOUNDS)}, choices, later")
     return field(default=default, metadata={"help": help, "unit": unit, **limits})
 
 
@@ -214,7 +219,8 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
     limits = {key: facts[key] for key in BOUNDS if key in facts}
     return Setting(
         item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),
-        choices=tuple(facts.get("choices", ())), kind=kind, fits=facts.get("fits", ""), many=many, optional=optional, **limits,
+        choices=tuple(facts.get("choices", ())), kind=kind, fits=facts.get("fits", ""), many=many, optional=optional,
+        later=facts.get("later", False), **limits,
     )
 
 

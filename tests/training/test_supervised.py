@@ -199,7 +199,8 @@ def test_a_manifest_has_changed_where_the_sounds_that_it_names_have(tmp_path: Pa
         (tmp_path / "a.wav").write_bytes(content)
         found.append(dataset.fingerprint())
     assert [one == other for one, other in itertools.pairwise(found)] == [True, False, False]
-    data = {name: {"value": value, "origin": "flag"} for name, value in (("data", "recordings"), ("data.path", str(dataset.path)))}
+    named = {"data": "recordings", "data.path": str(dataset.path)}
+    data = {name: {"value": value, "origin": "flag"} for name, value in named.items()}
     plan = plan_of({"component": "toolkit/audio-classification", "preset": "none", "config": data})
     told = re.escape(f"the data has changed since the run began: files of {dataset.path} are not what they were. Go on")
     with pytest.raises(UsageError, match=told):

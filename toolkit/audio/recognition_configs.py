@@ -177,10 +177,12 @@ class SpeechRecognitionConfig(AudioTaskConfig):
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
     lower: bool = setting(True, "make all letters of texts, and of the language model, small first")
     loss: Part = part("loss", "ctc", "what is made small", {"zero_infinity": True}, fits="alignments")
-    beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1)
-    language_model: str | None = setting(None, "ARPA file of word n-grams that the beam also listens to; needs beam 2 or more")
-    language_model_weight: float = setting(0.5, "what its log-probabilities count", minimum=0)
-    word_bonus: float = setting(1.0, "added for each word, since a language model alone likes few")
+    beam: int = setting(1, "texts kept in decoding; 1 takes the likeliest letter of each position", unit="texts", minimum=1,
+                        later=True)
+    language_model: str | None = setting(None, "ARPA file of word n-grams that the beam also listens to; needs beam 2 or more",
+                                         later=True)
+    language_model_weight: float = setting(0.5, "what its log-probabilities count", minimum=0, later=True)
+    word_bonus: float = setting(1.0, "added for each word, since a language model alone likes few", later=True)
     epochs: float = again(TaskConfig, "epochs", 20.0)
     batch_size: int = again(TaskConfig, "batch_size", 16)
     learning_rate: float = again(TaskConfig, "learning_rate", 2e-3)

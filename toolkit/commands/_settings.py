@@ -19,7 +19,8 @@ from toolkit.entries import Entry
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.registry import registry
 from toolkit.training.presets import load_presets
-from toolkit.training.resolve import ENV_PREFIX, all_settings, having, literal, with_data_file
+from toolkit.training.resolve import ENV_PREFIX, all_settings, having, literal, saved_settings, with_data_file
+from toolkit.training.run_directory import find_run
 
 # What people write after the wrong half of what `run` takes, and what to write instead.
 MISPLACED = {
@@ -68,24 +69,51 @@ class ComponentCommand(click.Command):
             write_settings(entry, ctx.meta["flags"], formatter)
 
 
-class EnvOptionsCommand(click.Command):
-    """A command that takes ``--env.NAME VALUE``: options for an environment's constructor, found in ``meta["env_options"]``."""
+class TrainedCommand(click.Command):
+    """A command whose first argument RUN decides which of its settings may be others than in training.
+
+    Those flags are taken out before click parses the rest, and are found as text in ``meta["settings"]``; options for an
+    environment's constructor, ``--env.NAME VALUE``, in ``meta["env_options"]``.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest, options, tokens = [], {}, list(args)
+        statics = static_options(self)
+        run = first_name(args, statics)
+        known = saved_settings(find_run(run)[0].read())[2] if run else {}
+        rest, tokens = [], list(args)
+        options: dict[str, Any] = {}
+        settings: dict[str, str] = {}
+        ctx.meta.update(env_options=options, settings=settings, known=known)
         while tokens:
             token = tokens.pop(0)
             word, equals, value = token.partition("=")
-            if not word.startswith(f"--{ENV_PREFIX}"):
-                rest.append(token)
+            name = setting_name(word)
+            free = word.startswith(f"--{ENV_PREFIX}")
+            if token == "--" or word in statics or not (free or (word.startswith("--") and name in known)):
+                rest += [token, *tokens] if token == "--" else [token]
+                tokens = [] if token == "--" else tokens
                 continue
             if not equals:
                 if not tokens or tokens[0].startswith("--"):
-                    raise UsageError(f"{word} needs a value: any that the environment's constructor takes")
+                    allowed = "any that the environment's constructor takes" if free else known[name].allowed
+                    raise UsageError(f"{word} needs a value: {allowed}")
                 value = tokens.pop(0)
-            options[setting_name(word)[len(ENV_PREFIX):]] = literal(value)
-        ctx.meta["env_options"] = options
+            if free:
+                options[name[len(ENV_PREFIX):]] = literal(value)
+            else:
+                settings[name] = value
         return super().parse_args(ctx, rest)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with naming_flags(ctx.meta["settings"], ctx.meta["known"]):
+            return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        rows = [(flag_text(name, item), help_text(item)) for name, item in ctx.meta["known"].items() if item.later]
+        if rows:
+            with formatter.section("Settings of this run that may be others than in training"):
+                formatter.write_dl(rows)
 
 
 def static_options(command: click.Command) -> dict[str, bool]:

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from toolkit.commands import _output as output
-from toolkit.commands._settings import EnvOptionsCommand
+from toolkit.commands._settings import TrainedCommand
 from toolkit.config import flag_of
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -16,7 +16,7 @@ from toolkit.training.resolve import ENV_PREFIX
 from toolkit.training.run_directory import find_run
 
 
-@click.command("evaluate", cls=EnvOptionsCommand)
+@click.command("evaluate", cls=TrainedCommand)
 @click.argument("run")
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to play.")
 @click.option("--env", metavar="ID", help="Another environment than the run's.")
@@ -35,7 +35,8 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     """Evaluate RUN (a run folder, one of its checkpoints, or latest): an agent with deterministic actions, a task's
     model on held-out data.
 
-    --env.NAME VALUE makes the environment with another option than the run's, e.g. --env.deaf true.
+    --env.NAME VALUE makes the environment with another option than the run's, e.g. --env.deaf true. What the run of a task can
+    be given anew (--beam 8 of speech-recognition), toolkit evaluate RUN --help lists.
     The result is printed and kept in RUN/evaluations; none is ever overwritten.
     """
     env_options: dict[str, Any] = ctx.meta["env_options"]
@@ -60,7 +61,7 @@ def evaluate_command(ctx: click.Context, run: str, episodes: int, env: str | Non
     from toolkit.training.api import load
     from toolkit.training.supervised_run import TaskRun
 
-    loaded = load(run)
+    loaded = load(run, **ctx.meta["settings"])
     if isinstance(loaded, TaskRun):
         evaluation = loaded.evaluate(data, skip_bad)
         if plots:

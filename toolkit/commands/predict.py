@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from toolkit.commands import _output as output
+from toolkit.commands._settings import TrainedCommand
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 from toolkit.training.resolve import data_place
@@ -32,20 +33,24 @@ class Asked(NamedTuple):
     value: Any
 
 
-@click.command("predict")
+@click.command("predict", cls=TrainedCommand)
 @click.argument("run")
 @click.argument("values", nargs=-1, metavar="[TEXT | FILE | COLUMN=VALUE]...")
 @click.option("--input", "source", metavar="FILE", help="Ask about every row of a .csv, .tsv, .jsonl or .parquet file, or every "
                                                        "line of a .txt file; names of sound files in it count from its folder.")
 @click.option("--output", "sink", metavar="FILE", help="Write the answers to this new .jsonl file instead of stdout.")
 @output.json_option
-def predict_command(run: str, values: tuple[str, ...], source: str | None, sink: str | None, as_json: bool) -> int:
+@click.pass_context
+def predict_command(ctx: click.Context, run: str, values: tuple[str, ...], source: str | None, sink: str | None,
+                    as_json: bool) -> int:
     """Ask the model of RUN, the run of a task on data: about texts, sound files or one row, each an argument, or about what
     comes from stdin where the only one is -: lines, or for a table CSV with a header or JSON Lines.
 
     Each line or row has a line of output, so that paste puts them side by side; it is empty for a blank one, and for one that
     cannot be answered, which stderr names (exit code 1). With --json and --output every answer has its row: the line that an
     editor shows, the header of a CSV file being row 1; one that cannot be answered has an error, a blank line nothing.
+
+    What RUN can be given anew (--beam 8 of speech-recognition), toolkit predict RUN --help lists.
 
     \b
     toolkit predict latest "What a wonderful film!"
@@ -68,7 +73,7 @@ def predict_command(run: str, values: tuple[str, ...], source: str | None, sink:
 
     if sink:
         Path(sink).parent.mkdir(parents=True, exist_ok=True)
-    loaded: Any = load(run)
+    loaded: Any = load(run, **ctx.meta["settings"])
     asked = rows_of(source, loaded.learner.problem.asked_by_rows) if source else parsed(values, loaded.learner.problem)
     answers = answers_of(loaded, asked, source)
     if values and len(answers) == 1 and isinstance(answers[0], ToolkitError):

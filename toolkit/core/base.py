@@ -31,7 +31,8 @@ class Dataset(Protocol):
 
     One that reads what users may change can also have ``fingerprint()``, a text that differs once that has changed: a run keeps
     it, and is resumed and judged on the same data alone. Of a file it is `toolkit.files.digest`; where that names others, a
-    second word is of them (`toolkit.files.glimpse` of each). Words that a run did not keep are not compared. It may raise OSError.
+    second word is of them (`toolkit.files.glimpse` of each); words that a run did not keep are not compared. It may raise
+    OSError.
     """
 
     @property

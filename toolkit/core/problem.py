@@ -14,7 +14,7 @@ depends on (classes, vocabulary, scaling), which `facts` gives as values that a 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -224,6 +224,9 @@ class Problem(Generic[Config]):
     def tally(self) -> Tally:
         """Fresh totals for one evaluation."""
         raise NotImplementedError
+
+    def refuse_idle(self, given: Collection[str]) -> None:
+        """Raise UsageError where settings ``given`` to a trained run, by name, would do nothing."""
 
     def require_answers(self) -> None:
         """Raise UsageError for a run that has no answers."""

@@ -30,15 +30,9 @@ from toolkit.training.supervised_run import RunFolder, TaskRun
 class Run(RunFolder):
     """The run of an agent: its policy and how it plays."""
 
-    def __init__(self, directory: RunDirectory, step: int | None = None) -> None:
-        super().__init__(directory, step)
-        self._agent: Agent | None = None
-
-    @property
+    @cached_property
     def agent(self) -> Agent:
-        if self._agent is None:
-            self._agent = setup.load_agent(self.directory, self.step, self.plan)
-        return self._agent
+        return setup.load_agent(self.directory, self.step, self.plan)
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -168,11 +162,18 @@ def where_from(run: str | Path | RunFolder) -> str:
     raise UsageError(f"init_from: got {run!r}, allowed: a run (toolkit.load), or the folder of one or of its checkpoint")
 
 
-def load(run: str | Path) -> Run | TaskRun:
-    """A run by its folder, a checkpoint's folder, or ``latest``. Loading executes nothing from it."""
-    return opened(*find_run(str(run)))
+def load(run: str | Path, **settings: Any) -> Run | TaskRun:
+    """A run by its folder, a checkpoint's folder, or ``latest``. Loading executes nothing from it.
+
+    ``settings`` are in the place of its own, of those that a trained run can be given: ``beam=8`` of speech-recognition.
+    """
+    return opened(*find_run(str(run)), settings)
 
 
-def opened(directory: RunDirectory, step: int | None = None) -> Run | TaskRun:
+def opened(directory: RunDirectory, step: int | None = None, settings: Mapping[str, Any] | None = None) -> Run | TaskRun:
     """The run of an agent or of a task."""
-    return TaskRun(directory, step) if directory.read().get("kind") == "task" else Run(directory, step)
+    kind = TaskRun if directory.read().get("kind") == "task" else Run
+    run = kind(directory, step, flatten(settings or {}))
+    if settings:
+        _ = run.plan  # which refuses those that are not allowed
+    return run

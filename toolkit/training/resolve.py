@@ -305,10 +305,7 @@ def plan_of(facts: Mapping[str, Any]) -> Plan:
 
     Warns of those that somebody chose and no component has any more.
     """
-    with made_with(facts):
-        entry = registry.get(("agent", "task"), facts["component"])
-        config = with_same_parts(entry, Resolved.from_json(facts["config"]))
-        known = all_settings(entry, config.values)
+    entry, config, known = saved_settings(facts)
     for name, item in known.items():
         if name not in config.values:
             config.set(name, plain_value(item.default), "default")
@@ -317,6 +314,32 @@ def plan_of(facts: Mapping[str, Any]) -> Plan:
         if name not in known and origin != "default" and not free:
             warn_of_lost(entry, name, config, known)
     return Plan(entry, config, facts["preset"])
+
+
+def saved_settings(facts: Mapping[str, Any]) -> tuple[Entry, Resolved, dict[str, Setting]]:
+    """Of a run on the disk: its component, what its settings are, and every knob that there is now."""
+    with made_with(facts):
+        entry = registry.get(("agent", "task"), facts["component"])
+        config = with_same_parts(entry, Resolved.from_json(facts["config"]))
+        return entry, config, all_settings(entry, config.values)
+
+
+def with_later(plan: Plan, settings: Mapping[str, Any]) -> Plan:
+    """The plan of a trained run with other ``settings``, as text or as values.
+
+    Raises ConfigError for one that does not exist, that training has settled, or whose value is not allowed.
+    """
+    config = Resolved(dict(plan.config.values), dict(plan.config.origins))
+    known = all_settings(plan.entry, config.values)
+    for name, value in settings.items():
+        if name not in known:
+            refuse(plan.entry, name, known, registry)
+        if not known[name].later:
+            allowed = ", ".join(flag_of(other) for other, item in known.items() if item.later)
+            raise ConfigError(f"{name}: a trained run of {plan.entry.name} keeps it as it is; it can be given "
+                              f"{allowed or 'no other settings'}")
+        config.set(name, plain_value(read(known[name], name, value)), "flag")
+    return replace(plan, config=config)
 
 
 def with_same_parts(entry: Entry, saved: Resolved) -> Resolved:

@@ -16,16 +16,19 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import TEST, TRAIN, VALIDATION, divide, require_same_data, to_judge
 from toolkit.training.evaluation import Evaluation
-from toolkit.training.resolve import Plan, data_place, options_of, plan_of, with_data_file
+from toolkit.training.resolve import Plan, data_place, options_of, plan_of, with_data_file, with_later
 from toolkit.training.run_directory import RunDirectory, plain
 from toolkit.training.supervised import Learner, summary_of
 
 
 class RunFolder:
-    """A run on the disk: its folder, and the facts about it. ``step`` names a checkpoint, None the final one."""
+    """A run on the disk: its folder, and the facts about it. ``step`` names a checkpoint, None the final one.
 
-    def __init__(self, directory: RunDirectory, step: int | None = None) -> None:
-        self.directory, self.step = directory, step
+    ``settings`` are in the place of the run's own, of those that it can be given `later`.
+    """
+
+    def __init__(self, directory: RunDirectory, step: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        self.directory, self.step, self.settings = directory, step, dict(settings or {})
 
     @property
     def path(self) -> Path:
@@ -39,7 +42,7 @@ class RunFolder:
     @cached_property
     def plan(self) -> Plan:
         """What was run, as `plan_of` reads it: it may warn, and once is enough."""
-        return plan_of(self.facts)
+        return with_later(plan_of(self.facts), self.settings)
 
     @property
     def evaluation(self) -> Mapping[str, Any]:
@@ -71,6 +74,7 @@ class TaskRun(RunFolder):
             from toolkit.training.learners import load_learner
 
             self._learner = load_learner(self.directory, self.step, self.plan)
+            self._learner.problem.refuse_idle(self.settings)
         return self._learner
 
     def predict(self, value: Any, progress: Callable[[int], None] | None = None) -> Any:
@@ -144,8 +148,9 @@ class TaskRun(RunFolder):
         splits = held_out(self.learner, plan) if data is None else all_of(self.learner, plan, data, skip_bad)
         judged = self.learner.judge(splits)
         main = next(name for name in (TEST, VALIDATION) if name in judged)
+        settings = {name: plan.config.values[name] for name in self.settings}
         evaluation = Evaluation(judged[main].score, summary_of(judged, main), {},
-                                {"split": main, "data": data or plan.subject,
+                                {"split": main, "data": data or plan.subject, "settings": settings,
                                  "splits": {name: dict(item.details) for name, item in judged.items()}})
         self.keep(plain(Path(data).stem if data else plan.subject), evaluation)
         return evaluation

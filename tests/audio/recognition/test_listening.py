@@ -268,6 +268,24 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
                          "streaming-conformer", "--model.width", "16", "--model.layers", "1", "--epochs", "1", "--out", model)
         streamed = heard(toolkit, model, "-", "--stream")
         assert streamed.returncode == 0, streamed.stderr
+    # A beam and a language model of after the training: its evaluation takes them as transcribe does.
+    (folder / "texts.txt").write_text("one two\ntwo\n")
+    toolkit.json("audio", "language-model", "texts.txt", "--out", "texts.arpa")
+    words = ("--beam", "4", "--language-model", "texts.arpa", "--word-bonus", "9")
+    toolkit.json("evaluate", "said", *words)
+    kept = json.loads(max((folder / "said" / "evaluations").iterdir(), key=lambda path: path.stat().st_mtime_ns).read_text())
+    assert kept["settings"] == {"beam": 4, "language_model": "texts.arpa", "word_bonus": 9.0}
+    wider = package.load(str(folder / "said"), beam=4, language_model=str(folder / "texts.arpa"), word_bonus=9.0)
+    assert kept["wer"] == wider.evaluate().summary["wer"]
+    heard_so = toolkit.json("audio", "transcribe", "said", "short.flac", *words)["files"][0]["text"]
+    asked = toolkit.json("predict", "said", "short.flac", *words)["answers"][0]["text"]
+    assert heard_so.split() == asked.split() == wider.predict([samples])[0]["text"].split()
+    assert " --beam N " in toolkit("evaluate", "said", "--help").stdout
+    for flag, said in (("--beam=0", "--beam: got 0, allowed: a whole number at least 1"), ("--word-bonus=1", "has none. Name"),
+                       ("--epochs=2", "--epochs: a trained run of speech-recognition keeps it as it is; it can be given --beam,"),
+                       ("--beams=2", "no such option '--beams'"), ("--env.deaf=1", "--env.deaf does not go with said")):
+        wrong = toolkit("evaluate", "said", flag)
+        assert wrong.returncode == 2 and said in wrong.stderr
     for words, said in ((("classify", "said", "short.flac"), "does not tell sounds apart"),
                         (("transcribe", "said", "short.flac", "--window", "1"), "allowed: at least 3"),
                         (("transcribe", "said", "short.flac", "--word-bonus", "2"), "the run has none. Name one"),

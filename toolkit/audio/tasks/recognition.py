@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,19 +42,15 @@ class SpeechRecognition(HeardProblem):
         self.tokenizer: Any = registry.make("tokenizer", config.tokenizer)
         self.fusion: Fusion | None = None
         if config.language_model is not None:
-            self.listen_with(config.beam, config.language_model, config.language_model_weight, config.word_bonus)
-
-    def listen_with(self, beam: int, language_model: str | None = None, weight: float | None = None,
-                    bonus: float | None = None) -> None:
-        """Decode with another beam or language model from now on. Raises UsageError for a model without a beam."""
-        config = replace(self.config, beam=beam)
-        if language_model is not None:
-            if beam < 2:
+            if config.beam < 2:
                 raise UsageError("a language model chooses among the texts of a beam; allowed with it: --beam 2 or more")
-            weight = config.language_model_weight if weight is None else weight
-            self.fusion = Fusion(read_arpa(language_model, config.lower), self.tokenizer.decode, weight,
-                                 config.word_bonus if bonus is None else bonus)
-        self.config = config
+            self.fusion = Fusion(read_arpa(config.language_model, config.lower), self.tokenizer.decode,
+                                 config.language_model_weight, config.word_bonus)
+
+    def refuse_idle(self, given: Collection[str]) -> None:
+        if self.fusion is None and {"language_model_weight", "word_bonus"} & set(given):
+            raise UsageError("--language-model-weight and --word-bonus say what a language model counts, and the run has none. "
+                             "Name one: --language-model FILE.arpa --beam 8")
 
     @property
     def target(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ STDIN = "-"
 BLOCK = 3200  # bytes read from stdin at a time: a tenth of a second at 16 kHz
 
 
-def heard_run(run: str, task: str) -> Any:
-    """The run of a task. Raises UsageError for an agent's, before anything heavy is imported."""
+def heard_run(run: str, task: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The run of a task, with other ``settings`` than in training.
+
+    Raises UsageError for an agent's, before anything heavy is imported.
+    """
     directory, _ = find_run(run)
     facts = directory.read()
     if facts.get("kind") != "task":
@@ -30,7 +33,7 @@ def heard_run(run: str, task: str) -> Any:
                          f"toolkit run {task} --data ...")
     from toolkit.training.api import load
 
-    return load(run)
+    return load(run, **(settings or {}))
 
 
 def sources_or_stdin(files: Sequence[str], batch: Batch) -> list[Source]:

@@ -40,15 +40,10 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
     """
     if stream and as_json:
         raise UsageError("--stream prints as it goes and --json at the end; allowed: one of them")
-    loaded = heard_run(run, "speech-recognition")
+    given = {"beam": beam, "language_model": language_model, "language_model_weight": language_model_weight,
+             "word_bonus": word_bonus}
+    loaded = heard_run(run, "speech-recognition", {name: value for name, value in given.items() if value is not None})
     problem = loaded.learner.problem
-    if language_model_weight is not None or word_bonus is not None:
-        language_model = language_model or problem.config.language_model
-        if language_model is None:
-            raise UsageError("--language-model-weight and --word-bonus say what a language model counts, and the run has none. "
-                             "Name one: --language-model FILE.arpa --beam 8")
-    if beam is not None or language_model is not None:
-        problem.listen_with(problem.config.beam if beam is None else beam, language_model, language_model_weight, word_bonus)
     batch = Batch()
     sources = sources_or_stdin(files, batch)
 
