@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, make_dataclass
 from typing import Literal
 
@@ -15,12 +16,14 @@ from toolkit.config import (
     Part,
     Resolved,
     build,
+    flag_with,
     flatten,
     from_json,
     part,
     setting,
     settings_of,
     to_json,
+    value_text,
 )
 
 
@@ -35,6 +38,7 @@ class Everything:
     spelled: Literal["x", "y"] = "x"
     flag: bool = setting(True, "whether")
     sizes: tuple[int, ...] = setting((1, 2), "sizes", minimum=1)
+    names: tuple[str, ...] = setting((), "names")
     body: Part = part("network", "mlp", "the body", {"hidden_sizes": (3,)})
 
 
@@ -51,9 +55,16 @@ def test_fields_become_settings() -> None:
 
 @pytest.mark.parametrize(("name", "text", "value"), [
     ("count", "7", 7), ("count", "1e3", 1000), ("count", "50_000", 50_000), ("rate", "0.5", 0.5), ("limit", "none", None),
-    ("limit", "2", 2.0), ("mode", "b", "b"), ("flag", "off", False), ("flag", "Yes", True), ("sizes", "64, 32", (64, 32))])
+    ("limit", "2", 2.0), ("mode", "b", "b"), ("flag", "off", False), ("flag", "Yes", True), ("sizes", "64, 32", (64, 32)),
+    ("names", 'a, "b, c",5" pipe,', ("a", "b, c", '5" pipe')), ("names", "", ())])
 def test_text_is_parsed(name: str, text: str, value: object) -> None:
     assert KNOWN[name].parse(text) == value
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1))
+def test_names_with_commas_and_quotes_survive_as_they_are_typed(names: list[str]) -> None:
+    assert KNOWN["names"].parse(value_text(tuple(names))) == tuple(names)
+    assert shlex.split(flag_with("the_names", names)) == ["--the-names", value_text(names)]
 
 
 @pytest.mark.parametrize(("name", "text", "message"), [
@@ -61,7 +72,8 @@ def test_text_is_parsed(name: str, text: str, value: object) -> None:
     ("count", "many", "got 'many'"), ("count", "inf", "got 'inf', allowed: a whole number"), ("count", "1e400", "got '1e400'"),
     ("rate", "-1e400", "got -inf"), ("limit", "inf", "got inf, allowed: a number at least 0, or none"),
     ("rate", "1", "above 0 and below 1"), ("rate", "nan", "got nan"),
-    ("mode", "c", "allowed: one of a, b"), ("flag", "perhaps", "true or false"), ("sizes", "4,0", "got 0")])
+    ("mode", "c", "allowed: one of a, b"), ("flag", "perhaps", "true or false"), ("sizes", "4,0", "got 0"),
+    ("names", '"a,b', "got '\"a,b', allowed: words, separated by commas")])
 def test_what_is_not_allowed_is_named(name: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         KNOWN[name].parse(text)

@@ -13,9 +13,11 @@ A dataclass written without ``setting()`` works too: its fields become knobs wit
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import functools
 import math
+import shlex
 import types
 import typing
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -93,7 +95,7 @@ class Setting:
             return None
         try:
             if self.many:
-                return self.check(tuple(self._scalar(item.strip()) for item in text.split(",") if item.strip()))
+                return self.check(tuple(self._scalar(item.strip()) for item in cells(text) if item.strip()))
             return self.check(self._scalar(text))
         except ValueError as error:
             if isinstance(error, ConfigError):
@@ -229,12 +231,30 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def flag_with(name: str, value: Any) -> str:
+    """A setting and its value as they are typed in a shell."""
+    return f"{flag_of(name)} {shlex.quote(value_text(value, str))}"
+
+
+def cells(text: str) -> list[str]:
+    """What commas separate; what holds one stands in double quotes, as in CSV. Raises ValueError for a quote that stays open."""
+    try:
+        return next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise ValueError(text) from error
+
+
+def quoted(item: str) -> str:
+    """One of `cells`."""
+    return '"' + item.replace('"', '""') + '"' if "," in item or item.startswith('"') else item
+
+
 def value_text(value: Any, number: Callable[[float], str] = "{:g}".format) -> str:
     """A value as its flag spells it; ``number`` spells floats."""
     if isinstance(value, Part):
         return value.name
     if isinstance(value, (tuple, list)):
-        return ",".join(value_text(item, number) for item in value) or "none"
+        return ",".join(quoted(value_text(item, number)) for item in value) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "none" if value is None else number(value) if isinstance(value, float) else str(value)

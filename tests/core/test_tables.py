@@ -23,7 +23,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import divide
 from toolkit.training.supervised import SupervisedTask, assemble
-from toolkit.training.supervised_folds import simplest
+from toolkit.training.supervised_folds import simplest, summary
 
 
 class Rows:
@@ -38,8 +38,9 @@ class Rows:
         return self._splits
 
 
-def task_of(name: str = "tabular-classification", **splits: Sequence[Mapping[str, Any]]) -> SupervisedTask:
-    problem = registry.make("task", name)
+def task_of(name: str = "tabular-classification", ignore: Sequence[str] = (),
+            **splits: Sequence[Mapping[str, Any]]) -> SupervisedTask:
+    problem = registry.make("task", name, ignore=ignore)
     return assemble(problem, divide(Rows(**splits), problem), Clock(10), Streams(0), torch.device("cpu"))
 
 
@@ -172,6 +173,23 @@ def test_classes_that_differ_in_spelling_alone_are_one_and_told_of(spellings: li
         problem.classes = ["0", "1", "1.0"]  # of an old run
         assert problem.encode([{"x": 1, "y": spelling} for spelling in (1, 1.0, "0.0")]).targets.tolist() == [1, 2, 0]
         assert simplest({"train": rows, "validation": rows}, problem) == 0.6
+
+
+def test_intervals_over_folds_end_where_their_metric_does() -> None:
+    """Of 2 folds, 0.8 and 1: the mean 0.9, the variance 0.02, t 12.706, and half of the interval sqrt(1.5 * 0.02) of it."""
+    found = summary([dict.fromkeys(("accuracy", "r2", "rmse", "odd"), value) for value in (0.8, 1.0)], [0.5, 0.5], 2)
+    ends = {name: (found[f"{name}/cv_low"], found[f"{name}/cv_high"]) for name in ("accuracy", "r2", "rmse", "odd")}
+    low, high = (pytest.approx(0.9 + sign * 2.2008, abs=1e-4) for sign in (-1, 1))
+    assert ends == {"accuracy": (0, 1), "r2": (low, 1), "rmse": (0, high), "odd": (low, high)}
+
+
+def test_a_column_whose_name_holds_a_comma_can_be_left_out() -> None:
+    rows = [{"x": index, "a, b": [], "y": "ab"[index % 2]} for index in range(12)]
+    with pytest.raises(UsageError, match="column 'a, b' holds list values; .* Leave it out: --ignore '\"a, b\"'"):
+        task_of(train=rows)
+    assert [column.name for column in task_of(train=rows, ignore=("a, b",)).problem.columns] == ["x"]
+    with pytest.raises(UsageError, match="no column 'a' to leave out. .*Allowed for --ignore: x, \"a, b\"."):
+        task_of(train=rows, ignore=("a", "b"))
 
 
 def test_columns_that_only_some_rows_have_are_seen() -> None:

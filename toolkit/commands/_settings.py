@@ -79,7 +79,7 @@ class TrainedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         statics = static_options(self)
         run = first_name(args, statics)
-        known = saved_settings(find_run(run)[0].read())[2] if run else {}
+        known = settings_of_run(run) if run else {}
         rest, tokens = [], list(args)
         options: dict[str, Any] = {}
         settings: dict[str, str] = {}
@@ -114,6 +114,15 @@ class TrainedCommand(click.Command):
         if rows:
             with formatter.section("Settings of this run that may be others than in training"):
                 formatter.write_dl(rows)
+
+
+def settings_of_run(run: str) -> dict[str, Setting]:
+    """Every setting of a run; where there is no such run, which the command itself says, what any may be given."""
+    try:
+        facts = find_run(run)[0].read()
+    except UsageError:
+        return {item.name: item for entry in registry.entries("task") for item in entry.settings if item.later}
+    return saved_settings(facts)[2]
 
 
 def static_options(command: click.Command) -> dict[str, bool]:

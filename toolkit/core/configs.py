@@ -54,7 +54,7 @@ class TaskConfig:
 class TabularConfig(TaskConfig):
     data: Part | None = again(TaskConfig, "data", None, fits="columns")
     target: str | None = setting(None, "the column to predict; none takes the one that the data names")
-    ignore: tuple[str, ...] = setting((), "columns that are not to be looked at")
+    ignore: tuple[str, ...] = setting((), "columns that are not to be looked at; one that holds a comma in double quotes")
     model: Part = part("model", "mlp", "from columns to outputs", {"hidden_sizes": (128,), "dropout": 0.3}, fits="columns")
     folds: int = setting(0, "also cross-validate over so many folds at the end; 0 does not", unit="folds", minimum=0)
     max_categories: int = setting(100, "the most common categories of a column that get a number of their own",

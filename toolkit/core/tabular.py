@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toolkit.config import flag_with, quoted
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem, shown
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
@@ -125,7 +126,7 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
         return None
     if not all(isinstance(value, str) or np.ndim(value) == 0 for value in present):
         raise UsageError(f"column {name!r} holds {type(present[0]).__name__} values; allowed: numbers and words. "
-                         f"Leave it out: --ignore {name}")
+                         f"Leave it out: {ignoring(name)}")
     numbers = [number(value) for value in present]
     truths = [boolean(value) if found is None else found for found, value in zip(numbers, present, strict=True)]
     if set(truths) <= {0.0, 1.0}:
@@ -142,15 +143,20 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
         remedy = "Write them with a decimal point and no comma" if commas else "Correct them"
         warnings.warn(f"column {name!r} is read as categories: {len(words)} of its {len(present)} values are no finite numbers, "
                       f"such as {values[place]!r} in {row_name(examples[place], place)}. {remedy}, or leave the column out: "
-                      f"--ignore {name}", stacklevel=2)
+                      f"{ignoring(name)}", stacklevel=2)
     elif len(present) >= ENOUGH and (different > len(present) / 2 or (different > ENOUGH and all(map(like_number, present)))):
         place = words[0]
         warnings.warn(f"column {name!r} is read as categories: its {len(present)} values are {different} different ones, such as "
                       f"{values[place]!r} in {row_name(examples[place], place)}, and what holds for one says nothing of others. "
                       "Write numbers plain, without a unit or %, and a date as a number of days, or leave the column out: "
-                      f"--ignore {name}", stacklevel=2)
+                      f"{ignoring(name)}", stacklevel=2)
     chosen = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     return Column(name, categories=tuple(sorted(chosen))) if len(counts) > 1 else None
+
+
+def ignoring(*names: str) -> str:
+    """How columns are left out, as it is typed."""
+    return flag_with("ignore", names)
 
 
 def columns_of(facts: Mapping[str, Any]) -> list[Column]:
@@ -207,11 +213,11 @@ class TabularProblem(Problem[Any]):
         names = list(dict.fromkeys(name for row in examples for name in row))
         for name in self.config.ignore:
             if name == self.target:
-                raise UsageError(f"--ignore {name}: it is the column to be predicted, which is never looked at. Leave it out of "
+                raise UsageError(f"{ignoring(name)}: it is the column to be predicted, which is never looked at. Leave it out of "
                                  "--ignore, or name another with --target")
             if name not in names:
-                raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} "
-                                 f"Allowed for --ignore: {', '.join(other for other in names if other != self.target)}.")
+                raise UsageError(f"there is no column {name!r} to leave out.{did_you_mean(name, names)} Allowed for --ignore: "
+                                 f"{', '.join(quoted(other) for other in names if other != self.target)}.")
         if self.inherited:
             self.refuse_to_ignore_inherited()
             self.fit_target(examples)
@@ -226,7 +232,7 @@ class TabularProblem(Problem[Any]):
     def refuse_to_ignore_inherited(self) -> None:
         """Raise UsageError where a column is to be ignored for which the parameters that are taken over have weights."""
         if learned := [name for name in self.config.ignore if name in self.asked_columns]:
-            raise UsageError(f"--ignore {' '.join(learned)}: the run of --init-from has learned from the {columns_text(learned)}"
+            raise UsageError(f"{ignoring(*learned)}: the run of --init-from has learned from the {columns_text(learned)}"
                              ", and its parameters need what it has. Leave it out of --ignore, or leave out --init-from")
 
     def inherit(self, facts: Mapping[str, Any]) -> None:

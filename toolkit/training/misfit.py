@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
-from toolkit.config import Resolved, flag_of, value_text
+from toolkit.config import Resolved, flag_with
 from toolkit.training.made_with import Outgrown
 from toolkit.training.resolve import Plan, same_part
 
@@ -84,5 +83,5 @@ def advice(plan: Plan, facts: Mapping[str, Any]) -> str:
               and not (here[name] == value or (name in SHAPING[kind] and same_part(here[name], value)))}
     if not differ:
         return ALIKE[kind]
-    flags = " ".join(f"{flag_of(name)} {shlex.quote(value_text(value, str))}" for name, value in differ.items())
+    flags = " ".join(flag_with(name, value) for name, value in differ.items())
     return f"The settings of its {SHAPING[kind][0]} must be those of that run: add {flags}"

@@ -26,7 +26,9 @@ from toolkit.training.evaluation import EvaluationStopped
 from toolkit.training.supervised import SupervisedTask, assemble, judge
 
 Stop = Callable[[], bool]
-SHARES = ("accuracy", "precision", "recall", "f1", "auc")  # never under 0 or over 1, and neither are their intervals
+# The least and the most that a metric can be; its interval ends there too.
+RANGES = {**dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), (0.0, 1.0)),
+          **dict.fromkeys(("loss", "mse", "rmse", "mae"), (0.0, math.inf)), "r2": (-math.inf, 1.0)}
 HEADLINES = ("accuracy", "r2")  # what is compared with the baseline, the first that the problem reports
 
 
@@ -99,7 +101,10 @@ def simplest(splits: Mapping[str, Sequence[Example]], problem: Problem[Any]) -> 
 
 
 def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], number: int) -> dict[str, float]:
-    """Means and intervals over folds by ``name/cv``, ``name/cv_low``, ``name/cv_high``, and ``p_value/cv``."""
+    """Means and intervals over folds by ``name/cv``, ``name/cv_low``, ``name/cv_high``, and ``p_value/cv``.
+
+    Intervals are of Student's t, which knows no bounds: they are cut where the metric's range ends.
+    """
     from scipy import stats
 
     share = 1 / number + 1 / (number - 1)  # 1/k + test rows / training rows
@@ -110,7 +115,7 @@ def summary(found: Sequence[Mapping[str, float]], baseline: Sequence[float], num
         values = np.array([fold[name] for fold in found])
         half = quantile * math.sqrt(share * float(values.var(ddof=1)))
         mean = float(values.mean())
-        low, high = (0.0, 1.0) if name in SHARES else (-math.inf, math.inf)
+        low, high = RANGES.get(name, (-math.inf, math.inf))
         result |= {f"{name}/cv": mean, f"{name}/cv_low": max(low, mean - half), f"{name}/cv_high": min(high, mean + half)}
     for headline in [name for name in HEADLINES if name in names][:1]:
         result["baseline/cv"] = float(np.mean(baseline))
