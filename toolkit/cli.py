@@ -77,7 +77,7 @@ def exit_code(arguments: list[str]) -> int:
         print(f"toolkit: {in_our_words(error)}", file=sys.stderr)
         return error.exit_code
     except ToolkitError as error:
-        print(f"toolkit: {error}", file=sys.stderr)
+        print("\n".join([f"toolkit: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         print("toolkit: interrupted", file=sys.stderr)

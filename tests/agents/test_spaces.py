@@ -96,7 +96,8 @@ def test_where_there_are_no_numbers_normalising_is_refused(space: gymnasium.Spac
         ObservationNormalizer(space)
 
 
-def test_a_space_without_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OBSERVATIONS, "nothing", spaces.Box(-1, 1, (0,)))
+@pytest.mark.parametrize("space", [spaces.Box(-1, 1, (0,)), spaces.Tuple(()), spaces.Dict({})], ids=str)
+def test_a_space_without_numbers_is_refused(space: gymnasium.Space[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OBSERVATIONS, "nothing", space)
     with pytest.raises(UsageError, match="holds no numbers: there is nothing to see or to do"):
         trains("ppo", **{"env.sees": "nothing"})

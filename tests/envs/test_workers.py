@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -190,6 +192,22 @@ def test_repeated_failures_stop_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     assert done.returncode == 1 and "4th failure" in done.stderr and "Continue: toolkit resume" in done.stderr
     steps = sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit())
     assert steps[-1] > 64, "the checkpoint is of the moment it stopped, not of the beginning"
+
+
+def test_what_an_environment_raises_in_a_worker_ends_the_run_with_the_way_on(tmp_path: Path) -> None:
+    done = Toolkit(tmp_path, HERE)("run", "ppo", "--env", "faulty:faulty/CartPole-v0", "--env.what", "raise", "--env.after", "40",
+                   "--preset", "none", "--workers", "1", "--n-envs", "2", "--n-steps", "16", "--steps", "640", "--out", "run")
+    assert done.returncode == 1 and "RuntimeError: the pole broke" in done.stderr
+    last = done.stderr.rstrip().split("\n")[-1]
+    assert re.fullmatch(r"The run failed at step \d+. The last good checkpoint is 0: toolkit resume .*run --from 0", last), last
+
+
+def test_a_script_that_starts_workers_unguarded_is_told_how(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import toolkit\ntoolkit.train('ppo', env='CartPole-v1', preset='none', steps=64, n_envs=2, workers=2)\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "under: if __name__ == '__main__':" in done.stderr.rstrip().split("\n")[-1]
+    assert done.stderr.count("Traceback") == 1, "the workers say nothing of their own"
 
 
 def children(pid: int) -> list[int]:

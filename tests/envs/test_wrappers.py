@@ -204,6 +204,7 @@ class Half(gymnasium.Env[Any, Any]):
         return np.array([self.step_number], np.float32), {"action_mask": mask}
 
     def step(self, action: Any) -> Any:
+        assert action.dtype == np.int64, "an action is what the space's sample() gives"
         if action % 2 != self.step_number % 2:
             raise ValueError(f"action {action} is not allowed now")
         self.step_number += 1

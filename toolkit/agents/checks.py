@@ -40,7 +40,8 @@ def require_finite(norm: float, agent: str, step: int, update: int) -> None:
     if not math.isfinite(norm):
         raise NonFinite(
             f"{agent}: the gradient is not finite ({norm}) at step {step}, update {update}; the parameters were not "
-            "changed by it. Look for NaN in the environment's observations or rewards, or lower --learning-rate"
+            "changed by it. Look for NaN and for very large numbers in the environment's observations or rewards, or lower "
+            "--learning-rate"
         )
 
 

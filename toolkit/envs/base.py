@@ -137,11 +137,11 @@ def zeros(space: gymnasium.Space[Any], *shape: int) -> Array:
     Elements of Dict and Tuple spaces are rows of bytes; see `toolkit.envs.packing`.
     Raises UsageError for a space whose elements have no array form.
     """
-    if packing.is_packed(space):
+    if packing.is_packed(space) and packing.layout(space).nbytes:
         return np.zeros((*shape, packing.layout(space).nbytes), np.uint8)
+    if packing.is_packed(space) or 0 in (space.shape or ()):
+        raise UsageError(f"the space {space} holds no numbers: there is nothing to see or to do. Give it at least one")
     if space.shape is None or space.dtype is None:
         raise UsageError(f"the space {space} has no array form; allowed: Box, Discrete, MultiDiscrete, MultiBinary, "
                          "and Dict or Tuple of them")
-    if 0 in space.shape:
-        raise UsageError(f"the space {space} holds no numbers: there is nothing to see or to do. Give it at least one")
     return np.zeros((*shape, *space.shape), dtype=space.dtype)

@@ -70,7 +70,7 @@ class InProcess:
         ended: list[int] = []
         finals: list[Any] = []
         # A copy: the caller may write its next actions into the same array, and an environment may keep what it was given.
-        plain = actions.tolist() if self._scalar_actions else actions.copy()
+        plain = list(actions) if self._scalar_actions else actions.copy()  # numbers of NumPy's, as sample() gives them
         if self._single_numbers:  # NumPy gives a number, of which gymnasium warns each time: its spaces hold arrays
             plain = [np.asarray(action) for action in plain]
         if self._history is not None:  # an environment may change what it is given
@@ -195,7 +195,7 @@ class InProcess:
             observation = env.unwrapped.set_state(copy["own"])  # type: ignore[attr-defined]
             set_elapsed(env, copy["elapsed"] if "elapsed" in copy else len(copy["actions"]))
         else:
-            for action in copy["actions"].tolist() if self._scalar_actions else copy["actions"]:
+            for action in copy["actions"]:
                 observation, reward, _, _, info = env.step(action)
         self._note_mask(index, info)
         self._starts[index] = start

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import select
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
@@ -34,6 +35,8 @@ from toolkit.errors import ToolkitError
 START_SECONDS = 120.0  # a new process imports gymnasium and the environment; that is not hanging
 GONE_SECONDS = 1.0  # that a killed process may still be there after its pipe has closed
 MAX_FAILURES, FAILURE_STEPS = 3, 1000  # so many failures of one worker within so many steps are repeated ones
+
+UNGUARDED = 86  # the exit code of a worker that runs its starter's script, which starts workers
 
 
 class EnvironmentFailed(ToolkitError):
@@ -69,6 +72,13 @@ class Worker:
         self.connection = ours
         self.started += 1
 
+    def exit_code(self) -> int | None:
+        """That of its process, once it has ended."""
+        if self.process is None:
+            return None
+        self.process.join(GONE_SECONDS)
+        return self.process.exitcode
+
     def stop(self, grace: float = 1.0) -> None:
         """End the process: asked first, then killed."""
         if self.connection is not None:
@@ -91,6 +101,8 @@ class WorkerEnvs:
 
     def __init__(self, spec: EnvSpec, seeds: Sequence[int], workers: int, timeout: float,
                  make_one: Callable[[EnvSpec], Any]) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # a new process imports the script that started it
+            sys.exit(UNGUARDED)
         one = InProcess(lambda: make_one(spec), [0], name=spec.id)
         self.observation_space, self.action_space = one.observation_space, one.action_space
         one.reset()
@@ -193,6 +205,9 @@ class WorkerEnvs:
         for worker in workers:
             worker.start(self.spec, self._seeds_of(worker), self.block)
         _, failed = self._wait(workers, max(self.timeout, START_SECONDS))
+        if any(worker.exit_code() == UNGUARDED for worker in failed):
+            raise WorkersFailed("worker processes import the script that starts them, which would start others. Put what it does "
+                                "under: if __name__ == '__main__':")
         if failed:
             raise WorkersFailed(f"worker {failed[0].number} did not come up: it {self._what_happened(failed[0])}. "
                                 "Try the environment in this process: --workers 0")
@@ -237,11 +252,9 @@ class WorkerEnvs:
     def _what_happened(self, worker: Worker) -> str:
         copy = int(self.block.current[worker.begin])
         where = f"in copy {copy} (seed {self._seeds[copy]}, action {self.block.actions[copy]})"
-        if worker.process is not None:
-            worker.process.join(GONE_SECONDS)
-        if worker.process is not None and worker.process.is_alive():
+        code = worker.exit_code()
+        if worker.process is not None and code is None:
             return f"gave no answer for {self.timeout:g} s {where}"
-        code = None if worker.process is None else worker.process.exitcode
         return f"ended with exit code {code} {where}"
 
 

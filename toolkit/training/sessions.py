@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from toolkit.agents.checks import NonFinite
 from toolkit.config import flag_of
 from toolkit.core.clock import Clock
 from toolkit.envs import factory
@@ -203,11 +202,10 @@ def run(trainer: Trainer, task: Task) -> Outcome:
             return trainer.fit(task)
     except Moved:
         raise
-    except NonFinite as error:
-        mark(trainer.directory, "failed", str(error))
-        raise NonFinite(f"{error}. {trainer.directory.checkpoints.advice(-1)}") from error
     except ToolkitError as error:
         mark(trainer.directory, "interrupted" if error.exit_code > 2 else "failed", str(error))
+        if "toolkit resume" not in str(error):  # others say the way on themselves
+            error.add_note(way_on(trainer, task))
         raise
     except OSError as error:
         mark(trainer.directory, "failed", str(error))
@@ -216,11 +214,16 @@ def run(trainer: Trainer, task: Task) -> Outcome:
     except Exception as error:
         # The environment's own code, for one: its author needs the traceback, and everyone the way on.
         mark(trainer.directory, "failed", f"{type(error).__name__}: {error}")
-        error.add_note(f"The run failed at step {task.clock.step}. {trainer.directory.checkpoints.advice(-1)}")
+        error.add_note(way_on(trainer, task))
         raise
     finally:
         trainer.recorder.close()
         trainer.directory.release()
+
+
+def way_on(trainer: Trainer, task: Task) -> str:
+    """What to say beside the error that ended a run."""
+    return f"The run failed at step {task.clock.step}. {trainer.directory.checkpoints.advice(-1)}"
 
 
 class Moved(ToolkitError):
