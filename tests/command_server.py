@@ -1,7 +1,8 @@
 """Gives commands of tests a process each, without two seconds of imports each: they are forks of this one.
 
-Run as a program by `conftest.Server`. It has imported what most commands need, runs no thread, and forks for every process of
-tests that connects to the socket which its only word names. The fork tells its number and forks in its turn at each line that it
+Run as a program by `conftest.Server`. It has imported what most commands need (or, with a second word ``light``, what all of them
+do, which is nothing heavy), runs no thread, and forks for every process of tests that connects to the socket which its first word
+names. The fork tells its number and forks in its turn at each line that it
 is sent: a JSON object with a command's ``module``, ``words``, ``folder``, ``environment``, the ``sites`` where plugins are
 installed, the paths of its ``stdout`` and ``stderr``, and ``first``, where something is to be done in the process before: a
 function ``module:name`` and its arguments. It answers with the number of the process, then with its exit code as `subprocess`
@@ -32,7 +33,8 @@ HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.reco
 OURS = ("toolkit.commands.run", "toolkit.commands.evaluate", "toolkit.commands.resume", "toolkit.training.sessions",
         "toolkit.agents.q_learning", "toolkit.agents.networks.mlp", "toolkit.envs.native.cartpole")
 HUB = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
-       "transformers.tokenization_utils_fast") if find_spec("transformers") else ()
+       "transformers.tokenization_utils_fast") if "light" not in sys.argv and find_spec("transformers") else ()
+LIGHT = ("click", "toolkit.cli", "toolkit.commands.run")
 
 
 def lend(listener: socket.socket) -> socket.socket | None:
@@ -71,9 +73,10 @@ def become(request: dict[str, Any]) -> None:
     sys.argv = [request["module"], *request["words"]]
     sys.path[:1] = [os.getcwd(), *request["sites"]]
     tempfile.tempdir = None
-    sys.modules["numba"].config.reload_config()  # whose cache is that of the process of tests that asks
-    # Unlike those of the standard library and of torch, NumPy's global generator starts from nowhere known: a fork has the same.
-    sys.modules["numpy"].random.seed()
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.reload_config()  # whose cache is that of the process of tests that asks
+        # Unlike those of the standard library and of torch, NumPy's generator starts from nowhere known: a fork has the same.
+        sys.modules["numpy"].random.seed()
 
 
 def prepare(function: str, *arguments: Any) -> None:
@@ -103,7 +106,7 @@ if __name__ == "__main__":
     code = 1  # what an exception that nothing catches leaves
     atexit.register(leave)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does before NumPy is imported
-    for name in (*HEAVY, *OURS, *HUB):
+    for name in LIGHT if "light" in sys.argv else (*HEAVY, *OURS, *HUB):
         importlib.import_module(name)
     gc.freeze()  # no fork looks through what is here: it would have to copy it,
     for imported in list(finalize._registry):  # type: ignore[attr-defined]

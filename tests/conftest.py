@@ -20,9 +20,14 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import Any
 
-import hypothesis
 import pytest
 
+FINDERS = sys.meta_path[:]
+sys.meta_path[:] = [finder for finder in FINDERS if not type(finder).__module__.startswith("_pytest.")]
+import hypothesis  # noqa: E402  # pytest would rewrite its own assertions, in each process of tests for 1.5 seconds
+import hypothesis.strategies  # noqa: E402
+
+sys.meta_path[:] = FINDERS
 hypothesis.settings.register_profile("toolkit", deadline=None)  # a busy machine breaks no law
 hypothesis.settings.load_profile("toolkit")
 SHARED = "TOOLKIT_TESTS_SHARED"  # the variable that names a folder for what all processes of the tests share
@@ -85,26 +90,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Server:
-    """The process that commands of this one are forked from: itself a fork of one for all processes of tests."""
+    """The process that commands of this one are forked from: itself a fork of one for all processes of tests.
 
-    def __init__(self) -> None:
+    It is named ``commands``; another begins with the ``words`` of `command_server`, in an environment of its own.
+    """
+
+    def __init__(self, name: str = "commands", *words: str, **environment: str) -> None:
+        self.start = [sys.executable, str(Path(__file__).with_name("command_server.py"))], words, {**BEFORE, **environment}
         folder = Path(os.environ[SHARED])
-        with (folder / "commands.lock").open("w") as lock:
+        with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            connection = self._connected(folder / "commands")
+            connection = self._connected(folder / name)
         self.asks, self.answers = connection.makefile("w"), connection.makefile("r")
         self.number = int(self.answers.readline())
 
-    @staticmethod
-    def _connected(address: Path) -> socket.socket:
+    def _connected(self, address: Path) -> socket.socket:
         """A connection, to a server that is started if there is none."""
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(str(address))
         except (FileNotFoundError, ConnectionRefusedError):
             address.unlink(missing_ok=True)  # of one whose process of tests has ended
-            process = subprocess.Popen([sys.executable, Path(__file__).with_name("command_server.py"), str(address)], text=True,
-                                       env=BEFORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            program, words, environment = self.start
+            process = subprocess.Popen([*program, str(address), *words], text=True, env=environment, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
             assert process.stdin and process.stdout
             atexit.register(process.wait)
             atexit.register(process.stdin.close)  # called first: it ends when that does
