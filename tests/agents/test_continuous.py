@@ -274,9 +274,38 @@ def test_of_whole_numbers_the_nearest_is_taken(name: str, dtype: Any) -> None:
     head = agent.actor.head if name in ("sac", "td3") else agent.policy.actor.head
     head.weight.data.zero_()
     for wanted in (114.75, -115.75):
-        head.bias.data.fill_(np.arctanh((wanted + 0.5) / 127.5) if name in ("sac", "td3") else wanted)
+        place = (wanted + 0.5) / 127.5  # between the bounds, from -1 to 1
+        head.bias.data.fill_(np.arctanh(place) if name in ("sac", "td3") else place)
         action = agent.act(np.zeros((1, 3), np.float32), deterministic=True).actions
         assert action.dtype == dtype and action.tolist() == [[round(wanted)]]
+
+
+WIDE = spaces.Box(np.array([2, -1, -1000, 0, -np.inf], np.float32), np.array([10, 1, 1000, 0.01, np.inf], np.float32))
+
+
+@pytest.mark.parametrize("name,options", [("ppo", {}), ("ppo", {"recurrent": True}), ("ppo", {"use_sde": True}),
+                                          ("actor-critic", {}), ("reinforce", {})])
+def test_a_gaussian_policy_begins_in_the_middle_of_its_bounds_and_reaches_them(name: str, options: dict[str, Any]) -> None:
+    """A number whose bounds hold 0 and lie 0.1 to 10 from their middle, or have no end, is drawn as it is."""
+    agent = registry.make("agent", name, observation_space=SIGHT, action_space=WIDE, n_envs=1, **options)
+    head = getattr(agent.policy.actor, "head", agent.policy.actor)
+    head.weight.data.zero_()
+    for drawn, wanted in ((0.0, [6, 0, 0, 0.005, 0]), (0.5, [8, 0.5, 500, 0.0075, 0.5]), (-2, [2, -1, -1000, 0, -2])):
+        head.bias.data.fill_(drawn)
+        actions = agent.act(np.zeros((1, 3), np.float32), deterministic=True).actions
+        np.testing.assert_allclose(actions[0], wanted, rtol=1e-5, atol=1e-9)
+
+
+def test_a_policy_of_an_earlier_version_draws_the_environments_own_numbers() -> None:
+    agent, later = (registry.make("agent", "ppo", observation_space=SIGHT, action_space=WIDE, n_envs=1) for _ in range(2))
+    state = agent.state_dict()
+    later.load_state_dict(state)
+    assert later.reach is not None
+    del state["reaches"]
+    later.load_state_dict(state)
+    later.policy.actor.head.weight.data.zero_()
+    later.policy.actor.head.bias.data.fill_(3)
+    assert later.act(np.zeros((1, 3), np.float32), deterministic=True).actions.tolist() == [[3, 1, 3, np.float32(0.01), 3]]
 
 
 def test_ornstein_uhlenbeck_noise_remembers_and_has_its_deviation() -> None:

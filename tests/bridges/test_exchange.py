@@ -97,6 +97,21 @@ def test_layer_norms_cannot_be_exchanged() -> None:
         plain(body)
 
 
+@pytest.mark.parametrize("use_sde", [False, True])
+def test_actions_far_from_zero_are_drawn_as_here(use_sde: bool) -> None:
+    from toolkit.bridges.sb3.exchange import exported
+
+    seen, moves = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Box(np.float32([2, -1000]), np.float32([10, 1000]))
+    agent = registry.make("agent", "ppo", observation_space=seen, action_space=moves, n_envs=1, use_sde=use_sde)
+    agent.policy.actor.head.weight.data.mul_(100)
+    policy = exported(agent, "ppo", seen, moves).policy
+    observations = np.stack([seen.sample() for _ in range(20)])
+    np.testing.assert_allclose(agent.act(observations, deterministic=True).actions,
+                               policy.predict(observations, deterministic=True)[0], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(policy.log_std.detach(), np.broadcast_to(np.log([4, 1000]), policy.log_std.shape)
+                               + agent.config.log_std_init, rtol=1e-5)
+
+
 def test_actions_that_only_one_side_rounds_cannot_be_exchanged(tmp_path: Path) -> None:
     run = train("ppo", env="WholeNumbers-v0", preset="none", steps=32, n_steps=32, final_episodes=1, out=str(tmp_path / "run"))
     with pytest.raises(UsageError, match=r"whole numbers in a range, .*int64\): Stable-Baselines3 .* where the toolkit rounds"):

@@ -8,7 +8,7 @@ acting itself needs the policy's outputs alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -58,6 +58,30 @@ class Rollout:
         return len(self.advantages)
 
 
+class Reach(NamedTuple):
+    """How the numbers that a policy draws become actions: ``centre + half * drawn``, each of the action's shape."""
+
+    centre: Array
+    half: Array
+
+
+def reach_of(space: gymnasium.Space[Any]) -> Reach | None:
+    """What a Gaussian policy, which begins with mean 0 and deviation 1, needs to act all over a Box; None where that does.
+
+    A number whose bounds hold 0 and are 0.1 to 10 from their middle is drawn as it is, as one without bounds; another is
+    drawn for -1 to 1.
+    """
+    if not isinstance(space, spaces.Box):
+        return None
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        centre, half = (low + high) / 2, (high - low) / 2
+    as_it_is = ~np.isfinite(half) | (half == 0) | ((low <= 0) & (high >= 0) & (half >= 0.1) & (half <= 10))
+    if as_it_is.all():
+        return None
+    return Reach(np.where(as_it_is, 0, centre).astype(np.float32), np.where(as_it_is, 1, half).astype(np.float32))
+
+
 class OnPolicyAgent:
     """Networks, acting and saving of an on-policy agent; subclasses write `update`.
 
@@ -77,6 +101,7 @@ class OnPolicyAgent:
         self.cadence = Cadence(config.n_steps * n_envs, updates=1, batch_size=config.n_steps * n_envs)
         self.buffer, self.buffer_size = Part("rollout"), config.n_steps * n_envs
         self.distribution = self._distribution()
+        self.reach = reach_of(action_space)
         self.masked = config.action_masking
         if self.masked and not isinstance(action_space, (spaces.Discrete, spaces.MultiDiscrete)):
             raise UsageError(f"action_masking needs Discrete or MultiDiscrete actions; this environment's are {action_space}. "
@@ -132,8 +157,11 @@ class OnPolicyAgent:
         return Acted(self._within(actions), {"drawn": actions, **extras})
 
     def _within(self, actions: Array) -> Array:
+        """What the environment gets for drawn ``actions`` [N, ...]."""
         if not isinstance(self.action_space, spaces.Box):
             return actions
+        if self.reach is not None:
+            actions = self.reach.centre + self.reach.half * actions
         return to_dtype(np.clip(actions, self.action_space.low, self.action_space.high), self.action_space.dtype)
 
     # -- preparing a rollout
@@ -193,7 +221,7 @@ class OnPolicyAgent:
 
     def initialise(self, state: dict[str, Any]) -> None:
         """Take the policy (and the statistics of its observations) of another run, and nothing else."""
-        self.policy.load_state_dict(state["policy"])
+        self._take_policy(state)
         if self.observation_normalizer is not None and "observation_normalizer" in state:
             self.observation_normalizer.load_state_dict(state["observation_normalizer"])
 
@@ -201,18 +229,24 @@ class OnPolicyAgent:
         state: dict[str, Any] = {
             "policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict(), "updates": self._updates,
             "generator": self.generator.bit_generator.state, "shuffling": self.shuffling.bit_generator.state,
+            "reaches": self.reach is not None,
         }
         state.update({name: part.state_dict() for name, part in self._extra_parts().items()})
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
+        self._take_policy(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self._updates = state["updates"]
         self.generator.bit_generator.state = state["generator"]
         self.shuffling.bit_generator.state = state["shuffling"]
         for name, part in self._extra_parts().items():
             part.load_state_dict(state[name])
+
+    def _take_policy(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        if not state.get("reaches", False):  # one of an earlier version learned to draw the environment's own numbers
+            self.reach = None
 
     def _extra_parts(self) -> dict[str, Any]:
         noise = self.distribution.noise if isinstance(self.distribution, StateDependent) else None

@@ -155,7 +155,14 @@ def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
     actor, critic = plain(policy.actor.body), plain(policy.critic.body)
     state = {**layers("mlp_extractor.policy_net", actor), **layers("mlp_extractor.value_net", critic),
              **linear("action_net", policy.actor.head), **linear("value_net", policy.critic.head)}
-    return (state if policy.log_std is None else {**state, "log_std": policy.log_std.detach()}), actor
+    if policy.log_std is not None:
+        state["log_std"] = policy.log_std.detach()
+    if agent.reach is not None:  # the library's policies speak in the environment's own numbers
+        centre, half = (torch.from_numpy(part.ravel()) for part in agent.reach)
+        state["action_net.weight"] = state["action_net.weight"] * half[:, None]
+        state["action_net.bias"] = state["action_net.bias"] * half + centre
+        state["log_std"] = state["log_std"] + half.log()
+    return state, actor
 
 
 def of_dqn(agent: Any) -> tuple[dict[str, Tensor], MLP]:
