@@ -96,7 +96,7 @@ def test_a_run_killed_before_its_first_periodic_checkpoint_begins_again(tmp_path
 @pytest.mark.parametrize("way", [WAYS[0], pytest.param(WAYS[2], marks=pytest.mark.slow)], ids=["one", "native"])
 def test_an_ordinary_process_that_is_killed_from_outside(way: dict[str, Any], tmp_path: Path) -> None:
     """Without anything of the above: the command line, a signal from another process, the command line."""
-    settings = {**way, "steps": 3_000, "checkpoint_every": 500, "evaluate_every": 1_500, "learning_starts": 100}
+    settings = {**way, "steps": 1_800, "checkpoint_every": 300, "evaluate_every": 900, "learning_starts": 100}
     words = [*flags("dqn", **settings), "--out", "run"]
     environment = {**os.environ, "TOOLKIT_PLUGINS": "0"}
     process = subprocess.Popen([sys.executable, "-m", "toolkit", *words], cwd=tmp_path, env=environment,
