@@ -308,7 +308,7 @@ def test_pictures_have_seconds_hertz_and_units(name: str) -> None:
 
 
 def test_exporting_a_front_end(inside: Inside, chirp: Path) -> None:
-    inside.json("audio", "export", "--frontend", "mfcc", "--frontend.n-mfcc", "13", "--out", "mfcc.pt")
+    assert inside.json("audio", "export", "--frontend", "mfcc", "--frontend.n-mfcc", "13", "--out", "mfcc.pt")["shortest"] == 1
     clip = audio_io.load(chirp)[0]
     expected = registry.make("frontend", "mfcc", n_mfcc=13)(clip)[0]
     torch.testing.assert_close(torch.jit.load(inside.folder / "mfcc.pt")(clip), expected, atol=2e-3, rtol=1e-3)

@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in EXPORTED] + [
     ("kaldi-mfcc", {"use_energy": True, "raw_energy": False, "snip_edges": False, "energy_floor": 1.0}),
     ("kaldi-mfcc", {"window": "hamming", "pre_emphasis": 0.0, "round_to_power_of_two": False})]
 IDS = [name + "".join(f" {key}={value}" for key, value in options.items()) for name, options in CASES]
-SECONDS = (0.9, 1.0, 1.2345)
+SECONDS = (0.9, 1.0, 1.2345, 0)  # 0: half of what lies before the clip in its first frame
 # In single precision the logarithm of a band far below the loudest shows either way's rounding, which these weigh up; how much
 # differs from processor to processor. In double precision all are held to 1e-7.
 ROUNDED = {"lfcc": 1e-3, "mfcc lifter=22.0": 1e-3, "torchaudio-mfcc": 1e-3}
@@ -40,7 +40,12 @@ def made(name: str, **options: Any) -> Any:
 
 
 def clips_for(frontend: Any, seconds: float) -> torch.Tensor:
-    return clips_at(frontend.spec.sample_rate, seconds)
+    spec = frontend.spec
+    return clips_at(spec.sample_rate, seconds) if seconds else two_of(max(spec.shortest, spec.left // 2))
+
+
+def two_of(samples: int) -> torch.Tensor:
+    return torch.stack([noise(samples, seed) for seed in (1, 2)])
 
 
 @functools.cache
@@ -58,6 +63,10 @@ def test_real_products_equal_the_front_end(name: str, options: dict[str, Any], r
         expected = frontend(clips.double())[0]
         torch.testing.assert_close(exact(clips.double()), expected, atol=1e-7, rtol=1e-7)
         torch.testing.assert_close(single(clips), frontend(clips)[0], atol=tolerance, rtol=1e-4)
+    shortest = frontend.spec.shortest
+    assert frontend.spec.frames(shortest) and not frontend.spec.frames(shortest - 1)
+    clips = two_of(shortest).double()
+    torch.testing.assert_close(exact(clips), frontend(clips)[0], atol=1e-7, rtol=1e-7)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
@@ -92,7 +101,7 @@ def test_onnx(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = 1
     session = runtime.InferenceSession(str(tmp_path / "frontend.onnx"), settings, providers=["CPUExecutionProvider"])
-    for count, seconds in zip((2, 1, 2), SECONDS):
+    for count, seconds in zip((2, 1, 2, 2), SECONDS, strict=True):
         clips = clips_for(frontend, seconds)[:count]
         features = torch.from_numpy(session.run(None, {"waveform": clips.numpy()})[0])
         torch.testing.assert_close(features, frontend(clips)[0], atol=1e-4, rtol=1e-4)

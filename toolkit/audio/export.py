@@ -7,7 +7,7 @@ to_script    that module as a TorchScript file
 A spectrum is the product of each frame with the windowed cosines and sines of the discrete Fourier transform, taken as a
 strided convolution; no complex number, no FFT and no choice that depends on the samples is left. What else is linear in a
 frame's samples (Kaldi's mean and pre-emphasis, the kernels of constant-Q and wavelets) is part of the convolution's
-kernels. Clips are at least as long as the padding beyond their ends plus one sample, as where torch mirrors.
+kernels. A clip gives at least one frame: it is `FrameSpec.shortest` samples long, or longer.
 
 RealFrontend   short-time Fourier spectra, and the bands, logarithms and cepstra made of them
 RealChroma     the same with each frame divided by its norm
@@ -33,11 +33,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.audio.frontends import kaldi, kernels, pcen, stft
-from toolkit.audio.frontends.framing import MODES
+from toolkit.audio.frontends.framing import MODES, source_positions
 from toolkit.errors import MissingExtra, UsageError
 
 OPSET = 18
 FORGOTTEN = 1e-10  # share of a smoother's weight that lies before the frames it looks back on
+
+
+def extended(clips: Tensor, left: int, right: int, mode: str) -> Tensor:
+    """Clips [B, T] of one length with ``left`` and ``right`` samples beyond their ends, as `extend_batch` has them."""
+    if left == 0 and right == 0:
+        return clips
+    if mode == "constant":
+        return F.pad(clips, (left, right))
+    length = torch.full([1], clips.shape[1], dtype=torch.int64, device=clips.device)
+    position = torch.arange(left + clips.shape[1] + right, device=clips.device) - left
+    return clips[:, source_positions(position, length, mode)]
 
 
 class RealFrontend(nn.Module):
@@ -51,7 +62,7 @@ class RealFrontend(nn.Module):
         self.hop: int = spec.hop_length
         self.left: int = spec.left
         self.drop_last: bool = spec.drop_last
-        self.reflects: bool = MODES[spec.padding] == "reflect"
+        self.mode: str = MODES[spec.padding]
         self.pre_emphasis: float = config.pre_emphasis
         self.power: float = spec.power
         self.added: float = float(getattr(frontend, "magnitude_floor", 0.0))
@@ -79,10 +90,8 @@ class RealFrontend(nn.Module):
         samples = waveform
         if self.pre_emphasis != 0.0:
             samples = torch.cat((samples[:, :1], samples[:, 1:] - self.pre_emphasis * samples[:, :-1]), dim=1)
-        samples = samples[:, None]  # [B, 1, T]
-        if self.left > 0:
-            samples = F.pad(samples, (self.left, self.left), "reflect" if self.reflects else "constant")
-        parts = F.conv1d(samples, self.fourier, stride=self.hop).transpose(1, 2)  # type: ignore[arg-type]
+        samples = extended(samples, self.left, self.left, self.mode)
+        parts = F.conv1d(samples[:, None], self.fourier, stride=self.hop).transpose(1, 2)  # type: ignore[arg-type]
         if self.drop_last:
             parts = parts[:, :-1]
         values = parts[..., :self.bins].square() + parts[..., self.bins:].square() + self.added
@@ -187,10 +196,7 @@ class RealKaldi(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Features [B, F, bins] of clips [B, T], all of T samples."""
-        samples = waveform
-        if self.mirrors:
-            begin, end = samples[:, :self.left].flip(1), samples[:, samples.shape[1] - self.right:].flip(1)
-            samples = torch.cat((begin, samples, end), dim=1)
+        samples = extended(waveform, self.left, self.right, "mirror") if self.mirrors else waveform
         parts = F.conv1d(samples[:, None], self.fourier, stride=self.hop).transpose(1, 2)  # type: ignore[arg-type]
         values = parts[..., :self.bins].square() + parts[..., self.bins:].square()
         if self.power != 2.0:
@@ -216,16 +222,14 @@ class RealKernels(nn.Module):
         self.hop: int = spec.hop_length
         self.left: int = spec.left
         self.drop_last: bool = spec.drop_last
-        self.reflects: bool = MODES[spec.padding] == "reflect"
+        self.mode: str = MODES[spec.padding]
         products = time_kernels(frontend.product.matrix, spec.n_fft)  # [2 bins, n_fft]
         self.register_buffer("real", torch.tensor(products[::2][:, None], dtype=dtype))
         self.register_buffer("imaginary", torch.tensor(products[1::2][:, None], dtype=dtype))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Magnitudes [B, F, bins] of clips [B, T], all of T samples."""
-        samples = waveform[:, None]
-        if self.left > 0:
-            samples = F.pad(samples, (self.left, self.left), "reflect" if self.reflects else "constant")
+        samples = extended(waveform, self.left, self.left, self.mode)[:, None]
         real = F.conv1d(samples, self.real, stride=self.hop)  # type: ignore[arg-type]
         imaginary = F.conv1d(samples, self.imaginary, stride=self.hop)  # type: ignore[arg-type]
         values = (real.square() + imaginary.square()).sqrt().transpose(1, 2)
@@ -265,7 +269,7 @@ def to_onnx(frontend: Any, path: str | os.PathLike[str]) -> None:
         raise MissingExtra(f"ONNX files need onnx and onnxscript ({error}). Install them: pip install onnx onnxscript") from error
     module = exportable(frontend)
     example = torch.zeros(2, max(4 * frontend.spec.n_fft, frontend.spec.sample_rate // 4))
-    shapes = {"waveform": {0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2 * frontend.spec.n_fft)}}
+    shapes = {"waveform": {0: torch.export.Dim("batch"), 1: torch.export.Dim("time", min=2)}}
     with without_remarks():
         torch.onnx.export(module, (example,), os.fspath(Path(path)), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET,
                           input_names=["waveform"], output_names=["features"], external_data=False, verbose=False)

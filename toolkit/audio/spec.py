@@ -113,6 +113,13 @@ class FrameSpec:
         span = samples + 2 * self.left - self.frame_length
         return max(0, span // self.hop_length + 1 - int(self.drop_last)) if span >= 0 else 0
 
+    @property
+    def shortest(self) -> int:
+        """Samples of the shortest clip that gives a frame."""
+        if self.padding == "mirror":
+            return self.hop_length - self.hop_length // 2
+        return max(1, self.frame_length - 2 * self.left + int(self.drop_last) * self.hop_length)
+
     def right(self, samples: int) -> int:
         """Samples that must follow the clip for its last frame to be full."""
         return max(0, (self.frames(samples) - 1) * self.hop_length + self.frame_length - self.left - samples)

@@ -21,6 +21,8 @@ FORMS = (".onnx", ".pt")
 def export_command(frontend: str, out: str, as_json: bool) -> int:
     """Write a front end as a file for ONNX Runtime or TorchScript: waveform [batch, time] to features [batch, frames, bins].
 
+    A clip is at least as long as one frame takes: what is printed says how many samples that is.
+
     \b
     toolkit audio export --frontend whisper-log-mel --frontend.n-mels 128 --out whisper.onnx
     """
@@ -32,6 +34,7 @@ def export_command(frontend: str, out: str, as_json: bool) -> int:
 
     made = chosen_part("frontend").make()
     (export.to_onnx if path.suffix == ".onnx" else export.to_script)(made, path)
-    facts = {"file": str(path.resolve()), "bytes": path.stat().st_size, "spec": made.spec.json()}
-    output.emit(facts) if as_json else print(f"{out}  {facts['bytes']:,} bytes")
+    shortest = made.spec.shortest
+    facts = {"file": str(path.resolve()), "bytes": path.stat().st_size, "shortest": shortest, "spec": made.spec.json()}
+    output.emit(facts) if as_json else print(f"{out}  {facts['bytes']:,} bytes, for clips of at least {shortest:,} samples")
     return 0
