@@ -79,7 +79,8 @@ class TrainedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         statics = static_options(self)
         run = first_name(args, statics)
-        known = settings_of_run(run) if run else {}
+        words = {token.partition("=")[0] for token in args if token.startswith("-")}
+        known = settings_of_run(run) if run and words - (statics.keys() - {"--help", "-h"}) else {}  # read where it is asked for
         rest, tokens = [], list(args)
         options: dict[str, Any] = {}
         settings: dict[str, str] = {}

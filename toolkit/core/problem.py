@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toolkit.config import Part, settings_of
 from toolkit.core.base import Example
 from toolkit.core.batching import hold_out
 from toolkit.core.configs import TaskConfig
@@ -35,6 +36,8 @@ Config = TypeVar("Config", bound=TaskConfig)
 Split = TypeVar("Split")
 Array = np.ndarray[Any, Any]
 Encoded = Any
+ONCE = ("clip", "text")  # levels of which a model gives one output [B, C] an example
+EACH = ("frames", "position", "next")  # and of which it gives one for each position [B, T', C]
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Problem(Generic[Config]):
     frontend: nn.Module | None = None
     asked_by_rows: ClassVar[bool] = False  # whether people ask about rows with columns, and never about lines of text
     judges_rows: ClassVar[bool] = False  # whether `check` sees rows that cannot be read, to tell of them beside others
+    level: ClassVar[str] = ""  # what the model answers for, of `ONCE` and `EACH`; outputs of others are as the loss takes them
     driver = "toolkit.training.supervised:SupervisedTask"  # "module:Class" of the task that trains it
 
     def __init__(self, config: Config) -> None:
@@ -216,6 +220,26 @@ class Problem(Generic[Config]):
 
     # -- outputs
 
+    def checked(self, found: Any) -> tuple[Tensor, Tensor | None]:
+        """What a model returned: outputs and lengths. Raises UsageError for a model that is for something else."""
+        part = getattr(self.config, "model", None)
+        name = part.name if isinstance(part, Part) else ""
+        if not (isinstance(found, (tuple, list)) and len(found) == 2 and isinstance(found[0], Tensor)):
+            raise UsageError(f"the model {name!r} returns {type(found).__name__}, promised: the pair (outputs, lengths). "
+                             f"See: toolkit check model {name}")
+        outputs, lengths = found
+        needs, given = "one output for each example, [B, C]", "for each position"
+        fits = outputs.dim() == 2 or self.level not in ONCE
+        if self.level in EACH:
+            needs = "one output for each position, [B, T', C], and their lengths"
+            given = "without lengths" if outputs.dim() == 3 else "once for each example"
+            fits = outputs.dim() == 3 and (lengths is not None or self.level != "frames")
+        if not fits:
+            default = next((item.default.name for item in settings_of(type(self.config)) if item.name == "model"), "")
+            raise UsageError(f"the model {name!r} answers {given}: its outputs have the shape {list(outputs.shape)}. This task "
+                             f"needs {needs}. Name a model that gives them: --model {default}")
+        return outputs, lengths
+
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         """The scalar to be made small."""
         result: Tensor = self.loss_function(outputs, batch.targets, lengths, batch.target_lengths)
@@ -268,7 +292,7 @@ def device_of(model: nn.Module) -> torch.device:
 def run_model(problem: Problem[Any], model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Batch]:
     """Front end and model: outputs, their lengths, and the batch with its features."""
     ready = problem.features(batch)
-    outputs, lengths = model(ready.inputs, ready.lengths)
+    outputs, lengths = problem.checked(model(ready.inputs, ready.lengths))
     return outputs, lengths, ready
 
 

@@ -19,7 +19,7 @@ from toolkit.audio.manifests import Clip, ManifestError
 from toolkit.audio.tasks.base import whole
 from toolkit.audio.tasks.voice_activity import stretches, well_formed
 from toolkit.config import Part
-from toolkit.core.problem import Batch
+from toolkit.core.problem import Batch, run_model
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
@@ -204,6 +204,44 @@ def test_samples_in_memory_are_looked_at_before_training(task: str, said: str) -
     problem.target_name = "label"
     with pytest.raises(UsageError, match=said.format("its sound: 2 samples are NaN or infinite, the first at 0.010 s")):
         problem.check({"train": rows})
+
+
+class Answers(torch.nn.Module):
+    """A model of a stranger: one answer a clip or one a position, with lengths or without."""
+
+    def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(inputs, outputs)
+
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> Any:
+        return self.layer(inputs).mean(1), lengths
+
+
+class NoLengths(Answers):
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> Any:
+        return self.layer(inputs), None
+
+
+class NoPair(Answers):
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> Any:
+        return self.layer(inputs)
+
+
+@pytest.mark.usefixtures("only_here")
+@pytest.mark.parametrize(("task", "model", "said"), [
+    ("speech-recognition", Answers, r"answers once for each example: .* shape \[1, 7\]. .* \[B, T', C\], and .*: --model crnn"),
+    ("speech-recognition", NoLengths, r"answers without lengths: .* one output for each position, \[B, T', C\], and their "),
+    ("audio-classification", NoLengths, r"answers for each position: .* one output for each example, \[B, C\]. Name"),
+    ("audio-classification", NoPair, r"returns Tensor, promised: the pair \(outputs, lengths\). See: toolkit check model odd")])
+def test_a_model_that_answers_otherwise_than_the_task_asks_is_blamed_and_not_the_data(task: str, model: Any, said: str) -> None:
+    registry.register("model", "odd")(model)
+    problem = registry.make("task", task, model="odd")
+    rows = [{"audio": np.ones(4000, np.float32), "text": text, "label": text} for text in ("ab", "ba")]
+    with pytest.raises(UsageError, match=f"the model 'odd' {said}"):
+        problem.check({"train": rows})
+        problem.fit(rows)
+        encoded = problem.encode(rows)
+        run_model(problem, problem.build(), problem.collate(encoded, np.arange(2)))
 
 
 def test_the_last_stretch_may_be_too_short_for_an_answer() -> None:

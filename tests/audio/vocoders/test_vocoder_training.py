@@ -82,6 +82,17 @@ def test_metrics_by_hand() -> None:
     assert metrics.si_sdr(wave + 0.1 * other + 3, wave - 1) == pytest.approx(20, abs=1e-3)  # a constant is no distortion
 
 
+def test_distances_from_silence() -> None:
+    """Magnitudes of silence count as 1e-7, and all of the sound is wrong: convergence is 1 both ways."""
+    silence, sound = torch.zeros(8192), noise(8192)
+    assert metrics.stft_distance(silence, silence) == 0
+    assert metrics.stft_distance(sound, silence) == pytest.approx(metrics.stft_distance(silence, sound), rel=1e-5)
+    louder = metrics.stft_distance(10 * sound, silence)
+    assert louder == pytest.approx(metrics.stft_distance(sound, silence) + math.log(10), abs=0.1)
+    assert metrics.si_sdr(silence, silence) == math.inf
+    assert metrics.si_sdr(silence, sound) == metrics.si_sdr(sound, silence) == -math.inf
+
+
 def test_what_is_the_same_is_understood() -> None:
     pytest.importorskip("pystoi")
     sound = torch.as_tensor(speech_like(1.5, 22050, 0)).float()

@@ -139,7 +139,7 @@ class HeardProblem(Problem[Any]):
     config: AudioTaskConfig
     unit = "clips"
     judges_rows = True
-    level: ClassVar[Any] = "clip"
+    level: ClassVar[Any] = "clip"  # or "frames"
 
     def __init__(self, config: AudioTaskConfig) -> None:
         super().__init__(config)

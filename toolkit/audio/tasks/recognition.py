@@ -73,7 +73,7 @@ class SpeechRecognition(HeardProblem):
         # A vocabulary that is limited by choice has unknown words in training too; then they are no fault.
         strict = not any(tokenizer.unknown_id in tokenizer.encode(self.text(row)) for row in first)
         with torch.random.fork_rng(devices=[]):  # a model to count with, not the one that learns
-            positions = positions_of(self.made_model(tokenizer.size, begun=True), self.spec.bins)
+            positions = self._positions(self.made_model(tokenizer.size, begun=True))
         found = {split: {place: why for place, row in enumerate(rows) if place not in faults[split]
                          and (why := self._misfit(row, tokenizer, positions, strict))} for split, rows in splits.items()}
         for split, misfits in found.items():
@@ -87,6 +87,17 @@ class SpeechRecognition(HeardProblem):
         tokenizer: Any = registry.make("tokenizer", self.config.tokenizer)
         tokenizer.train([self.text(row) for row in rows])
         return tokenizer
+
+    def _positions(self, model: nn.Module) -> Callable[[int], int]:
+        """How many positions a model answers for so many frames: as it says, or in proportion to what it does on a sample."""
+        says = getattr(model, "positions", None)
+        if says is not None:
+            return lambda frames: int(says(torch.tensor([frames]))[0])
+        with torch.no_grad():
+            sample = torch.zeros(1, MEASURED_FRAMES, self.spec.bins)
+            outputs, _ = self.checked(model.eval()(sample, torch.tensor([MEASURED_FRAMES])))
+        share = outputs.shape[1] / MEASURED_FRAMES
+        return lambda frames: math.ceil(frames * share - 1e-9)
 
     def _misfit(self, row: Example, tokenizer: Any, positions: Callable[[int], int], strict: bool) -> str | None:
         ids = list(tokenizer.encode(self.text(row)))
@@ -153,17 +164,6 @@ class SpeechRecognition(HeardProblem):
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         return [{"text": text} for text in self.decode(outputs, lengths)]
-
-
-def positions_of(model: nn.Module, bins: int) -> Callable[[int], int]:
-    """How many positions a model answers for so many frames: as it says, or in proportion to what it does on a sample."""
-    says = getattr(model, "positions", None)
-    if says is not None:
-        return lambda frames: int(says(torch.tensor([frames]))[0])
-    with torch.no_grad():
-        outputs, _ = model.eval()(torch.zeros(1, MEASURED_FRAMES, bins), torch.tensor([MEASURED_FRAMES]))
-    share = outputs.shape[1] / MEASURED_FRAMES
-    return lambda frames: math.ceil(frames * share - 1e-9)
 
 
 def shortened(text: str) -> str:

@@ -41,6 +41,9 @@ def log_mel_l1(first: Tensor, second: Tensor, frontend: Any) -> float:
 def stft_distance(predictions: Tensor, targets: Tensor) -> float:
     """Spectral convergence plus the mean log magnitude difference, mean over three resolutions, of [T] and [T].
 
+    Convergence, a share of the target, is 1 where the target is silent and the prediction is not, as it is the other way round;
+    magnitudes count from 1e-7. Two silences have the distance 0.
+
     Source: Yamamoto et al. (2020), equations 4-6.
 
     >>> sound = torch.randn(4096); stft_distance(sound, sound)
@@ -51,7 +54,8 @@ def stft_distance(predictions: Tensor, targets: Tensor) -> float:
         window = torch.hann_window(width, device=targets.device)
         one, two = (torch.stft(sound, n_fft, hop, width, window, pad_mode="constant", return_complex=True).abs().clamp(min=TINY)
                     for sound in (predictions, targets))
-        found.append(float((two - one).norm() / two.norm() + (one.log() - two.log()).abs().mean()))
+        whole = two if two.max() > TINY else one  # of a silent target nothing is a share
+        found.append(float((two - one).norm() / whole.norm() + (one.log() - two.log()).abs().mean()))
     return sum(found) / len(found)
 
 
@@ -125,7 +129,8 @@ def judged_by_ear(predictions: Tensor, targets: Tensor, rate: int) -> dict[str, 
 
 
 def si_sdr(predictions: Tensor, targets: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB of [T] and [T], both without their mean; infinite where proportional.
+    """Scale-invariant signal-to-distortion ratio in dB of [T] and [T], both without their mean; infinite where proportional, and
+    minus infinity where one alone is silent.
 
     Source: Le Roux et al. (2019), equation 5.
 
@@ -134,5 +139,7 @@ def si_sdr(predictions: Tensor, targets: Tensor) -> float:
     """
     one, two = (sound.double() - sound.double().mean() for sound in (predictions, targets))
     wanted = (one @ two) / (two @ two).clamp(min=1e-20) * two
-    rest = float(((one - wanted) ** 2).sum())
-    return 10 * math.log10(float((wanted ** 2).sum()) / rest) if rest else math.inf
+    kept, rest = float((wanted ** 2).sum()), float(((one - wanted) ** 2).sum())
+    if kept == 0:
+        return math.inf if torch.equal(one, two) else -math.inf
+    return 10 * math.log10(kept / rest) if rest else math.inf
