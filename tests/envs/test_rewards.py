@@ -40,8 +40,8 @@ def test_what_holds_exactly_one_number_is_a_reward(how: str) -> None:
 def test_anything_else_is_refused_by_the_environments_name(how: str) -> None:
     for way in ("in-process", "sync"):
         envs = paying(how, way)
-        with pytest.raises(ToolkitError, match=rf"environment 'faulty/Paying-v0' gave a reward .*{REFUSED[how]}.*; allowed: one "
-                                               "number, or an array that holds exactly one. Mend what its step"):
+        with pytest.raises(ToolkitError, match=rf"environment 'faulty:faulty/Paying-v0' gave a reward .*{REFUSED[how]}.*; "
+                                               "allowed: one number, or an array that holds exactly one. Mend what its step"):
             envs.step(np.zeros(2, int))
 
 
@@ -52,7 +52,7 @@ def test_other_processes_do_the_same(way: str) -> None:
     assert envs.step(np.zeros(2, int)).rewards.tolist() == [2.5, 2.5]
     envs.close()
     envs = paying("two", way)
-    with pytest.raises(ToolkitError, match=r"'faulty/Paying-v0' gave a reward of shape \(2,\)") as caught:
+    with pytest.raises(ToolkitError, match=r"'faulty:faulty/Paying-v0' gave a reward of shape \(2,\)") as caught:
         envs.step(np.zeros(2, int))
     assert "Traceback" not in str(caught.value)
     envs.close()

@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.envs import packing, promises
+from toolkit.envs import packing
 from toolkit.errors import UsageError
 
 Array = NDArray[Any]
@@ -114,10 +114,10 @@ def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**info.get("measures", {}), **flat}
 
 
-def one_number(reward: Any, env: gymnasium.Env[Any, Any]) -> float:
+def one_number(reward: Any, name: str) -> float:
     """``reward`` as a float: a number, or what holds exactly one, as an array of shape () or (1,) does.
 
-    Raises UsageError naming the environment.
+    Raises UsageError naming the environment ``name``.
     """
     try:
         array = np.asarray(reward)
@@ -125,7 +125,6 @@ def one_number(reward: Any, env: gymnasium.Env[Any, Any]) -> float:
         array = np.asarray(None)
     if array.size == 1 and array.dtype.kind in "biuf":
         return float(array.reshape(()))
-    name = promises.name_of(env)
     given = f"of shape {array.shape}" if array.dtype.kind in "biuf" else f"{reward!r:.60}"
     raise UsageError(f"environment {name!r} gave a reward {given}; allowed: one number, or an array that holds exactly one. "
                      "Mend what its step() returns, or sum it in a wrapper")

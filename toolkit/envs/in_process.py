@@ -88,7 +88,7 @@ class InProcess:
                         self._exact is not None and observation.dtype != self._exact):
                     observation = promises.seen("step", observation, self.observation_space, self.name,
                                                 self._where(index, action))
-                rewards[index] = reward if isinstance(reward, float) else one_number(reward, env)
+                rewards[index] = reward if isinstance(reward, float) else one_number(reward, self.name)
                 self._terminated[index] = terminated
                 self._truncated[index] = truncated and not terminated
                 if terminated or truncated:
@@ -199,7 +199,7 @@ class InProcess:
                 observation, reward, _, _, info = env.step(action)
         self._note_mask(index, info)
         self._starts[index] = start
-        return self._stored(observation), None if reward is None else one_number(reward, env)
+        return self._stored(observation), None if reward is None else one_number(reward, self.name)
 
     def close(self) -> None:
         for env in self.envs:

@@ -48,7 +48,7 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
             promises.explain(error, self.name, self._after(action), "step", space)
             raise
         observation = promises.seen("step", observation, space, self.name, self._after(action))
-        return observation, one_number(reward, self.env), terminated, truncated, info
+        return observation, one_number(reward, self.name), terminated, truncated, info
 
     def _after(self, action: Any) -> str:
         return f" (last action {action})"

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from toolkit.entries import LOCAL
-from toolkit.envs import factory, specs
+from toolkit.envs import factory, promises, specs
 from toolkit.envs.base import EnvSpec, one_number
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.masks import Masks, counts_of, heeded
@@ -198,7 +198,7 @@ def drawn(env: gymnasium.Env[Any, Any], seed: int) -> Iterator[Any]:
 
 def stepped(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, float, bool, bool]:
     observation, reward, terminated, truncated, _ = env.step(action)
-    kept = snapshot(observation), one_number(reward, env), bool(terminated), bool(truncated)
+    kept = snapshot(observation), one_number(reward, promises.name_of(env)), bool(terminated), bool(truncated)
     if terminated or truncated:
         env.reset()
     return kept
