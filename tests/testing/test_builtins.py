@@ -19,6 +19,7 @@ from toolkit.testing.suite import NotPromised, Suite, suite_for
 ENTRIES = [entry for entry in Registry(plugins=False).entries() if entry.distribution == BUILTIN]
 # Small versions of what is large by default.
 TINY_CRNN = {"name": "crnn", "channels": (4, 6), "time_strides": (2, 1), "hidden_size": 8, "layers": 1}
+FEW = {"data.count": 500, "data.held_out": 50}
 OPTIONS: dict[str, dict[str, Any]] = {
     "model bert": {"width": 16, "heads": 2, "hidden": 32, "layers": 2, "longest": 64},
     "model transformer-classifier": {"width": 16, "heads": 2, "hidden": 32},
@@ -28,9 +29,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     **{f"model {name}": {"width": 16, "heads": 2, "hidden": 32, "layers": 2} for name in
        ("conformer", "streaming-conformer", "transformer")},
     "model tdnn": {"channels": 16},
-    "task masked-language-model": {"model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
+    "task text-classification": {**FEW, "model": {"name": "lstm-classifier", "embedding_size": 8, "hidden_size": 16}},
+    "task token-classification": FEW,
+    "task masked-language-model": {**FEW, "model": {"name": "bert", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
     "task vocoder": {"model": {"name": "hifigan-v3", "channels": 8}, "critic_width": 0.01, "segment": 1024,
-                     "evaluation_seconds": 0.1},
+                     "evaluation_seconds": 0.1, "batch_size": 2},
     **{f"vocoder hifigan-{size}": {"channels": 16} for size in ("v1", "v2", "v3")},
     "vocoder wavenet": {"channels": 8, "skip_channels": 12, "layers": 6, "cycle": 3},
     "model wav2vec2": {"channels": (8, 8, 8), "kernels": (10, 8, 4), "strides": (5, 4, 2), "width": 16, "layers": 1, "heads": 2,
@@ -41,7 +44,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     **{f"task {name}": {"model": TINY_CRNN} for name in ("audio-regression", "voice-activity")},
     "task audio-classification": {"model": TINY_CRNN, "transforms": "speed(0.9, 1.1) | noise(snr=0..20)"},
     "task speech-recognition": {"model": TINY_CRNN, "transforms": "gain(-6..6) | noise(snr=0..20)"},
-    "task text-generation": {"model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
+    "task text-generation": {**FEW, "max_length": 48,
+                             "model": {"name": "transformer-lm", "width": 16, "heads": 2, "hidden": 32, "layers": 2}},
 }
 DATA = {"tabular-classification": "iris", "tabular-regression": "diabetes", "text-classification": "template-reviews",
         "token-classification": "bracket-tagging", "text-generation": "copy", "masked-language-model": "template-reviews"}
@@ -110,7 +114,7 @@ def suite_of(entry: Entry) -> Suite:
             pytest.skip("its data is made by the tests of its own room")
         suite.data = DATA.get(entry.name, "")  # type: ignore[attr-defined]
     if entry.name == "vocoder":
-        suite.data, suite.steps = str(sounds()), 24  # type: ignore[attr-defined]
+        suite.data, suite.steps = str(sounds()), 6  # type: ignore[attr-defined]
     if entry.name in ("audio-classification", "speech-recognition", "voice-activity"):
         suite.data, suite.steps = str(recordings()), 40  # type: ignore[attr-defined]
     if entry.name == "audio-regression":
