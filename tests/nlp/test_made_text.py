@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 
 import toolkit
 from toolkit.errors import ToolkitError
+from toolkit.nlp.datasets import python_docs
 from toolkit.nlp.datasets.python_docs import prose
 
 
@@ -36,8 +38,10 @@ def test_prose_is_english_alone_and_said_once() -> None:
     assert list(prose([first, second, third])) == ["A mapping of names.\n\nSee also the index.\n\n", "An index of names.\n\n"]
 
 
-def test_documentation_is_of_the_size_asked_for_and_a_tenth_is_held_out() -> None:
+def test_documentation_is_of_the_size_asked_for_and_a_tenth_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = toolkit.make("dataset", "python-docs", size=20_000).splits()
     assert {split: len(rows[0]["text"]) for split, rows in splits.items()} == {"train": 18_000, "validation": 2_000}
+    few = list(islice(python_docs.documents(), 20))  # to read all takes five seconds
+    monkeypatch.setattr(python_docs, "documents", lambda: few)
     with pytest.raises(ToolkitError, match=r"characters, and 50,000,000 are asked for; ask for fewer with --data.size"):
         toolkit.make("dataset", "python-docs", size=50_000_000).splits()
