@@ -397,8 +397,8 @@ def test_answers_to_a_file_go_where_they_are_to_go(people: Path, tmp_path: Path)
     assert len((tmp_path / "new" / "folder" / "answers.jsonl").read_text().splitlines()) == 160
     (tmp_path / "latin.csv").write_bytes(b"caf\xe9\n")
     done = command("predict", "run", "--input", "latin.csv", cwd=tmp_path)
-    assert done.code == 2 and done.err.endswith("latin.csv: byte 3 is not UTF-8; save the file as UTF-8. Is it Latin-1? "
-                                                "iconv -f LATIN1 -t UTF-8 latin.csv > utf8.csv\n")
+    assert done.code == 2 and done.err.endswith("latin.csv: byte 3 is not UTF-8; save the file as UTF-8. Is it Windows-1252 or "
+                                                "Latin-1? iconv -f CP1252 -t UTF-8 latin.csv > utf8.csv\n")
     done = command("predict", "run", "40", cwd=tmp_path)
     assert done.code == 2 and done.err.endswith("got '40'; allowed: rows with named columns. Ask about one: toolkit predict RUN "
                                                 'COLUMN=VALUE COLUMN=VALUE. From Python: predict({"COLUMN": value}), or a '

@@ -177,9 +177,10 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
     """What is wrong with a file that is read as UTF-8, and how to make it that; UTF-16 is told by how it begins."""
     with path.open("rb") as file:
         wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    form, guess = ("UTF-16", "It is UTF-16, Excel's Unicode text:") if wide else ("LATIN1", "Is it Latin-1?")
-    return (f"byte {error.start} is not UTF-8; save the file as UTF-8. {guess} iconv -f {form} -t UTF-8 {shlex.quote(str(path))} "
-            f"> utf8{path.suffix}")
+    # Windows-1252 is Latin-1 with letters in the place of control characters.
+    form, guess = ("UTF-16", "It is UTF-16, Excel's Unicode text:") if wide else ("CP1252", "Is it Windows-1252 or Latin-1?")
+    source, target = (shlex.quote(str(item)) for item in (path, path.with_name(f"utf8{path.suffix}")))
+    return f"byte {error.start} is not UTF-8; save the file as UTF-8. {guess} iconv -f {form} -t UTF-8 {source} > {target}"
 
 
 def guess_delimiter(line: str) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toolkit.audio.frontends import make_frontend
 from toolkit.audio.models.base import HeardSpec
 from toolkit.errors import UsageError
 from toolkit.nlp.base import TextSpec
-from toolkit.registry import registry
 from toolkit.testing.gpu import gpu, moved, require_same, unrounded
 from toolkit.testing.suite import NotPromised, Suite, require
 
@@ -56,7 +56,7 @@ class ModelSuite(Suite):
         if case == "columns":
             return {"inputs": COLUMNS, "outputs": CLASSES}
         if case in HEARD:
-            spec = registry.make("frontend", self.frontend).spec
+            spec = make_frontend(self.frontend).spec
             return {"inputs": spec.bins, "outputs": CLASSES, "spec": HeardSpec(case, spec)}  # type: ignore[arg-type]
         return {"inputs": IDS, "outputs": IDS if case == "next" else CLASSES, "spec": TextSpec(0, case)}  # type: ignore[arg-type]
 
