@@ -52,6 +52,7 @@ def test_numbers_equal_scikit_learns() -> None:
     for ours, theirs in ((metrics.mse, sklearn.mean_squared_error), (metrics.mae, sklearn.mean_absolute_error),
                          (metrics.r2, sklearn.r2_score)):
         assert ours(predicted, wanted) == pytest.approx(theirs(wanted, predicted))
+    assert np.isnan(metrics.r2([0.2] * 3, [0.1] * 3))  # whose mean is rounded to another number
 
 
 def test_roc_goes_from_corner_to_corner_and_its_area_is_the_auc() -> None:

@@ -183,6 +183,18 @@ def test_intervals_over_folds_end_where_their_metric_does() -> None:
     assert ends == {"accuracy": (0, 1), "r2": (low, 1), "rmse": (0, high), "odd": (low, high)}
 
 
+def test_a_number_beside_which_the_others_hardly_differ_is_told_of() -> None:
+    rows = [{"x": str(index), "y": index} for index in range(60)]
+    assert fit_column("x", rows, 100) is not None  # without a word, as warnings are errors here
+    rows[7]["x"], rows[5]["x"], rows[9]["y"] = "1e12", "", 10**7
+    with pytest.warns(UserWarning, match="column 'x' holds '1e12' in row 8, so far from the others .*: half of them are within "
+                                         "0.01 deviations of each other. Correct it, or leave the column out: --ignore x$"):
+        fit_column("x", rows, 100)
+    problem = registry.make("task", "tabular-regression", target="y")
+    with pytest.warns(UserWarning, match="'y' holds 10000000, so far from the others .* Correct it, or take it out of the data$"):
+        problem.fit_numbers([row["y"] for row in rows])
+
+
 def test_a_column_whose_name_holds_a_comma_can_be_left_out() -> None:
     rows = [{"x": index, "a, b": [], "y": "ab"[index % 2]} for index in range(12)]
     with pytest.raises(UsageError, match="column 'a, b' holds list values; .* Leave it out: --ignore '\"a, b\"'"):

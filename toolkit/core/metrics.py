@@ -163,7 +163,7 @@ def r2(predictions: Array, targets: Array) -> float:
     0.5
     """
     predicted, wanted = pair(predictions, targets)
-    spread = float(((wanted - wanted.mean()) ** 2).sum())
+    spread = float(((wanted - wanted.mean()) ** 2).sum()) if wanted.min() < wanted.max() else 0.0  # a mean may be rounded
     return 1 - float(((wanted - predicted) ** 2).sum()) / spread if spread else math.nan
 
 

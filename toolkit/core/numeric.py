@@ -4,11 +4,13 @@ number         a value as a number that float32 can hold
 boolean        a boolean, or a word for one, as 1 or 0
 scaled         many of them as a model takes them
 moments        mean and deviation of many
+outlier        one beside which the others hardly differ
 NumberProblem  base of the tasks; the model learns the number with mean 0 and deviation 1
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -21,6 +23,9 @@ from toolkit.core.tallies import FirstOutputTally
 from toolkit.errors import UsageError
 
 TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
+ALIKE = 0.01  # deviations: what differs by less is not told apart
+BESIDE = ("so far from the others that they hardly differ beside it: half of them are within "
+          f"{ALIKE:g} deviations of each other")
 FARTHEST = 1e30  # deviations from a mean: a model multiplies and sums them, and must stay below 3.4e38
 NUMBERS = "finite numbers, of a size below 3.4e38"  # which are allowed
 BOOLEANS = {"true": 1.0, "false": 0.0}  # the words, in any case
@@ -51,6 +56,15 @@ def moments(values: Array) -> tuple[float, float]:
     return float(values.mean()), 0.0 if values.min() == values.max() else float(values.std())
 
 
+def outlier(values: Array, scale: float) -> int | None:
+    """The place of the farthest of ``values`` [N] where half of them differ by less than `ALIKE` deviations, or None.
+
+    Beside such a one the others are as good as the same, and a model learns nothing of them.
+    """
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return int(np.abs(values - middle).argmax()) if 0 < high - low < ALIKE * scale else None
+
+
 class NumberProblem(Problem[Any]):
     """Mixed into the base of a room's tasks, before it; that says where an example's number stands, and saves the scale."""
 
@@ -72,6 +86,10 @@ class NumberProblem(Problem[Any]):
         self.centre, self.scale = moments(array)
         if not self.scale:
             raise UsageError(f"all {self.things} have the same {self.target!r} ({array[0]:g}); there is nothing to learn")
+        far = outlier(array, self.scale)
+        if far is not None:
+            warnings.warn(f"{self.target!r} holds {values[far]!r}, {BESIDE}. Correct it, or take it out of the data",
+                          stacklevel=2)
 
     def encode_numbers(self, values: Sequence[Any]) -> Tensor:
         """Scaled targets [N]. Raises UsageError for one too far from those of training."""

@@ -23,7 +23,7 @@ from toolkit.config import flag_with, quoted
 from toolkit.core.base import Example
 from toolkit.core.classes import ClassProblem, shown
 from toolkit.core.configs import TabularClassificationConfig, TabularConfig, TabularRegressionConfig
-from toolkit.core.numeric import NUMBERS, NumberProblem, boolean, moments, number, scaled
+from toolkit.core.numeric import BESIDE, NUMBERS, NumberProblem, boolean, moments, number, outlier, scaled
 from toolkit.core.problem import Array, Batch, Problem, first_split, refuse_rows
 from toolkit.core.rows import Row, columns_text, lacked, require_columns, row_name
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
@@ -117,7 +117,8 @@ def like_number(value: Any) -> bool:
 def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | None:
     """How a column's values become numbers; None for one that says nothing: empty, or always the same.
 
-    Warns of a column of categories that are numbers for the most part, or nearly as many as there are rows.
+    Warns of a column of categories that are numbers for the most part, or nearly as many as there are rows, and of numbers that
+    hardly differ beside one of them.
     """
     values: list[Any] = [example.get(name) for example in examples]
     present = [value for value in values if not is_missing(value)]
@@ -132,7 +133,13 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
     if set(truths) <= {0.0, 1.0}:
         numbers = truths
     if None not in numbers:
-        mean, scale = moments(np.array(numbers, np.float64))
+        array = np.array(numbers, np.float64)
+        mean, scale = moments(array)
+        far = outlier(array, scale)
+        if far is not None:
+            place = [place for place, value in enumerate(values) if not is_missing(value)][far]
+            warnings.warn(f"column {name!r} holds {values[place]!r} in {row_name(examples[place], place)}, {BESIDE}. Correct it, "
+                          f"or leave the column out: {ignoring(name)}", stacklevel=2)
         return Column(name, mean, scale or 1.0, gaps) if scale or gaps else None
     counts = Counter(category(value) for value in values)
     different = len(counts) - gaps

@@ -28,6 +28,7 @@ from toolkit.registry import registry
 MEASURED_FRAMES = 840  # a multiple of every step up to 8
 SHOWN_TEXT = 40  # letters of a text in a message
 KEPT = 2000  # texts in the details of an evaluation
+FINER = "use smaller strides (crnn: --model.time-strides 1,1,1; others: --model.subsampling 1)"
 UNSAYABLE = "\N{REPLACEMENT CHARACTER}"  # stands in a wanted text for what the tokenizer does not know
 
 
@@ -80,7 +81,7 @@ class SpeechRecognition(HeardProblem):
             faults[split].update(misfits)
         if not any(found.values()):
             return super().misfits(splits, faults)
-        return "Mend them, use smaller strides (crnn: --model.time-strides 2,1,1; others: --model.subsampling 2)"
+        return f"Mend them, {FINER}"
 
     def _learned(self, rows: Sequence[Example]) -> Any:
         """A tokenizer as training will learn it."""
@@ -144,8 +145,7 @@ class SpeechRecognition(HeardProblem):
         if short and self.transforms is None:  # a clip that was played faster sits this one out: its loss is 0
             names = [batch.name(index) if isinstance(batch, Clips) else unnamed(index) for index in short[:SHOWN]]
             raise UsageError(f"training clips ({', '.join(names)}) are shorter than their texts: the model gives "
-                             "fewer positions than there are letters. Use smaller strides (crnn: --model.time-strides 2,1,1; "
-                             "others: --model.subsampling 2), or take the clips out")
+                             f"fewer positions than there are letters. Take the clips out, or {FINER}")
         result: Tensor = self.loss_function(outputs, batch.targets, lengths, batch.target_lengths)
         return result
 
