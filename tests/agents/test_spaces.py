@@ -8,10 +8,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from anything import ACTIONS, OBSERVATIONS
 from gymnasium import spaces
 
+from toolkit.agents.base import Batches, Steps
 from toolkit.agents.normalization import ObservationNormalizer
+from toolkit.core.seeding import Streams
 from toolkit.envs import packing
 from toolkit.envs.spaces import from_json, to_json
 from toolkit.errors import UsageError
@@ -87,6 +90,41 @@ def test_of_a_dict_the_numbers_are_normalised_and_nothing_else() -> None:
     np.testing.assert_allclose(found["wide"], [-1, 1], atol=1e-6)
     assert found["kind"].tolist() == [3, 3]
     assert packing.unpack(space, rows)["level"].tolist() == [[8, -4], [12, -4]]  # what it was given stays
+
+
+REPLAY = [entry.name for entry in registry.entries("agent", plugins=False)
+          if {"normalize_observations", "buffer_size"} <= {item.name for item in entry.settings}]
+
+
+@pytest.mark.parametrize("name", REPLAY)
+def test_a_replay_agent_that_normalises_learns_the_same_in_any_units(name: str) -> None:
+    rng, see = np.random.default_rng(0), spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    moves: Any = spaces.Discrete(4) if "Discrete" in registry.get("agent", name).accepts else spaces.Box(-1, 1, (2,), np.float32)
+    moves.seed(0)
+    seen = rng.normal(size=(5, 40, 3)).astype(np.float32)
+    actions = np.stack([[moves.sample() for _ in range(40)] for _ in range(4)])
+    rewards, no, nothing = rng.normal(size=(4, 40)).astype(np.float32), np.zeros((4, 40), bool), np.zeros(0, np.int64)
+
+    def made() -> Any:
+        torch.manual_seed(0)
+        return registry.make("agent", name, observation_space=see, action_space=moves, n_envs=40, batch_size=40,
+                             learning_starts=0, normalize_observations=True, streams=Streams(3),
+                             network={"name": "mlp", "hidden_sizes": (16,)})
+
+    def learned(scale: Any, shift: Any) -> tuple[Any, Any]:
+        agent, given = made(), (seen * scale + shift).astype(np.float32)
+        agent.observe(Steps(given, actions, rewards, no, no, ~no, nothing, nothing, given[:0, 0]))
+        agent.update(Batches(given[:-1], actions, rewards, given[1:], no))
+        return agent, agent.act(given[4], deterministic=True).actions
+
+    one, chosen = learned(1, 0)
+    other, also = learned(np.array([1000, 0.01, 5]), np.array([50, 3, -70]))
+    np.testing.assert_allclose(chosen, also, atol=1e-3)
+    for mine, theirs in zip(one.parameters().values(), other.parameters().values(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+    later = made()
+    later.load_state_dict(one.state_dict())
+    np.testing.assert_array_equal(later.act(seen[4], deterministic=True).actions, chosen)
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (36, 36, 3), np.uint8),

@@ -106,7 +106,8 @@ class Cadence:
 class Agent(Protocol):
     """Acts and updates. ``buffer`` names the buffer that it wants made for it, of ``buffer_size`` steps.
 
-    What `update` takes is what that buffer gives: `Batches` from replay, `Steps` from a rollout.
+    What `update` takes is what that buffer gives: `Batches` from replay, `Steps` from a rollout. An agent with a method
+    ``observe(steps)`` is shown each `Steps` before the buffer gets it.
     """
 
     cadence: Cadence

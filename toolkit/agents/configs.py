@@ -121,6 +121,7 @@ class QLearningConfig:
     dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")
     noisy: bool = setting(False, "explore by learned parameter noise instead of epsilon")
     n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    normalize_observations: bool = setting(False, "give observations running mean 0 and deviation 1")
     average_fraction: float = setting(0.0, "last share of the run whose parameters are averaged for deterministic actions; "
                                            "0 takes the newest ones", minimum=0, maximum=1)
     network: Part = part("network", "mlp", "the body of the Q-network")
@@ -241,6 +242,7 @@ class ContinuousConfig:
     train_freq: int = setting(1, "environment steps between training phases; at least one of each copy", unit="steps", minimum=1)
     gradient_steps: int = setting(1, "updates in one training phase; -1 means one for each step collected", minimum=-1)
     n_step: int = setting(1, "rewards summed before bootstrapping", unit="steps", minimum=1)
+    normalize_observations: bool = setting(False, "give observations running mean 0 and deviation 1")
     average_fraction: float = setting(0.0, "last share of the run whose actors are averaged for deterministic actions; 0 takes "
                                            "the newest one", minimum=0, maximum=1)
     network: Part = part("network", "mlp", "the body of actor and critics")

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.agents.base import Acted, Array, Batches, Cadence
+from toolkit.agents.base import Acted, Array, Batches, Cadence, Steps
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.distributions import float_bounds, to_dtype
 from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import forward_of, path_of
 from toolkit.agents.networks.mlp import Headed
+from toolkit.agents.normalization import Sight
 from toolkit.agents.q_learning import buffer_part
 from toolkit.agents.twin_critics import TwinCritics, require_vectors
 from toolkit.core.averaging import TailAverage
@@ -62,6 +63,7 @@ class ContinuousAgent:
         self.size = int(np.prod(action_space.shape or (1,)))
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
         self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
+        self.sight = Sight(config, observation_space)
         self._make_networks(observation_space)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule)
         self._updates = 0
@@ -90,7 +92,7 @@ class ContinuousAgent:
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
-        count = len(observations)
+        count, observations = len(observations), self.sight(observations)
         if not deterministic and self.clock.step < self.config.learning_starts:
             return Acted(self.to_environment(self.generator.uniform(-1, 1, (count, self.size)).astype(np.float32)))
         if deterministic:
@@ -115,12 +117,15 @@ class ContinuousAgent:
 
     # -- updating
 
+    def observe(self, steps: Steps) -> None:
+        self.sight.take_in(steps)
+
     def _phase(self, batches: Batches) -> Phase:
         low, high = self._low.reshape(-1), self._high.reshape(-1)
         flat = batches.actions.reshape(*batches.rewards.shape, self.size)
         actions = (2.0 * (flat - low) / (high - low) - 1.0).astype(np.float32)
         discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
-        observations, following = self._tensor(batches.observations), self._tensor(batches.next_observations)
+        observations, following = (self._tensor(self.sight(seen)) for seen in (batches.observations, batches.next_observations))
         inputs, next_inputs = self._encode(observations), self._encode(following)
         return Phase(
             observations, inputs, torch.cat([inputs, self._tensor(actions)], -1), self._tensor(batches.rewards),
@@ -173,6 +178,7 @@ class ContinuousAgent:
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
         self.flat_critics.blend_into(self.flat_target, 1.0)
+        self.sight.load(state)
 
     def state_dict(self) -> dict[str, Any]:
         averaged = {} if self.average is None else {"average": self.average.state_dict()}
@@ -180,7 +186,7 @@ class ContinuousAgent:
             **averaged, **{name: module.state_dict() for name, module in self._modules().items()},
             "target_critics": self.target_critics.state_dict(), "actor_optimizer": self.actor_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(), "generator": self.generator.bit_generator.state,
-            "noise": self.noise.bit_generator.state, "updates": self._updates,
+            "noise": self.noise.bit_generator.state, "updates": self._updates, **self.sight.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -193,6 +199,7 @@ class ContinuousAgent:
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
         self._updates = state["updates"]
+        self.sight.load(state)
 
 
 def bounds(agent: str, space: Any) -> tuple[Array, Array]:

@@ -107,6 +107,34 @@ class ObservationNormalizer:
         self._refresh()
 
 
+class Sight:
+    """What a replay agent sees of observations: themselves, or normalised where that is asked for.
+
+    Replay keeps them as they are, so that all that is learned from at one time has been normalised alike.
+    """
+
+    def __init__(self, config: Any, space: gymnasium.Space[Any]) -> None:
+        self.normalizer = ObservationNormalizer(space) if config.normalize_observations else None
+
+    def __call__(self, observations: Array) -> Array:
+        """Observations [..., *shape] as they are acted on and learned from."""
+        return observations if self.normalizer is None else self.normalizer(observations)
+
+    def take_in(self, steps: Steps) -> None:
+        """Let the statistics take in what was collected."""
+        if self.normalizer is not None:
+            self.normalizer.update(steps.observations[:-1][steps.valid])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is saved beside the networks; nothing where nothing is normalised."""
+        return {} if self.normalizer is None else {"observation_normalizer": self.normalizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the statistics of an agent's ``state``, if it has any."""
+        if self.normalizer is not None and "observation_normalizer" in state:
+            self.normalizer.load_state_dict(state["observation_normalizer"])
+
+
 class RewardNormalizer:
     """Divides rewards by the standard deviation of the discounted return, as Stable-Baselines3's VecNormalize does."""
 

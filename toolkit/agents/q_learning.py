@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.agents.base import Acted, Array, Batches, Cadence, Updated
+from toolkit.agents.base import Acted, Array, Batches, Cadence, Steps, Updated
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.configs import QLearningConfig
 from toolkit.agents.networks.body import make_body
 from toolkit.agents.networks.fast import forward_of, path_of
+from toolkit.agents.normalization import Sight
 from toolkit.agents.q_network import QNetwork
 from toolkit.config import Part
 from toolkit.core.averaging import TailAverage
@@ -82,6 +83,7 @@ class QLearner:
         self.n_actions, self.first_action = int(action_space.n), int(action_space.start)
         self.cadence = Cadence(config.train_freq, config.gradient_steps, config.batch_size, config.learning_starts)
         self.buffer, self.buffer_size = buffer_part(config), config.buffer_size
+        self.sight = Sight(config, observation_space)
         self.online, self.target = (self._network(observation_space) for _ in range(2))
         self.flat, self.flat_target = FlatParameters(self.online), FlatParameters(self.target)
         self.flat.blend_into(self.flat_target, 1.0)
@@ -127,6 +129,7 @@ class QLearner:
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
+        observations = self.sight(observations)
         if deterministic:
             return Acted(self._greedy(observations, mask, noisy=False))
         count = len(observations)
@@ -186,6 +189,9 @@ class QLearner:
 
     # -- updating
 
+    def observe(self, steps: Steps) -> None:
+        self.sight.take_in(steps)
+
     @torch.no_grad()
     def update(self, batches: Batches) -> Updated:
         self._update_target()
@@ -223,10 +229,10 @@ class QLearner:
                 "train/n_updates": float(self._updates), "rollout/exploration_rate": self.epsilon}
 
     def _phase(self, batches: Batches) -> Phase:
-        following = self._tensor(batches.next_observations)
+        following = self._tensor(self.sight(batches.next_observations))
         discounts = self.config.gamma if batches.discounts is None else self._tensor(batches.discounts)
         return Phase(
-            self._tensor(batches.observations), self._tensor(batches.actions).long() - self.first_action,
+            self._tensor(self.sight(batches.observations)), self._tensor(batches.actions).long() - self.first_action,
             self._tensor(batches.rewards), discounts * (~self._tensor(batches.terminated)).float(), following,
             self._target_outputs(following))
 
@@ -282,6 +288,7 @@ class QLearner:
         """Take the networks of another run of the same agent, and nothing else of it."""
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["online"])
+        self.sight.load(state)
 
     def state_dict(self) -> dict[str, Any]:
         averaged = {} if self.average is None else {"average": self.average.state_dict()}
@@ -289,7 +296,7 @@ class QLearner:
             **averaged,
             "online": self.online.state_dict(), "target": self.target.state_dict(), "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state, "noise": self.noise.bit_generator.state,
-            "updates": self._updates, "target_step": self._target_step,
+            "updates": self._updates, "target_step": self._target_step, **self.sight.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -300,6 +307,7 @@ class QLearner:
             self.average.load_state_dict(state["average"])
         self.generator.bit_generator.state, self.noise.bit_generator.state = state["generator"], state["noise"]
         self._updates, self._target_step = state["updates"], state["target_step"]
+        self.sight.load(state)
 
 
 def epsilon_at(config: Any, fraction: float) -> float:

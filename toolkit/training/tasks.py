@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from toolkit.agents.base import Agent, Buffer
+from toolkit.agents.base import Agent, Buffer, Steps
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
@@ -67,6 +67,7 @@ class OnlineTask:
         self.agent, self.envs, self.buffer, self.clock = agent, envs, buffer, clock
         self.collector = Collector(envs, agent, clock)
         self.evaluator = evaluator
+        self._observe: Callable[[Steps], None] | None = getattr(agent, "observe", None)
         self._rows = max(1, agent.cadence.collect // envs.n_envs)
         self._own_seconds = {"storing": 0.0, "learning": 0.0}
 
@@ -80,6 +81,8 @@ class OnlineTask:
         if self.collector.failure is not None and not len(steps.rewards):
             raise Broken(str(self.collector.failure)) from self.collector.failure
         begin = perf_counter()
+        if self._observe is not None:
+            self._observe(steps)
         self.buffer.add(steps)
         self._own_seconds["storing"] += perf_counter() - begin
         cadence = self.agent.cadence

@@ -143,13 +143,13 @@ def counterpart(agent: Any, name: str) -> tuple[str, dict[str, Tensor], dict[str
     if name not in makers:
         raise UsageError(f"{name} has no counterpart in Stable-Baselines3. Allowed: {', '.join(makers)}, and the agents sb3-*")
     kind, maker = makers[name]
+    without(agent.config.normalize_observations, "normalised observations")
     state, body = maker(agent)
     return kind, state, {"net_arch": list(body.config.hidden_sizes), "activation_fn": ACTIVATIONS[body.config.activation]}
 
 
 def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
     policy = agent.policy
-    without(agent.observation_normalizer is not None, "normalised observations")
     without(policy.shared or policy.critic is None, "a shared network")
     without(getattr(agent.config, "recurrent", False), "recurrent policies")
     actor, critic = plain(policy.actor.body), plain(policy.critic.body)
