@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from conftest import Toolkit
 from gymnasium import spaces
 from torchrl.envs import GymEnv
 from torchrl.envs.utils import check_env_specs
@@ -78,9 +76,14 @@ def test_torchrl_steps_several_copies_of_every_environment(env_id: str) -> None:
 HEARD = {"HearAndGo": {"words": "tones"}, "SoundSeeker": {}, "KeywordGuard": {"words": "tones"}, "PitchMatch": {}}
 FROM_TORCHRL = """
 import json, sys
+import gymnasium
 from torchrl.envs import GymEnv
 from torchrl.envs.utils import check_env_specs
 
+# What this process is forked from knows the toolkit.
+for known in sys.modules, gymnasium.registry:
+    for name in [name for name in known if name.replace("/", ".").partition(".")[0] == "toolkit"]:
+        del known[name]
 for env_id, options in json.loads(sys.argv[1]):
     env = GymEnv(env_id, **options)
     drawn = []
@@ -110,8 +113,6 @@ def test_torchrl_knows_every_environment_of_the_toolkit(tmp_path: Path) -> None:
     (facts / "entry_points.txt").write_text("[toolkit.plugins]\nwalks = walks_plugin:declare\n")
     ids = [[f"toolkit.envs.ids:toolkit/{name}-v0", options] for name, options in HEARD.items()]
     ids += [["toolkit.envs.ids:walks/walks", {}], ["CartPole-v1", {}]]
-    around = {**os.environ, "TOOLKIT_CACHE": str(tmp_path / "cache"), "TOOLKIT_PLUGINS": "walks",
-              "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH", "")])])}
-    done = subprocess.run([sys.executable, "-c", FROM_TORCHRL, json.dumps(ids)], capture_output=True, text=True, check=False,
-                          cwd=tmp_path, env=around)
+    (tmp_path / "program.py").write_text(FROM_TORCHRL)
+    done = Toolkit(tmp_path, tmp_path, "walks")(json.dumps(ids), module="program")
     assert done.returncode == 0, done.stderr[-3000:]
