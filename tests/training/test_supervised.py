@@ -287,9 +287,9 @@ def test_folds_give_intervals_and_a_p_value(people: Path, tmp_path: Path) -> Non
 
 
 def test_a_small_table_is_not_learned_by_heart(tmp_path: Path) -> None:
-    """Without weight decay and dropout the noise of the 442 patients is learned: r2 is about 0.15 on held-out rows."""
-    found = command("run", TABLES[1], "--data", "diabetes", "--folds", "3", "--json", cwd=tmp_path).json["evaluation"]
-    assert found["r2/cv"] > 0.33
+    """Without weight decay and dropout the noise of half of the 442 patients is learned: r2 is 0.27 on the others, not 0.44."""
+    found = command("run", TABLES[1], "--data", "diabetes", "--folds", "2", "--json", cwd=tmp_path).json["evaluation"]
+    assert found["r2/cv"] > 0.36
 
 
 def test_pictures_and_other_data(people: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_layers_learn_one_after_the_other_from_the_last() -> None:
 
 def test_it_is_trained_from_a_file_and_evaluated_without_it(toolkit: Toolkit, tmp_path: Path) -> None:
     torch.save(peer().state_dict(), tmp_path / "weights.pt")
-    words = ("run", "audio-classification", "--data", "synthetic-sounds", "--data.count", "40", "--data.held-out", "8",
+    words = ("run", "audio-classification", "--data", "synthetic-sounds", "--data.count", "20", "--data.held-out", "4",
              "--model", "wav2vec2", *FLAGS, "--model.weights", "weights.pt", "--model.freeze", "gradual", "--transforms", "",
              "--epochs", "1", "--batch-size", "8")
     refused = toolkit(*words)

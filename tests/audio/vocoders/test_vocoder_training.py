@@ -27,7 +27,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import Loader
 
-TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "2048", "--batch-size", "2",
+TINY = ("--model", "hifigan-v3", "--model.channels", "8", "--critic-width", "0.01", "--segment", "1024", "--batch-size", "2",
         "--evaluation-seconds", "0.1", "--samples", "1", "--warm-up", "4", "--seed", "3")
 
 
@@ -133,8 +133,8 @@ def heard_in_tensorboard(run: Path) -> dict[str, bytes]:
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Path, tmp_path: Path) -> None:
-    words = ("run", "vocoder", "--data", str(folder), *TINY, "--steps", "24", "--record-every", "2", "--checkpoint-every", "4",
-             "--evaluate-every", "12")
+    words = ("run", "vocoder", "--data", str(folder), *TINY, "--steps", "16", "--record-every", "2", "--checkpoint-every", "4",
+             "--evaluate-every", "8")
     whole = toolkit.json(*words, "--out", str(tmp_path / "whole"))
     assert set(whole["evaluation"]) >= {"log_mel_l1", "stft_distance", "cepstral_distortion"}
     assert command(*words, "--out", "parts", cwd=tmp_path, die=Die("step", 10)).code == -signal.SIGKILL
@@ -144,11 +144,11 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(toolkit: Any, folder: Pa
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
     rows = outcome(tmp_path / "whole")["metrics"]
     assert any("train/critics_loss" in row for row in rows) and "train/critics_loss" not in rows[0]
-    sounds = sorted(path.name for path in (tmp_path / "whole" / "samples" / "24").iterdir())
+    sounds = sorted(path.name for path in (tmp_path / "whole" / "samples" / "16").iterdir())
     assert sounds == ["clip-0-made.wav", "clip-0-real.wav"]
     heard = heard_in_tensorboard(tmp_path / "whole")
     assert set(heard) == {"samples/clip-0-made", "samples/clip-0-real"}
-    kept = io.load(tmp_path / "whole" / "samples" / "24" / "clip-0-real.wav")[0]
+    kept = io.load(tmp_path / "whole" / "samples" / "16" / "clip-0-real.wav")[0]
     assert np.allclose(io.load(BytesIO(heard["samples/clip-0-real"]))[0], kept, atol=1e-4)
     done = toolkit.json("audio", "vocode", str(tmp_path / "whole"), str(folder / "0.wav"), str(tmp_path / "out.wav"), "--plot")
     assert done["duration"] == pytest.approx(0.3, abs=0.02) and (tmp_path / "out.png").stat().st_size > 1000
