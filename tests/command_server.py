@@ -31,7 +31,10 @@ HEAVY = ("torch", "torch._dynamo", "gymnasium", "tensorboard.summary.writer.reco
          "threadpoolctl", "numba", "pandas", "stable_baselines3", "torchrl.objectives", "sklearn.datasets",
          "gymnasium.envs.classic_control")
 OURS = ("toolkit.commands.run", "toolkit.commands.evaluate", "toolkit.commands.resume", "toolkit.training.sessions",
-        "toolkit.agents.q_learning", "toolkit.agents.networks.mlp", "toolkit.envs.native.cartpole")
+        "toolkit.training.api", "toolkit.agents.q_learning", "toolkit.agents.ppo", "toolkit.agents.networks.mlp",
+        "toolkit.envs.native.cartpole", "toolkit.audio.frontends.stft", "toolkit.audio.tasks.classification",
+        "toolkit.audio.models.crnn", "toolkit.audio.vocoders.task", "toolkit.nlp.tasks.classification",
+        "toolkit.nlp.models.recurrent")
 HUB = ("toolkit.core._torchaudio", "transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto",
        "transformers.tokenization_utils_fast") if "light" not in sys.argv and find_spec("transformers") else ()
 LIGHT = ("click", "toolkit.cli", "toolkit.commands.run")
