@@ -38,7 +38,7 @@ class Everything:
     spelled: Literal["x", "y"] = "x"
     flag: bool = setting(True, "whether")
     sizes: tuple[int, ...] = setting((1, 2), "sizes", minimum=1)
-    names: tuple[str, ...] = setting((), "names")
+    names: tuple[str, ...] = setting((), "names", later=True)
     body: Part = part("network", "mlp", "the body", {"hidden_sizes": (3,)})
 
 
@@ -48,6 +48,7 @@ KNOWN = {item.name: item for item in settings_of(Everything)}
 def test_fields_become_settings() -> None:
     assert KNOWN["count"].allowed == "a whole number at least 1"
     assert KNOWN["rate"].allowed == "a number above 0 and below 1"
+    assert [item.name for item in KNOWN.values() if item.later] == ["names"]
     assert KNOWN["limit"].optional and KNOWN["sizes"].many
     assert KNOWN["spelled"].choices == ("x", "y")
     assert KNOWN["body"].default == Part("mlp", {"hidden_sizes": (3,)})
