@@ -295,6 +295,13 @@ def test_a_run_is_quiet_when_piped_and_json_is_one_object(toolkit: Toolkit) -> N
     assert judged["episodes"] == 4 == len(judged["returns"])
 
 
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    process = subprocess.Popen([sys.executable, "-m", "toolkit", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_json_is_one_object_whatever_an_environment_prints(toolkit: Toolkit, tmp_path: Path, workers: str) -> None:
     (tmp_path / "talking.py").write_text(

@@ -117,6 +117,13 @@ def test_the_decorator_registers_a_live_object_under_its_docstring() -> None:
     assert (made.config.width, made.observation_space) == (3, "here")
 
 
+def test_the_decorator_says_that_a_name_of_the_toolkits_own_goes_on_to_mean_that(only_here: None) -> None:
+    with pytest.warns(UserWarning, match="network 'mlp' goes on to mean the toolkit's own; this one is 'local/mlp'") as said:
+        registry.register("network", "mlp", config=TinyConfig)(Tiny)
+    assert [item.filename for item in said] == [__file__]
+    assert registry.get("network", "mlp").distribution == "toolkit" and registry.get("network", "local/mlp").target is Tiny
+
+
 def test_a_part_is_made_with_its_options() -> None:
     source = empty()
     source.register("network", "tiny", config=TinyConfig)(Tiny)

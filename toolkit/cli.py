@@ -70,6 +70,10 @@ def exit_code(arguments: list[str]) -> int:
     try:
         result = toolkit.main(args=arguments, prog_name="toolkit", standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except SystemExit:
+        if "PacifyFlush" in type(sys.stdout).__name__:  # click found that the reader of our output has gone
+            return 0
+        raise
     except HELP_ALONE as error:
         error.show()
         return error.exit_code

@@ -13,6 +13,7 @@ import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -123,7 +124,12 @@ class Registry:
             origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', target)}"
             for name_of in ("aliases", "accepts"):
                 facts[name_of] = several(name_of, facts.get(name_of, ()))
-            self.insert(Entry(kind_of(kind).singular, name, LOCAL, target, text, config, origin=origin, **facts))
+            entry = Entry(kind_of(kind).singular, name, LOCAL, target, text, config, origin=origin, **facts)
+            self.insert(entry)
+            for other in self._known((entry.kind,), name, plugins=False):
+                if other.distribution == BUILTIN:
+                    warnings.warn(f"{entry.kind} {name!r} goes on to mean the toolkit's own; this one is {entry.id!r}",
+                                  stacklevel=2)
             return target
 
         return remember

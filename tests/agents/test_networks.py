@@ -211,6 +211,14 @@ def test_sequence_bodies_read_stacked_observations(name: str) -> None:
     assert not torch.allclose(network(inputs.flip(1)), outputs), "the order of frames counts"
 
 
+def test_frames_of_several_kinds_are_refused_whether_stacked_or_not() -> None:
+    from toolkit.errors import UsageError
+
+    for shape in ((4,), (3, 4)):
+        with pytest.raises(UsageError, match="of one kind, and this environment's are Dict.*Use --network mlp, or a"):
+            registry.make("network", "cnn-rnn", observation_space=spaces.Dict(a=spaces.Box(-1, 1, shape), b=spaces.Discrete(2)))
+
+
 def test_pictures_too_small_or_absent_are_refused() -> None:
     from toolkit.errors import UsageError
 

@@ -128,5 +128,7 @@ def test_what_cannot_be_exchanged_says_why(toolkit: Any, tmp_path: Path) -> None
     wrong = toolkit("load-sb3", "no.zip", "--env", "CartPole-v1", "--trust")
     assert wrong.returncode == 2 and "it is not a policy that Stable-Baselines3 has saved" in wrong.stderr
     saved("DQN", tmp_path / "dqn.zip")
+    wrong = toolkit("load-sb3", "dqn", "--env", "CartPole-v1", "--trust")
+    assert wrong.returncode == 2 and "toolkit: there is no file dqn. Did you mean dqn.zip?" in wrong.stderr
     wrong = toolkit("load-sb3", "dqn.zip", "--env", "Acrobot-v1", "--trust")
     assert wrong.returncode == 2 and "the policy's are" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from conftest import Toolkit, server
@@ -200,6 +201,13 @@ def test_what_an_environment_raises_in_a_worker_ends_the_run_with_the_way_on(tmp
     assert done.returncode == 1 and "RuntimeError: the pole broke" in done.stderr
     last = done.stderr.rstrip().split("\n")[-1]
     assert re.fullmatch(r"The run failed at step \d+. The last good checkpoint is 0: toolkit resume .*run --from 0", last), last
+
+
+def test_an_environment_that_only_this_process_knows_is_told_apart() -> None:
+    gymnasium.register("OnlyHere-v0", lambda: gymnasium.make("CartPole-v1"))
+    with pytest.raises(UsageError, match="'OnlyHere-v0' is known here and not in worker processes. .*module:Name-v0"):
+        factory.make(EnvSpec("OnlyHere-v0"), [1, 2], workers=2)
+    del gymnasium.registry["OnlyHere-v0"]
 
 
 def test_a_script_that_starts_workers_unguarded_is_told_how(tmp_path: Path) -> None:

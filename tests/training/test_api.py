@@ -38,7 +38,11 @@ def test_training_from_python_is_the_same_run_as_from_the_command_line(tmp_path:
 
 
 def test_the_numbers_of_the_process_are_as_before_after_a_run(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
     toolkit.train("dqn", out=str(tmp_path / "run"), **{**SMALL, "steps": 80})
+    assert torch.equal(torch.rand(3), drawn), "a run has numbers of its own"
     assert sys.float_info.min / 2 > 0, "a run flushes denormals, its caller may need them"
 
 
@@ -289,11 +293,14 @@ def test_a_run_that_ends_before_it_learns_warns(tmp_path: Path) -> None:
 def test_training_works_outside_the_main_thread(tmp_path: Path) -> None:
     """Signal handlers belong to the main thread; elsewhere the run does without."""
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(toolkit.train("dqn", out=str(tmp_path / "run"), **SMALL)))
-    thread.start()
-    thread.join()
+    threads = [threading.Thread(target=lambda name=name: found.append(toolkit.train("dqn", out=str(tmp_path / name), **SMALL)))
+               for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     again = toolkit.train("dqn", out=str(tmp_path / "again"), **SMALL)
-    assert found[0].facts["parameters_sha256"] == again.facts["parameters_sha256"]
+    assert [run.facts["parameters_sha256"] for run in found] == [again.facts["parameters_sha256"]] * 2, "none shares numbers"
 
 
 def test_a_config_file_counts_less_than_an_argument(tmp_path: Path) -> None:

@@ -212,6 +212,8 @@ def test_evaluations_are_never_overwritten(tmp_path: Path) -> None:
     paths = [directory.write_evaluation("40", {"mean": mean}) for mean in (1, 1, 2, 3)]
     assert [path.name for path in paths] == ["40.json", "40.json", "40-2.json", "40-3.json"]
     assert [json.loads(path.read_text())["mean"] for path in paths] == [1, 1, 2, 3]
+    shutil.rmtree(directory.path / "evaluations")
+    assert directory.write_evaluation("40", {"mean": 4}).name == "40.json", "a folder that was deleted is made again"
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from toolkit.commands import _output as output
 def load_sb3_command(file: str, env: str, trust: bool, seed: int, out: str | None, as_json: bool) -> None:
     """Turn a policy that Stable-Baselines3 has saved (ppo, a2c, dqn, sac, td3) into a run, and evaluate it.
 
-    The run holds tensors and numbers alone; evaluating or resuming it reads no pickle.
+    The run holds tensors and numbers alone; evaluating or resuming it reads no pickle. Of a policy that was trained under
+    VecNormalize the file does not hold the statistics, and without them it plays badly: leave that wrapper out, or train here
+    (toolkit run sb3-ppo, or ppo with --normalize-observations).
     """
     from toolkit.registry import registry
 

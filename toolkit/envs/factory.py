@@ -26,7 +26,7 @@ from toolkit.envs.constructors import (
 )
 from toolkit.envs.gymnasium_vector import GymnasiumVector
 from toolkit.envs.in_process import InProcess
-from toolkit.envs.specs import find
+from toolkit.envs.specs import UNKNOWN, find
 from toolkit.envs.wrappers import Checked, wrap
 from toolkit.errors import UsageError
 
@@ -178,9 +178,15 @@ def by_gymnasium(kind: str) -> Callable[[Wanted], VectorEnv]:
 
 
 def in_workers(wanted: Wanted) -> VectorEnv:
-    from toolkit.envs.workers import WorkerEnvs
+    from toolkit.envs.workers import EnvironmentFailed, WorkerEnvs
 
-    return WorkerEnvs(wanted.spec, wanted.seeds, wanted.workers, wanted.worker_timeout, make_one)
+    try:
+        return WorkerEnvs(wanted.spec, wanted.seeds, wanted.workers, wanted.worker_timeout, make_one)
+    except EnvironmentFailed as error:
+        if UNKNOWN not in str(error):
+            raise
+        raise UsageError(f"environment {wanted.spec.id!r} is known here and not in worker processes. Register it in a "
+                         "module and name that, 'module:Name-v0', which they import, or leave out --workers") from error
 
 
 def by_envpool(wanted: Wanted) -> VectorEnv:

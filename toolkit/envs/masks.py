@@ -47,8 +47,11 @@ def flat(given: Any, counts: list[int]) -> NDArray[Any]:
         return np.asarray(repr(given))
 
 
-def heeded(masks: Masks | None, space: gymnasium.Space[Any]) -> Masks:
-    """The ``masks`` to act by. Raises UsageError where there are none, and for one that leaves nothing to choose."""
+def heeded(masks: Masks | None, space: gymnasium.Space[Any], whose: str = "copy {} of the environment") -> Masks:
+    """The ``masks`` to act by; ``whose`` each is, with its number in the place of {}.
+
+    Raises UsageError where there are none, and for one that leaves nothing to choose.
+    """
     if masks is None:
         raise UsageError("--action-masking is on, but reset() of this environment gives no info['action_mask']; leave out "
                          "--action-masking")
@@ -56,6 +59,6 @@ def heeded(masks: Masks | None, space: gymnasium.Space[Any]) -> Masks:
     stuck = ~np.logical_or.reduceat(masks, begins, axis=1).all(1)
     if stuck.any():
         copy = int(stuck.argmax())
-        raise UsageError(f"copy {copy} of the environment allows no action: its info['action_mask'] is "
-                         f"{masks[copy].astype(int)}. Mend it: end the episode there, or allow an action that passes")
+        raise UsageError(f"{whose.format(copy)} allows no action: its action_mask is {masks[copy].astype(int)}. Mend it: end the "
+                         "episode there, or allow an action that passes")
     return masks

@@ -16,6 +16,7 @@ from toolkit.entries import Entry
 from toolkit.errors import MissingExtra, UsageError, nearest
 from toolkit.registry import registry
 
+UNKNOWN = "unknown environment"  # begins the error of an id that nobody knows
 # Packages whose environments gymnasium learns about only when they are imported: namespace -> module.
 NAMESPACES = {"ALE": "ale_py", "MiniGrid": "minigrid", "toolkit": "toolkit.envs.hearing"}
 INSTALL = {
@@ -50,7 +51,7 @@ def find(env_id: str) -> gymnasium.envs.registration.EnvSpec:
         near = [f"{module}:{match}" if module and match in gymnasium.registry else match for match in near]
         meant = f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
         raise UsageError(
-            f"unknown environment {env_id!r}.{meant} Allowed: any gymnasium id, 'module:Name-v0' for one that a "
+            f"{UNKNOWN} {env_id!r}.{meant} Allowed: any gymnasium id, 'module:Name-v0' for one that a "
             "module registers on import. See them all: python -c \"import gymnasium; gymnasium.pprint_registry()\""
         ) from error
 

@@ -5,6 +5,7 @@ It imports gymnasium and the environment, and nothing of torch.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -81,8 +82,9 @@ def serve(connection: Connection, spec: EnvSpec, seeds: list[int], block: Block,
     except Exception as error:  # whatever an environment raises is reported, not handled
         copy = int(block.current[begin]) if copies is not None else begin
         what = f" {error}" if isinstance(error, ToolkitError) else f"\n{traceback.format_exc().rstrip()}"
-        connection.send(("failed", f"the environment failed in copy {copy} (seed {seeds[copy - begin]}, last action "
-                                   f"{block.actions[copy]}):{what}"))
+        with contextlib.suppress(OSError):  # the parent may have ended the run for another worker's failure
+            connection.send(("failed", f"the environment failed in copy {copy} (seed {seeds[copy - begin]}, last action "
+                                       f"{block.actions[copy]}):{what}"))
     finally:
         if copies is not None:
             copies.envs.close()

@@ -65,7 +65,8 @@ class Run(RunFolder):
                              "toolkit run ppo --env ENV --action-masking")
         if len(given) != count:
             raise UsageError(f"predict: {len(given)} action masks for {count} observations; allowed: one for each")
-        return heeded(np.stack([row_of(mask, self.action_space, "predict: an") for mask in given]), self.action_space)
+        return heeded(np.stack([row_of(mask, self.action_space, "predict: an") for mask in given]), self.action_space,
+                      "predict: mask {}")
 
     def _act(self, observations: Any, state: Any, deterministic: bool, masks: Any = None) -> Acted:
         perception = getattr(self.agent, "perception", None)

@@ -151,6 +151,7 @@ class RunDirectory:
     def write_evaluation(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write ``evaluations/<name>.json``; an equal one is kept, another is never overwritten."""
         path = self.path / "evaluations" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)  # it may have been deleted
         data = json.dumps(finite(content), indent=1)
         if path.exists() and path.read_text() == data:
             return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from toolkit.training.setup import env_spec, make_task, make_trainer
 from toolkit.training.tasks import Task
 from toolkit.training.trainer import Outcome, Trainer
 
+TRAINING = threading.RLock()  # of the one training that has torch's default generator
+
 
 @dataclass(frozen=True)
 class Session:
@@ -49,7 +52,7 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
     require_learning(plan)
     settle(plan)
     source = None if init_from is None else Source(init_from)
-    with denormals_flushed():
+    with denormals_flushed(), own_generator():
         # Before the folder: wrong environments, spaces and data leave nothing behind.
         task = make_task(plan, inherited=inherited_facts(plan, source))
         try:
@@ -64,6 +67,15 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
             return Session(directory, run(trainer, task), 0, None)
         finally:
             task.close()
+
+
+@contextmanager
+def own_generator() -> Iterator[None]:
+    """Torch's default generator for one training of this process: those of other threads wait, and the caller's numbers
+    afterwards are as if there had been none."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with TRAINING, torch.random.fork_rng(devices):
+        yield
 
 
 def require_learning(plan: Plan) -> None:
@@ -156,7 +168,7 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
     if steps is not None and steps <= begin:
         raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")
     end = facts if begin == facts.get("steps") else None
-    with denormals_flushed(), made_with(facts):
+    with denormals_flushed(), made_with(facts), own_generator():
         task = make_task(plan, saved=states.get("problem"))
         try:
             budget = plan.config.values["steps"]

@@ -18,6 +18,7 @@ from toolkit.agents.configs import CNNRNNConfig, TransformerConfig
 from toolkit.agents.networks.cnn import SMALLEST, Convolutions
 from toolkit.agents.networks.encode import Encoder, is_image
 from toolkit.core.layers.attention import require_share
+from toolkit.envs import packing
 from toolkit.errors import UsageError
 
 
@@ -75,6 +76,9 @@ class CNNRNN(nn.Module):
     def __init__(self, config: CNNRNNConfig, *, observation_space: gymnasium.Space[Any]) -> None:
         super().__init__()
         shape = observation_space.shape or ()
+        if packing.is_packed(observation_space):
+            raise UsageError("cnn-rnn reads stacked observations [frames, ...] of one kind, and this environment's are "
+                             f"{observation_space}. Use --network mlp, or a wrapper that gives one array")
         if len(shape) < 2:
             raise UsageError(f"cnn-rnn reads stacked observations [frames, ...]; this environment's are {observation_space}. "
                              "Stack them: --frame-stack 4, or use --network mlp")

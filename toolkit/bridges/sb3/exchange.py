@@ -38,6 +38,9 @@ TIE = 1e-4  # continuous actions that are nearer than this share of the range ar
 
 def kind_of_file(path: str) -> str:
     """ppo, a2c, dqn, sac or td3. Nothing is executed. Raises UsageError for what Stable-Baselines3 has not saved."""
+    if not Path(path).is_file():
+        near = f" Did you mean {path}.zip?" if Path(f"{path}.zip").is_file() else ""
+        raise UsageError(f"there is no file {path}.{near}")
     try:
         with zipfile.ZipFile(path) as archive:
             data: Mapping[str, Any] = json.loads(archive.read("data"))
