@@ -141,8 +141,8 @@ class C51Config(QLearningConfig):
 
     double: bool = setting(False, "choose the next action with the online network, value it with the target")
     n_atoms: int = setting(51, "atoms of the support", unit="atoms", minimum=2)
-    v_min: float = setting(0.0, "smallest return that the support holds")
-    v_max: float = setting(100.0, "largest return that the support holds")
+    v_min: float | None = setting(None, "smallest return that the support holds; none sets it by the steps before learning")
+    v_max: float | None = setting(None, "largest return that the support holds; none sets it by the steps before learning")
 
 
 @dataclass(frozen=True)
