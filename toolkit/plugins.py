@@ -113,10 +113,12 @@ def read(guest: Guest, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "toolkit.plugins", guest.target, guest.distribution, str(answer)]
+        # What is read is kept for every folder, so the files of the present one do not count (-P).
+        command = [sys.executable, "-P", "-m", "toolkit.plugins", guest.target, guest.distribution, str(answer)]
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parents[1])]))
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=time_limit,
-                                  stdin=subprocess.DEVNULL)
+                                  stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path})
         except subprocess.TimeoutExpired:
             reason = f"{guest.target} did not return within {time_limit:g} s"
             return failure(reason, "import nothing heavy and wait for nothing in declare", guest)

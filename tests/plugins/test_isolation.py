@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,42 @@ def test_what_it_writes_to_stderr_may_be_in_any_encoding(tmp_path: Path, toolkit
     around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]), "TOOLKIT_PLUGINS": "loud"}
     (row,) = toolkit.json("plugins", **around)
     assert (row["status"], row["components"]) == ("ok", ["op mine"])
+
+
+def test_the_folder_that_one_stands_in_is_not_read_from(tmp_path: Path, toolkit: Any) -> None:
+    """What is read is kept for every folder: a stray file must not break it, nor a source that is not installed be listed."""
+    site = tmp_path / "site"
+    site.mkdir()
+    line = LINE.format(name="mine", package="mine_plugin")
+    install(site, "mine", f"def declare(registry):\n    {line}\ndef work(x): return x")
+    (tmp_path / "json.py").write_text("print('hi')")
+    (tmp_path / "mine_plugin.py").write_text("def declare(registry): raise ValueError('not what is installed')")
+    around = {"TOOLKIT_PLUGINS": "mine", "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-P", "-m", "toolkit", "plugins", "--json"], cwd=tmp_path, capture_output=True,
+                          text=True, env={**toolkit.environment, **around}, check=False)
+    (row,) = json.loads(done.stdout)
+    assert (row["status"], row["components"]) == ("ok", ["op mine"]), row
+
+
+PRESETS = '[tuned.here]\nlearning_rate = 0.5\n[wrong."here"]\nlerning_rate = 1\n[low.here]\nlearning_rate = -1.0\n'
+
+
+def test_presets_of_a_plugin_go_by_both_names_of_its_environment_and_say_where_they_err(tmp_path: Path, toolkit: Any) -> None:
+    env = "registry.add('env', 'here', 'gymnasium.envs.classic_control:CartPoleEnv', summary='Balance.')\n"
+    agent = AGENT.format(name="mine", by="mine", aliases=())[:-2] + ", presets='mine_presets:its.toml')\n"
+    install(tmp_path, "mine", "def declare(registry):\n    " + env + agent)
+    (tmp_path / "mine_presets").mkdir()
+    (tmp_path / "mine_presets" / "__init__.py").write_text("")
+    (tmp_path / "mine_presets" / "its.toml").write_text(PRESETS)
+    around = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]), "TOOLKIT_PLUGINS": "mine"}
+    for name in ("here", "mine/here"):
+        facts = toolkit.json("run", "mine/mine", "--env", name, "--print-config", **around)
+        assert facts["config"]["learning_rate"] == {"value": 0.5, "origin": "preset"} and facts["preset"] == "tuned"
+    for preset, said in (("wrong", "unknown setting 'lerning_rate'. Did you mean"), ("low", "allowed: a number above 0")):
+        done = toolkit("run", "mine", "--env", "here", "--preset", preset, **around)
+        assert done.returncode == 2 and said in done.stderr
+        assert f"the preset {preset!r} of mine/mine, in {tmp_path}" in done.stderr
+        assert done.stderr.rstrip().endswith("Leave it out: --preset none"), done.stderr
 
 
 def test_code_that_is_not_python_is_said_where_the_component_is_described(tmp_path: Path, toolkit: Any) -> None:

@@ -76,6 +76,11 @@ def random_return(kind: str) -> float:
     return LENGTH * each[kind]
 
 
+def is_one(env: str) -> bool:
+    """Whether ``env`` is one of those here."""
+    return env in map(name_of, ACTION_SPACES)
+
+
 def name_of(kind: str) -> str:
     """The environment id for actions of one kind of space."""
     return f"toolkit.testing.trivial:Match-{kind}-v0"

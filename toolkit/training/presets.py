@@ -50,8 +50,10 @@ def choose(entry: Entry, subject: str, asked: str | None) -> tuple[str, Mapping[
     """
     if asked == NONE:
         return NONE, {}
+    own = f"{entry.distribution}/"  # how its plugin's environments and data are named in full
+    words = (subject, subject.removeprefix(own), own + subject)
     available = {name: table for name, subjects in load_presets(entry).items()
-                 if (table := best_match(subjects, subject)) is not None}
+                 if (table := best_match(subjects, next((word for word in words if word in subjects), subject))) is not None}
     name = asked or TUNED
     if name in available:
         return name, available[name]

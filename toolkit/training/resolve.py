@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import tomllib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, time
 from pathlib import Path
@@ -21,7 +22,7 @@ from toolkit.errors import UsageError
 from toolkit.registry import Registry, registry
 from toolkit.training.configs import OnlineConfig, RunConfig
 from toolkit.training.made_with import made_with
-from toolkit.training.presets import NONE, choose
+from toolkit.training.presets import NONE, choose, preset_file
 
 ENV_PREFIX = "env."  # options for the environment's own constructor: any name is allowed
 # Parts that earlier versions took in places which refuse them now, and what does the same there, to the bit.
@@ -165,14 +166,16 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
     resolved = Resolved()
     for name, item in known.items():
         value, origin = given.pop(name, (item.default, "default"))
-        resolved.set(name, plain_value(read(item, name, value)), origin)
+        with blaming(entry, used, origin):
+            resolved.set(name, plain_value(read(item, name, value)), origin)
     for name, (value, origin) in given.items():
         if name.startswith(ENV_PREFIX) and entry.kind == "agent":
             resolved.set(name, option(value, origin), origin)
         elif origin == "preset" and "." in name:
             continue  # the preset's options for a part that was replaced by another
         else:
-            refuse(entry, name, known, source)
+            with blaming(entry, used, origin):
+                refuse(entry, name, known, source)
     if entry.kind == "agent" and not resolved.values["env"]:
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
@@ -180,6 +183,18 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         choose_budget(resolved, [origin for origin, _ in layers])
     # A preset that file and flags left nothing of is none that was used: a file of --print-config has every setting.
     return Plan(entry, resolved, used if "preset" in resolved.origins.values() else NONE)
+
+
+@contextmanager
+def blaming(entry: Entry, preset: str, origin: str) -> Iterator[None]:
+    """Let a ConfigError about what comes from a ``preset`` say so: whoever typed the command has not written it."""
+    try:
+        yield
+    except ConfigError as error:
+        if origin != "preset":
+            raise
+        raise ConfigError(f"the preset {preset!r} of {entry.id}, in {preset_file(entry)}: {error} Leave it out: --preset {NONE}"
+                          ) from error
 
 
 def refuse(entry: Entry, name: str, known: Mapping[str, Setting], source: Registry) -> None:
