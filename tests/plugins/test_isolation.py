@@ -98,7 +98,8 @@ def test_the_folder_that_one_stands_in_is_not_read_from(tmp_path: Path, toolkit:
     install(site, "mine", f"def declare(registry):\n    {line}\ndef work(x): return x")
     (tmp_path / "json.py").write_text("print('hi')")
     (tmp_path / "mine_plugin.py").write_text("def declare(registry): raise ValueError('not what is installed')")
-    around = {"TOOLKIT_PLUGINS": "mine", "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))  # an empty one is the present folder
+    around = {"TOOLKIT_PLUGINS": "mine", "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-P", "-m", "toolkit", "plugins", "--json"], cwd=tmp_path, capture_output=True,
                           text=True, env={**toolkit.environment, **around}, check=False)
     (row,) = json.loads(done.stdout)

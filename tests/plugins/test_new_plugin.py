@@ -168,3 +168,14 @@ def test_it_overwrites_nothing_and_refuses_wrong_names(toolkit: Any, tmp_path: P
     assert "is not allowed" in toolkit("new-plugin", "Bad_Name", "--kind", "env").stderr
     assert "it is a word of Python's" in toolkit("new-plugin", "lambda", "--kind", "op").stderr
     assert "it means a built-in agent" in toolkit("new-plugin", "a2c", "--kind", "agent").stderr
+
+
+def test_the_template_of_a_task_refuses_a_loss_that_would_do_nothing() -> None:
+    from toolkit.commands.templates.task import Component
+    from toolkit.config import Part
+    from toolkit.core.configs import TabularRegressionConfig
+    from toolkit.errors import UsageError
+
+    Component(TabularRegressionConfig())
+    with pytest.raises(UsageError, match="--loss huber: what is made small here is the pinball loss. Leave it out"):
+        Component(TabularRegressionConfig(loss=Part("huber", {})))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import pytest
 from conftest import Toolkit
 from test_isolation import install
+
+from toolkit.errors import UsageError
+from toolkit.training.made_with import made_with
 
 DECLARED = """
 from dataclasses import dataclass
@@ -105,6 +110,15 @@ def declare(registry):
     registry.add("network", "net", "own_code:Net", summary="One layer or two.")
     registry.add("env", "hall", "gymnasium.envs.classic_control:CartPoleEnv", summary="CartPole.")
 """
+
+
+def test_what_another_version_refuses_names_both() -> None:
+    import numpy
+
+    here = re.escape(numpy.__version__)
+    with pytest.raises(UsageError, match=rf"^no such thing. The run was made with numpy 0.1 \(here {here}\)$"):  # noqa: SIM117
+        with made_with({"distributions": {"toolkit": "0.0", "numpy": "0.1", "pytest": pytest.__version__}}):
+            raise UsageError("no such thing.")
 
 
 def test_a_run_says_which_plugin_it_was_made_with_where_that_was_edited_upgraded_or_removed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.workers import WorkersFailed
+from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.collector import Collector, Episode
 
@@ -67,6 +68,16 @@ def made(lengths: list[int], budget: int, memory: bool = False, **options: Any) 
     agent, queue = Numbered(clock, memory), list(envs)
     vector = InProcess(lambda: queue.pop(0), [7 + index for index in range(len(envs))])
     return Collector(vector, agent, clock), envs, agent, clock  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("actions,said", [
+    (np.zeros((2, 1), np.int64), r"of shape \(2, 1\), promised: \(2,\), one of Discrete"),
+    (np.zeros(1, np.int64), r"of shape \(1,\)"), (np.array([0, 9999]), "the action 9999, which is not in Discrete")])
+def test_actions_that_are_none_are_the_agents_fault(actions: Any, said: str) -> None:
+    collector, _, agent, _ = made([3, 2], 100)
+    agent.act = lambda *_, **__: Acted(actions)  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match=f"the agent gave .*{said}.*toolkit check agent NAME"):
+        collector.collect(1)
 
 
 def test_rows_are_written_down_as_they_happened() -> None:

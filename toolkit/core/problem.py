@@ -238,6 +238,10 @@ class Problem(Generic[Config]):
             default = next((item.default.name for item in settings_of(type(self.config)) if item.name == "model"), "")
             raise UsageError(f"the model {name!r} answers {given}: its outputs have the shape {list(outputs.shape)}. This task "
                              f"needs {needs}. Name a model that gives them: --model {default}")
+        asked = getattr(self, "outputs", None)
+        if self.level in (*ONCE, *EACH) and asked is not None and outputs.shape[-1] != asked:
+            raise UsageError(f"the model {name!r} gives {outputs.shape[-1]} outputs, and was asked for {asked}. "
+                             f"See: toolkit check model {name}")
         return outputs, lengths
 
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from toolkit.envs import packing
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
 from toolkit.envs.masks import heeded
 from toolkit.envs.workers import WorkersFailed
+from toolkit.errors import UsageError
 
 
 class Episode(NamedTuple):
@@ -89,6 +90,18 @@ class Rows:
             [final.observations for _, final in self.finals])
 
 
+def require_actions(actions: Any, space: gymnasium.Space[Any], count: int) -> None:
+    """Raise UsageError for actions that are not [N, ...], one of ``space`` for each copy: the environment would be blamed."""
+    wanted, shape = (count, *(space.shape or ())), np.shape(actions)
+    if shape != wanted:
+        raise UsageError(f"the agent gave actions of shape {shape}, promised: {wanted}, one of {space} for each copy of the "
+                         "environment. What else it promises: toolkit check agent NAME")
+    for action in actions:
+        if not space.contains(np.asarray(action, space.dtype)):
+            raise UsageError(f"the agent gave the action {action}, which is not in {space}. What else it promises: toolkit check "
+                             "agent NAME")
+
+
 class Collector:
     """Owns the position in the environments: the observations to act on, and unfinished returns.
 
@@ -104,6 +117,7 @@ class Collector:
         self._state: Array | None = None  # recurrent state to act with next
         self._broken: Final | None = None  # copies that did not come back to where they were, and what they had seen last
         self._masked = bool(getattr(agent, "masked", False))
+        self._acted = False  # in this process
         self.failure: WorkersFailed | None = None  # why collecting stopped before its time
 
     def collect(self, rows: int) -> tuple[Steps, list[Episode]]:
@@ -134,6 +148,9 @@ class Collector:
         begin = perf_counter()
         masks = heeded(self.envs.masks, self.envs.action_space) if self._masked else None
         acted = self.agent.act(observations, self._state, masks)
+        if not self._acted:
+            require_actions(acted.actions, self.envs.action_space, self.envs.n_envs)
+            self._acted = True
         self.seconds["acting"] += perf_counter() - begin
         return acted
 

@@ -30,6 +30,8 @@ def made_with(facts: Mapping[str, Any]) -> Iterator[None]:
                           f"{' '.join(f'{name}=={had[name]}' for name in missing)}",)
         elif isinstance(error, Outgrown):
             error.args = (f"{sentence(error)} {changed(had)}",)
+        elif other := others(had, without=BUILTIN):
+            error.args = (f"{sentence(error)} The run was made with {other}",)
         raise
 
 
@@ -39,13 +41,17 @@ def sentence(error: Exception) -> str:
 
 def changed(had: Mapping[str, str]) -> str:
     """What is another version than the run ``had``; where none is, somebody has edited the code."""
-    other = {name: version for name, version in had.items() if version_of(name) != version}
-    if other:
-        there = ", ".join(f"{name} {version} (here {version_of(name)})" for name, version in other.items())
-        return f"The run was made with {there}. Install what it was made with"
+    if other := others(had):
+        return f"The run was made with {other}. Install what it was made with"
     plugins = " or ".join(f"{name} {version}" for name, version in had.items() if name != BUILTIN)
     edited = f"the code of {plugins}" if plugins else "the code, or run.json,"
     return f"The versions are those of the run, so {edited} has been edited since. Put it back as it was"
+
+
+def others(had: Mapping[str, str], without: str = "") -> str:
+    """The distributions, but one, of which the run ``had`` another version, with both."""
+    return ", ".join(f"{name} {version} (here {version_of(name)})" for name, version in had.items()
+                     if name != without and version_of(name) != version)
 
 
 def version_of(distribution: str) -> str | None:

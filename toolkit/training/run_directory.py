@@ -151,7 +151,8 @@ class RunDirectory:
     def write_evaluation(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write ``evaluations/<name>.json``; an equal one is kept, another is never overwritten."""
         path = self.path / "evaluations" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)  # it may have been deleted
+        if not path.parent.exists():  # it may have been deleted
+            path.parent.mkdir()
         data = json.dumps(finite(content), indent=1)
         if path.exists() and path.read_text() == data:
             return path

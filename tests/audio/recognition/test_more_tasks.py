@@ -222,6 +222,11 @@ class NoLengths(Answers):
         return self.layer(inputs), None
 
 
+class OneMore(Answers):
+    def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
+        super().__init__(inputs, outputs + 1)
+
+
 class NoPair(Answers):
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> Any:
         return self.layer(inputs)
@@ -232,6 +237,7 @@ class NoPair(Answers):
     ("speech-recognition", Answers, r"answers once for each example: .* shape \[1, 7\]. .* \[B, T', C\], and .*: --model crnn"),
     ("speech-recognition", NoLengths, r"answers without lengths: .* one output for each position, \[B, T', C\], and their "),
     ("audio-classification", NoLengths, r"answers for each position: .* one output for each example, \[B, C\]. Name"),
+    ("audio-classification", OneMore, r"gives 3 outputs, and was asked for 2. See: toolkit check model odd"),
     ("audio-classification", NoPair, r"returns Tensor, promised: the pair \(outputs, lengths\). See: toolkit check model odd")])
 def test_a_model_that_answers_otherwise_than_the_task_asks_is_blamed_and_not_the_data(task: str, model: Any, said: str) -> None:
     registry.register("model", "odd")(model)
