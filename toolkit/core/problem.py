@@ -239,7 +239,7 @@ class Problem(Generic[Config]):
             raise UsageError(f"the model {name!r} answers {given}: its outputs have the shape {list(outputs.shape)}. This task "
                              f"needs {needs}. Name a model that gives them: --model {default}")
         asked = getattr(self, "outputs", None)
-        if self.level in (*ONCE, *EACH) and asked is not None and outputs.shape[-1] != asked:
+        if self.level in ONCE and asked is not None and outputs.shape[-1] != asked:
             raise UsageError(f"the model {name!r} gives {outputs.shape[-1]} outputs, and was asked for {asked}. "
                              f"See: toolkit check model {name}")
         return outputs, lengths
