@@ -77,15 +77,14 @@ class C51(QLearner):
     def __init__(self, config: C51Config, **context: Any) -> None:
         self.atoms = config.n_atoms
         self.known = config.v_min is not None and config.v_max is not None
-        self.support = self._spread(-1.0 if config.v_min is None else config.v_min, 1.0 if config.v_max is None else config.v_max,
-                                    self.known)
+        self.support = self._spread(*((config.v_min, config.v_max) if self.known else (-1.0, 1.0)))  # any will do until then
         super().__init__(config, **context)
         self._support = torch.from_numpy(self.support).to(self.device)
         self.returns, self._told = Returns(config.gamma, context.get("n_envs", 1)), False
 
-    def _spread(self, low: float, high: float, checked: bool = True) -> Array:
+    def _spread(self, low: Any, high: Any) -> Array:
         """Atoms [Z] from ``low`` to ``high``."""
-        if low >= high and checked:
+        if low >= high:
             raise UsageError(f"{self.name}: v_min {low:g} must be below v_max {high:g}")
         return np.linspace(low, high, self.atoms, dtype=np.float32)
 
@@ -95,6 +94,8 @@ class C51(QLearner):
 
     def observe(self, steps: Steps) -> None:
         super().observe(steps)
+        if self._told:
+            return
         for found in self.returns.take_in(steps):
             if self.known and not self._told:
                 self._look(found)
@@ -137,13 +138,14 @@ class C51(QLearner):
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "support": self.support.copy() if self.known else None,
-                "returns": self.returns.state_dict()}
+                "returns": self.returns.state_dict(), "told": self._told}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._take_support(state)
         if "returns" in state:
             self.returns.load_state_dict(state["returns"])
+        self._told = state.get("told", False)
 
     def _take_support(self, state: dict[str, Any]) -> None:
         """Hold what the networks of ``state`` speak of; those of earlier versions were given both ends."""

@@ -28,13 +28,6 @@ def require_action_space(agent: str, space: gymnasium.Space[Any]) -> None:
     raise UsageError(f"{declared.name} acts in {' or '.join(allowed)} action spaces; this environment's is {space}. {others}")
 
 
-def unheeded() -> str:
-    """What to say where an environment forbids actions and the agent does not ask which."""
-    able = [entry.name for entry in registry.entries("agent") if any(item.name == "action_masking" for item in entry.settings)]
-    return ("the environment says in info['action_mask'] which actions it allows, and this run does not look there. Agents that "
-            f"can, with --action-masking: {', '.join(able)}")
-
-
 def require_finite(norm: float, agent: str, step: int, update: int) -> None:
     """Raise NonFinite before a step is taken with a gradient that is not finite."""
     if not math.isfinite(norm):

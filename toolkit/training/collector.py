@@ -11,13 +11,15 @@ import gymnasium
 import numpy as np
 
 from toolkit.agents.base import Acted, Agent, Array, Steps
-from toolkit.agents.checks import NonFinite, unheeded
+from toolkit.agents.checks import NonFinite
 from toolkit.core.clock import Clock
 from toolkit.envs import packing
 from toolkit.envs.base import Final, Stepped, VectorEnv, zeros
 from toolkit.envs.masks import heeded
 from toolkit.envs.workers import WorkersFailed
 from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training.resolve import having
 
 
 class Episode(NamedTuple):
@@ -141,7 +143,9 @@ class Collector:
         if self._observations is None:
             self._observations = self.envs.reset()
             if self.envs.masks is not None and not self._masked:
-                warnings.warn(unheeded(), stacklevel=2)
+                able = ", ".join(having(registry.entries("agent"), "action_masking"))
+                warnings.warn("the environment says in info['action_mask'] which actions it allows, and this run does not look "
+                              f"there. Agents that can, with --action-masking: {able}", stacklevel=2)
         return self._observations
 
     def _act(self, observations: Array) -> Acted:
