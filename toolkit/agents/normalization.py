@@ -108,9 +108,9 @@ class ObservationNormalizer:
 
 
 class Sight:
-    """What a replay agent sees of observations: themselves, or normalised where that is asked for.
+    """What an agent sees of observations: themselves, or normalised where that is asked for.
 
-    Replay keeps them as they are, so that all that is learned from at one time has been normalised alike.
+    Buffers keep them as they are, so that all that is learned from at one time has been normalised alike.
     """
 
     def __init__(self, config: Any, space: gymnasium.Space[Any]) -> None:

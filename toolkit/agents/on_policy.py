@@ -21,7 +21,7 @@ from toolkit.agents.base import Acted, Array, Cadence, Steps
 from toolkit.agents.checks import require_action_space, require_finite
 from toolkit.agents.distributions import Distribution, distribution_for, to_dtype
 from toolkit.agents.gsde import StateDependent
-from toolkit.agents.normalization import ObservationNormalizer, RewardNormalizer
+from toolkit.agents.normalization import RewardNormalizer, Sight
 from toolkit.agents.policy import ActorCritic
 from toolkit.config import Part
 from toolkit.core.clock import Clock
@@ -109,7 +109,7 @@ class OnPolicyAgent:
         self.policy = self._make_policy(observation_space)
         self.flat = FlatParameters(self.policy)
         self.schedule = registry.make("scheduler", config.learning_rate_schedule)
-        self.observation_normalizer = ObservationNormalizer(observation_space) if config.normalize_observations else None
+        self.sight = Sight(config, observation_space)
         self.reward_normalizer = RewardNormalizer(n_envs, config.gamma) if config.normalize_rewards else None
         self._updates = 0
         self._outputs: Any = None
@@ -135,8 +135,7 @@ class OnPolicyAgent:
 
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
-        if self.observation_normalizer is not None:
-            observations = self.observation_normalizer(observations)
+        observations = self.sight(observations)
         if self._outputs is None:
             self._outputs = self.policy.actor.acting()
         return self.choose(self._outputs(observations), mask, deterministic)
@@ -169,9 +168,7 @@ class OnPolicyAgent:
     @torch.no_grad()
     def prepare(self, steps: Steps) -> Rollout:
         """Normalise, value, and flatten the valid steps of a rollout."""
-        observations, finals = steps.observations, steps.final_observations
-        if self.observation_normalizer is not None:
-            observations, finals = self.observation_normalizer(observations), self.observation_normalizer(finals)
+        observations, finals = self.sight(steps.observations), self.sight(steps.final_observations)
         rewards = steps.rewards if self.reward_normalizer is None else self.reward_normalizer(steps)
         rows, copies = steps.rewards.shape
         flat = observations.reshape(-1, *observations.shape[2:])  # [(T + 1) * N, ...]
@@ -181,8 +178,7 @@ class OnPolicyAgent:
             rewards.astype(np.float32), values[:-1], following, steps.terminated, steps.truncated,
             self.config.gamma, self.config.gae_lambda)
         rollout = self._flatten(steps, flat[:rows * copies], advantages, values[:-1])
-        if self.observation_normalizer is not None:
-            self.observation_normalizer.update(steps.observations[:-1][steps.valid])
+        self.sight.take_in(steps)
         return rollout
 
     def _flatten(self, steps: Steps, observations: Array, advantages: Array, values: Array) -> Rollout:
@@ -222,8 +218,7 @@ class OnPolicyAgent:
     def initialise(self, state: dict[str, Any]) -> None:
         """Take the policy (and the statistics of its observations) of another run, and nothing else."""
         self._take_policy(state)
-        if self.observation_normalizer is not None and "observation_normalizer" in state:
-            self.observation_normalizer.load_state_dict(state["observation_normalizer"])
+        self.sight.load(state)
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {
@@ -250,7 +245,7 @@ class OnPolicyAgent:
 
     def _extra_parts(self) -> dict[str, Any]:
         noise = self.distribution.noise if isinstance(self.distribution, StateDependent) else None
-        parts = {"observation_normalizer": self.observation_normalizer, "reward_normalizer": self.reward_normalizer,
+        parts = {"observation_normalizer": self.sight.normalizer, "reward_normalizer": self.reward_normalizer,
                  "exploration": noise}
         return {name: part for name, part in parts.items() if part is not None}
 

@@ -122,8 +122,7 @@ class RecurrentPPO(PPO):
     @torch.no_grad()
     def act(self, observations: Array, state: Array | None = None, mask: Array | None = None,
             deterministic: bool = False) -> Acted:
-        if self.observation_normalizer is not None:
-            observations = self.observation_normalizer(observations)
+        observations = self.sight(observations)
         if state is None:
             state = np.zeros((len(observations), 2 * self.policy.units), np.float32)
         features = self.policy.body(torch.from_numpy(np.ascontiguousarray(observations)).to(self.device))
@@ -137,8 +136,7 @@ class RecurrentPPO(PPO):
     @torch.no_grad()
     def prepare(self, steps: Steps) -> Rollout:
         raw, finals = steps.observations, steps.final_observations
-        normalize = self.observation_normalizer
-        observations = self._tensor(raw if normalize is None else normalize(raw))  # [T + 1, N, ...]
+        observations = self._tensor(self.sight(raw))  # [T + 1, N, ...]
         begins = np.zeros((len(raw), raw.shape[1]), bool)
         # Where a copy resets in the step after its end, the row after the end still shows that episode's last observation,
         # which is valued with its memory; the side table holds the ends that were reset at once.
@@ -149,7 +147,7 @@ class RecurrentPPO(PPO):
         values = self.policy.heads(states)[1].cpu().numpy()
         at_end = np.zeros(0, np.float32)
         if len(finals):
-            features = self.policy.body(self._tensor(finals if normalize is None else normalize(finals)))
+            features = self.policy.body(self._tensor(self.sight(finals)))
             before = states[steps.final_rows, steps.final_copies]
             at_end = self.policy.heads(self.policy.step(features, before))[1].cpu().numpy()
         following = returns.next_values(values, steps.final_rows, steps.final_copies, at_end)
@@ -157,8 +155,7 @@ class RecurrentPPO(PPO):
         advantages = returns.generalized_advantages(rewards.astype(np.float32), values[:-1], following, steps.terminated,
                                                     steps.truncated, self.config.gamma, self.config.gae_lambda)
         self._sequences = Sequences(observations[:-1], state, self._tensor(begins[:-1]), self._tensor(steps.valid))
-        if normalize is not None:
-            normalize.update(raw[:-1][steps.valid])
+        self.sight.take_in(steps)
         flat = raw[:-1].reshape(-1, *raw.shape[2:])
         return self._flatten(steps, flat, advantages, values[:-1])
 

@@ -89,7 +89,7 @@ class Reinforce(OnPolicyAgent):
 
     def _learn(self, episodes: list[dict[str, Any]]) -> dict[str, float]:
         raw = np.concatenate([episode["observations"] for episode in episodes])  # [B, ...]
-        observations = self._tensor(raw if self.observation_normalizer is None else self.observation_normalizer(raw))
+        observations = self._tensor(self.sight(raw))
         goals = self._tensor(np.concatenate([self._returns(episode) for episode in episodes]).astype(np.float32))  # [B]
         actions = self._tensor(np.concatenate([episode["actions"] for episode in episodes]))
         outputs, values = self._forward(observations)
@@ -106,8 +106,8 @@ class Reinforce(OnPolicyAgent):
         self.write_log_std_gradient(by_log_std)
         learning_rate = self.learning_rate()
         self.descend(self.optimizer, learning_rate)
-        if self.observation_normalizer is not None:
-            self.observation_normalizer.update(raw)
+        if self.sight.normalizer is not None:
+            self.sight.normalizer.update(raw)
         metrics = {"train/policy_loss": -float((advantages * evaluated.log_prob).mean()),
                    "train/entropy_loss": -float(evaluated.entropy.mean()), "train/learning_rate": learning_rate,
                    "train/n_updates": float(self._updates)}
@@ -122,10 +122,7 @@ class Reinforce(OnPolicyAgent):
         ended[-1] = True
         following = np.zeros_like(rewards)
         if self.config.baseline and not episode["terminated"]:
-            last = episode["last"][None]
-            if self.observation_normalizer is not None:
-                last = self.observation_normalizer(last)
-            following[-1] = self.policy.values_of(last)
+            following[-1] = self.policy.values_of(self.sight(episode["last"][None]))
         return returns.discounted_returns(rewards, ended, self.config.gamma, following)[:, 0]
 
     def _forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
