@@ -302,6 +302,21 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
     assert process.stderr.read() == b"" and process.wait() == 0
 
 
+def test_a_pipe_that_is_not_our_output_ends_a_run_with_a_message(toolkit: Toolkit, tmp_path: Path) -> None:
+    (tmp_path / "piping.py").write_text(
+        "import os, gymnasium\n"
+        "class Piping(gymnasium.Wrapper):\n"
+        "    def __init__(self): super().__init__(gymnasium.make('CartPole-v1'))\n"
+        "    def step(self, action):\n"
+        "        reading, writing = os.pipe()\n"
+        "        os.close(reading)\n"
+        "        os.write(writing, b'to nobody')\n"
+        "gymnasium.register('Piping-v0', Piping)\n")
+    done = toolkit("run", "ppo", "--env", "piping:Piping-v0", "--steps", "60", "--out", "run")
+    assert done.returncode == 1 and "Broken pipe" in done.stderr, done.stderr
+    assert "toolkit resume" in done.stderr or "toolkit run" in done.stderr
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_json_is_one_object_whatever_an_environment_prints(toolkit: Toolkit, tmp_path: Path, workers: str) -> None:
     (tmp_path / "talking.py").write_text(

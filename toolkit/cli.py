@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import warnings
@@ -35,6 +36,15 @@ class RegistryGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         command: click.Command = registry.get("command", cmd_name).load()
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Click ends in silence at a broken pipe, which is right for our own output alone."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if output_is_unread():
+                raise
+            raise ToolkitError(f"{error.strerror or 'a broken pipe'}: another process has ended while we wrote to it") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -71,7 +81,7 @@ def exit_code(arguments: list[str]) -> int:
         result = toolkit.main(args=arguments, prog_name="toolkit", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SystemExit:
-        if "PacifyFlush" in type(sys.stdout).__name__:  # click found that the reader of our output has gone
+        if output_is_unread():  # (`toolkit list | head`): nothing is wrong
             return 0
         raise
     except HELP_ALONE as error:
@@ -93,14 +103,22 @@ def exit_code(arguments: list[str]) -> int:
         print(f"toolkit: the memory of this machine is not enough: {what}. Ask for less: fewer environments, shorter rollouts, "
               "a smaller buffer, batch or network", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
-        # The reader of our output has gone (`toolkit list | head`): nothing is wrong.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (kept open until the process ends)
-        return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"toolkit: {where}{error.strerror or error}", file=sys.stderr)
         return FAILED
+
+
+def output_is_unread() -> bool:
+    """Whether the reader of our standard output has gone: a pipe without one is in error, which `poll` tells of unasked."""
+    try:
+        descriptor = sys.__stdout__.fileno() if sys.__stdout__ else -1
+    except (OSError, ValueError):  # closed, or none of the system's
+        return False
+    poller = select.poll()
+    if descriptor >= 0:
+        poller.register(descriptor, 0)
+    return any(events & select.POLLERR for _, events in poller.poll(0))
 
 
 def in_our_words(error: click.ClickException) -> str:

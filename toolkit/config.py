@@ -4,6 +4,7 @@ Setting   one knob: name, type, default, help, unit, bounds, choices (plain data
           plugin's knobs can be kept as JSON and shown without importing the plugin)
 setting() declares a knob inside a frozen dataclass
 part()    declares a knob whose value is another component (``network``, ``buffer``)
+parts()   declares one whose value is any number of them (``metrics``, ``trackers``)
 Part      the value of such a knob: the component's name and its options
 Resolved  all values of a run under dotted names, each with its origin
 
@@ -51,8 +52,9 @@ class Setting:
     """One knob of a config, as plain data.
 
     ``type`` is ``int``, ``float``, ``bool`` or ``str``; ``many`` makes it a tuple of them and
-    ``optional`` also allows None. ``kind`` names the component kind when the value is a part, and
-    ``fits`` which of its kind may stand there: those that accept that word; all when it is empty.
+    ``optional`` also allows None. ``kind`` names the component kind when the value is a part (or with
+    ``many`` any number of them), and ``fits`` which of its kind may stand there: those that accept that word; all when it is
+    empty.
     ``later``: a trained run can be given another value, since only its answers depend on it.
     """
 
@@ -77,6 +79,9 @@ class Setting:
         """What a value may be, in words: ``a number above 0 and at most 1``."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        if self.kind and self.many:
+            return (f"names of the kind {self.kind}{self.fits and f' for {self.fits}'}, separated by commas, or none "
+                    f"(see: toolkit list {self.kind})")
         if self.kind:
             return f"the name of a {self.kind}{self.fits and f' for {self.fits}'} (see: toolkit list {self.kind})"
         nouns = {"int": "whole numbers", "float": "numbers", "bool": "truth values", "str": "words"} if self.many else {
@@ -93,6 +98,8 @@ class Setting:
         """The value that ``text`` spells; raises ConfigError naming what is allowed."""
         if self.optional and text.lower() in NONE:
             return None
+        if self.kind and self.many and text.lower() in NONE:
+            return ()
         try:
             if self.many:
                 return self.check(tuple(self._scalar(item.strip()) for item in cells(text) if item.strip()))
@@ -119,12 +126,12 @@ class Setting:
         value = unboxed(value)
         if value is None and (self.optional or self.default is None):
             return None
-        if self.kind:
-            return self._check_part(value)
         if self.many:
             if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
                 raise self._refusal(value)
-            return tuple(self._check_scalar(unboxed(item)) for item in value)
+            return tuple(self._check_part(item) if self.kind else self._check_scalar(unboxed(item)) for item in value)
+        if self.kind:
+            return self._check_part(value)
         return self._check_scalar(value)
 
     def _check_part(self, value: Any) -> Part:
@@ -185,6 +192,12 @@ def part(kind: str, default: str | None, help: str, options: Mapping[str, Any] |
     """A dataclass field that holds another component of ``kind``, ``default`` unless chosen; see `Setting` for ``fits``."""
     value = None if default is None else Part(default, options or {})
     return field(default_factory=lambda: value, metadata={"help": help, "kind": kind, "fits": fits})
+
+
+def parts(kind: str, default: Sequence[str], help: str, fits: str = "", later: bool = False) -> Any:
+    """A dataclass field of type ``tuple[Part, ...]``: any number of components of ``kind``; see `Setting` for the rest."""
+    metadata = {"help": help, "kind": kind, "fits": fits, "later": later}
+    return field(default=tuple(Part(name) for name in default), metadata=metadata)
 
 
 def settings_of(config: type | None) -> tuple[Setting, ...]:
@@ -271,6 +284,8 @@ def lookup(known: Mapping[str, Setting], name: str) -> Setting:
     if name in known:
         return known[name]
     place, own = place_of(name, known)
+    if place and known[place].many:  # of several parts: which of them it is an option of
+        place, own = ".".join([place, *own.split(".")[:1]]), own.partition(".")[2] or own
     beside = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == place}
     namesakes = [other for other in known if other.rpartition(".")[2] == own]  # such as network.hidden_sizes for hidden_sizes
     near = did_you_mean(own, beside, lambda word: repr(beside[word])) or did_you_mean(name, namesakes)
@@ -294,6 +309,8 @@ def to_json(settings: Iterable[Setting]) -> list[dict[str, Any]]:
         row = {key: value for key, value in vars(item).items() if value != getattr(blank, key) or key in ("name", "type")}
         if isinstance(item.default, Part):
             row["default"] = {"name": item.default.name, **item.default.options}
+        elif item.kind and item.many:
+            row["default"] = [part.name for part in item.default]
         rows.append(row)
     return rows
 
@@ -306,8 +323,8 @@ def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
 def _from_row(row: dict[str, Any]) -> Setting:
     row["choices"] = tuple(row.get("choices", ()))
     if row.get("many") and row.get("default") is not None:
-        row["default"] = tuple(row["default"])
-    if row.get("kind") and row.get("default") is not None:
+        row["default"] = tuple(Part(name) if row.get("kind") else name for name in row["default"])
+    elif row.get("kind") and row.get("default") is not None:
         options = dict(row["default"])
         row["default"] = Part(options.pop("name"), options)
     return Setting(**row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.config import Part, part, setting
-from toolkit.core.configs import FileConfig, TaskConfig, again
+from toolkit.core.configs import FileConfig, TaskConfig, again, measured
 
 # -- data
 
@@ -147,6 +147,7 @@ class AudioTaskConfig(TaskConfig):
 @dataclass(frozen=True)
 class AudioClassificationConfig(AudioTaskConfig):
     model: Part = part("model", "crnn", "from features to classes", fits="clip")
+    metrics: tuple[Part, ...] = measured("classes")
     target: str | None = setting(None, "what clips are told apart by; none takes the data's own, or label")
     class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
                                  choices=("none", "balanced"))
@@ -156,6 +157,7 @@ class AudioClassificationConfig(AudioTaskConfig):
 @dataclass(frozen=True)
 class AudioRegressionConfig(AudioTaskConfig):
     model: Part = part("model", "crnn", "from features to the number", fits="clip")
+    metrics: tuple[Part, ...] = measured("numbers")
     target: str | None = setting(None, "the column that holds the number; none takes the data's own, or label")
     loss: Part = part("loss", "mse", "what is made small", fits="numbers")
 
@@ -163,6 +165,7 @@ class AudioRegressionConfig(AudioTaskConfig):
 @dataclass(frozen=True)
 class VoiceActivityConfig(AudioTaskConfig):
     model: Part = part("model", "crnn", "from features to speech or none", {"time_strides": (2, 1, 1)}, fits="frames")
+    metrics: tuple[Part, ...] = measured("classes")
     target: str | None = setting(None, "the column that holds [[start, end], ...] of speech; none takes segments")
     surround: float = setting(1.0, "clips without that column are all speech, and get up to so much silence and noise before and "
                                    "after; 0 refuses them", unit="s", minimum=0)
@@ -173,6 +176,7 @@ class VoiceActivityConfig(AudioTaskConfig):
 class SpeechRecognitionConfig(AudioTaskConfig):
     model: Part = part("model", "crnn", "from features to letters", {"time_strides": (2, 1, 1), "hidden_size": 96, "layers": 2},
                        fits="frames")
+    metrics: tuple[Part, ...] = measured("texts")
     tokenizer: Part = part("tokenizer", "char", "text to the classes of the outputs")
     target: str | None = setting(None, "the column that holds what is said; none takes the data's own, or text")
     lower: bool = setting(True, "make all letters of texts, and of the language model, small first")

@@ -80,7 +80,8 @@ class TrainedCommand(click.Command):
         statics = static_options(self)
         run = first_name(args, statics)
         words = {token.partition("=")[0] for token in args if token.startswith("-")}
-        known = settings_of_run(run) if run and words - (statics.keys() - {"--help", "-h"}) else {}  # read where it is asked for
+        wanted = run and words - (statics.keys() - {"--help", "-h"})
+        known = settings_of_run(run, spelled(args)) if run and wanted else {}  # read where it is asked for
         rest, tokens = [], list(args)
         options: dict[str, Any] = {}
         settings: dict[str, str] = {}
@@ -117,13 +118,18 @@ class TrainedCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-def settings_of_run(run: str) -> dict[str, Setting]:
-    """Every setting of a run; where there is no such run, which the command itself says, what any may be given."""
+def settings_of_run(run: str, chosen: Mapping[str, str]) -> dict[str, Setting]:
+    """Every setting of a run, with the parts that are ``chosen`` for it now.
+
+    Where there is no such run, which the command itself says, what any may be given.
+    """
     try:
         facts = find_run(run)[0].read()
     except UsageError:
         return {item.name: item for entry in registry.entries("task") for item in entry.settings if item.later}
-    return saved_settings(facts)[2]
+    entry, config, known = saved_settings(facts)
+    anew = {name: value for name, value in chosen.items() if name in known and known[name].later and known[name].kind}
+    return all_settings(entry, {**config.values, **anew}) if anew else known
 
 
 def static_options(command: click.Command) -> dict[str, bool]:
@@ -212,14 +218,20 @@ def initials(flag: str) -> str:
     return "".join(part[:1] for part in flag.strip("-").split("-"))
 
 
-def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
-    """The entry's settings, with the parts that the arguments choose."""
-    chosen: dict[str, str] = {}
+def spelled(args: Sequence[str]) -> dict[str, str]:
+    """What follows each word that begins with two hyphens, which may be a setting and its value."""
+    found: dict[str, str] = {}
     for token, following in zip(args, [*args[1:], ""], strict=True):
         word, equals, value = token.partition("=")
         value = value if equals or following.startswith("--") else following
         if value and word.startswith("--"):
-            chosen[setting_name(word)] = value
+            found[setting_name(word)] = value
+    return found
+
+
+def known_settings(entry: Entry, args: Sequence[str]) -> dict[str, Setting]:
+    """The entry's settings, with the parts that the arguments choose."""
+    chosen = spelled(args)
     with naming_flags(chosen, ()):
         return all_settings(entry, with_data_file(chosen, entry))
 
@@ -287,8 +299,8 @@ def write_settings(entry: Entry, flags: Mapping[str, str], formatter: click.Help
         row = (flag_text(name, item), help_text(item))
         head = name.rpartition(".")[0]
         if head:
-            chosen = flags.get(head) or known[head].default.name
-            sections.setdefault(f"Settings of {head} {chosen}", []).append(row)
+            chosen = f" {flags.get(head) or known[head].default.name}" if head in known else ""  # of several, its head says which
+            sections.setdefault(f"Settings of {head}{chosen}", []).append(row)
         elif name in own:
             sections[f"Settings of {entry.name}"].append(row)
         else:

@@ -65,6 +65,9 @@ def predict_command(ctx: click.Context, run: str, values: tuple[str, ...], sourc
         example = "COLUMN=VALUE COLUMN=VALUE" if data_place(registry.get("task", task)).fits == "columns" else '"some text"'
         raise UsageError("predict takes texts, sound files or COLUMN=VALUE pairs, - for stdin, or --input FILE, one of them: "
                          f"toolkit predict {shlex.quote(run)} {example}")
+    if "metrics" in ctx.meta["settings"]:
+        raise UsageError("--metrics holds answers against what they should be, which predict does not know: "
+                         f"toolkit evaluate {shlex.quote(run)} --metrics {ctx.meta['settings']['metrics']}")
     output.require_new("--output", sink)
     if sink and Path(sink).suffix.lower() not in ANSWERS:
         raise UsageError(f"--output {sink}: the answers are JSON Lines, an object in each line. Name a file that ends in "

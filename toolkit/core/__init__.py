@@ -55,21 +55,22 @@ def declare_training(registry: Declarer) -> None:
                  summary="Squared error near zero, absolute error further out.")
     registry.add("loss", "ctc", f"{losses}:CTC", config=f"{configs}:CTCConfig", accepts=("alignments",),
                  summary="All alignments of a short target with a long input.")
-    for name, summary in METRICS.items():
-        registry.add("metric", name, f"{metrics}:{name}", summary=summary)
+    for name, (takes, summary) in METRICS.items():
+        registry.add("metric", name, f"{metrics}:{name}", accepts=takes, summary=summary)
 
 
+CLASSES, NUMBERS = ("classes",), ("numbers",)
 METRICS = {
-    "accuracy": "Share of predictions that are right.",
-    "precision": "Of what was predicted as a class, the share that is; mean over classes.",
-    "recall": "Of what is a class, the share that was found; mean over classes.",
-    "f1": "Harmonic mean of precision and recall; mean over classes.",
-    "auc": "Chance that an example of a class outscores one of another.",
-    "confusion": "Counts of each target class against each predicted one.",
-    "perplexity": "How many equally likely tokens the model is as unsure as.",
-    "mse": "Mean squared error.",
-    "mae": "Mean absolute error.",
-    "r2": "Share of the target's variance that is explained.",
+    "accuracy": (CLASSES, "Share of predictions that are right."),
+    "precision": (CLASSES, "Of what was predicted as a class, the share that is; mean over classes."),
+    "recall": (CLASSES, "Of what is a class, the share that was found; mean over classes."),
+    "f1": (CLASSES, "Harmonic mean of precision and recall; mean over classes."),
+    "auc": (("classes", "scores"), "Chance that an example of a class outscores one of another."),
+    "confusion": (CLASSES, "Counts of each target class against each predicted one."),
+    "perplexity": (("losses",), "How many equally likely tokens the model is as unsure as."),
+    "mse": (NUMBERS, "Mean squared error."),
+    "mae": (NUMBERS, "Mean absolute error."),
+    "r2": (NUMBERS, "Share of the target's variance that is explained."),
 }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.config import Part, part, setting
+from toolkit.config import Part, part, parts, setting
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu", "leaky-relu")
 
@@ -17,6 +17,11 @@ def again(config: type, name: str, default: Any, fits: str = "") -> Any:
     if "kind" in metadata:
         return part(metadata["kind"], default, metadata["help"], fits=fits or metadata["fits"])
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def measured(fits: str) -> Any:
+    """The setting ``metrics`` of a task whose answers can be held against targets of one sort (see `Judged.pairs`)."""
+    return parts("metric", (), "what answers are measured by, beside the task's own", fits=fits, later=True)
 
 
 # -- tasks
@@ -69,12 +74,14 @@ class TabularConfig(TaskConfig):
 
 @dataclass(frozen=True)
 class TabularClassificationConfig(TabularConfig):
+    metrics: tuple[Part, ...] = measured("classes")
     class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
                                  choices=("none", "balanced"))
 
 
 @dataclass(frozen=True)
 class TabularRegressionConfig(TabularConfig):
+    metrics: tuple[Part, ...] = measured("numbers")
     loss: Part = part("loss", "mse", "what is made small", fits="numbers")
 
 

@@ -27,6 +27,7 @@ from toolkit.config import Part, settings_of
 from toolkit.core.base import Example
 from toolkit.core.batching import hold_out
 from toolkit.core.configs import TaskConfig
+from toolkit.core.measures import Pairs, measured, measures_of
 from toolkit.core.rows import fault_of, listed, number_of
 from toolkit.entries import Entry
 from toolkit.errors import UsageError
@@ -68,13 +69,15 @@ class Batch:
 class Judged:
     """``score`` (higher is better) decides which checkpoint is the best; ``metrics`` go by plain names.
 
-    ``sounds`` are to be kept as files: by name, a waveform [T] in [-1, 1] and its rate (Hz).
+    ``sounds`` are to be kept as files: by name, a waveform [T] in [-1, 1] and its rate (Hz). ``pairs`` are for `--metrics`:
+    ``classes`` and ``scores`` (numbers of classes [N] or probabilities [N, C], and numbers of classes), ``numbers``, ``texts``.
     """
 
     score: float
     metrics: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
     sounds: Mapping[str, tuple[Tensor, int]] = field(default_factory=dict)
+    pairs: Pairs = field(default_factory=dict)
 
 
 class Tally(Protocol):
@@ -104,6 +107,7 @@ class Problem(Generic[Config]):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loss_function: nn.Module = registry.make("loss", config.loss)
+        self.measures = measures_of(getattr(config, "metrics", ()))
         self.target_name: str | None = None  # what the data set calls its target; set before `fit`
 
     def components(self) -> list[Entry]:
@@ -252,6 +256,17 @@ class Problem(Generic[Config]):
     def tally(self) -> Tally:
         """Fresh totals for one evaluation."""
         raise NotImplementedError
+
+    def judged(self, tally: Tally) -> Judged:
+        """The result of ``tally``, with the metrics asked for by name. Raises UsageError where it has no pairs for them."""
+        found = tally.result()
+        if not self.measures:
+            return found
+        if not found.pairs:
+            raise UsageError(f"--metrics: the evaluations of {type(self).__name__} have no predictions and targets to measure. "
+                             "Leave it out, or give them as pairs of Judged")
+        values, details = measured(self.measures, found.pairs)
+        return replace(found, metrics={**found.metrics, **values}, details={**found.details, **details})
 
     def refuse_idle(self, given: Collection[str]) -> None:
         """Raise UsageError where settings ``given`` to a trained run, by name, would do nothing."""

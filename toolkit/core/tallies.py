@@ -49,7 +49,8 @@ class ClassTally:
             details |= {"predictions": predicted[order].tolist(), "targets": wanted[order].tolist(),
                         "probabilities": np.round(logits.softmax(-1).numpy()[order], 5).tolist()}
         # Where accuracy ties, the smaller loss is the better checkpoint.
-        return Judged(found - 1e-6 * min(loss, 1e3), values, details)
+        return Judged(found - 1e-6 * min(loss, 1e3), values, details,
+                      pairs={"classes": (predicted, wanted), "scores": (logits.softmax(-1).double().numpy(), wanted)})
 
 
 class NumberTally:
@@ -74,7 +75,7 @@ class NumberTally:
             values["r2_low"], values["r2_high"] = metrics.bootstrap(metrics.r2, predicted, wanted, resamples=200)
         order = np.argsort(self._indices, kind="stable")
         details = {"count": len(wanted), "predictions": predicted[order].tolist(), "targets": wanted[order].tolist()}
-        return Judged(-error, values, details)
+        return Judged(-error, values, details, pairs={"numbers": (predicted, wanted)})
 
 
 class FirstOutputTally(NumberTally):

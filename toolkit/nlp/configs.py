@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.config import Part, part, setting
-from toolkit.core.configs import ACTIVATIONS, TaskConfig, again
+from toolkit.core.configs import ACTIVATIONS, TaskConfig, again, measured
 
 # -- tokenizers
 
@@ -127,6 +127,7 @@ class TextTaskConfig(TaskConfig):
 @dataclass(frozen=True)
 class TextClassificationConfig(TextTaskConfig):
     model: Part = part("model", "lstm-classifier", "from ids to classes", fits="text")
+    metrics: tuple[Part, ...] = measured("classes")
     target: str | None = setting(None, "the column that holds the class; none takes the data's own, or label")
     class_weights: str = setting("none", "weight of each class in the loss; balanced is one over its frequency",
                                  choices=("none", "balanced"))
@@ -136,6 +137,7 @@ class TextClassificationConfig(TextTaskConfig):
 class TokenClassificationConfig(TextTaskConfig):
     tokenizer: Part = again(TextTaskConfig, "tokenizer", "word")
     model: Part = part("model", "tagger", "from ids to a tag each", fits="position")
+    metrics: tuple[Part, ...] = measured("classes")
     target: str | None = setting(None, "the column that holds the tags; none takes the data's own, or tags")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolkit.config import setting
+from toolkit.config import Part, parts, setting
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class RunConfig:
     checkpoint_seconds: float = setting(120.0, "seconds between checkpoints, whatever the steps", unit="s", above=0)
     record_every: int | None = setting(None, "steps between lines of metrics; none is a hundredth of the budget",
                                        unit="steps", minimum=1)
+    trackers: tuple[Part, ...] = parts("tracker", ("tensorboard",), "what keeps metrics, beside metrics.jsonl")
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,13 @@ def stored_config(plan: Plan) -> dict[str, Any]:
     """The config as JSON values, plugins' parts by their full ids: another plugin may come to offer the same name."""
     rows = plan.config.json()
     for name, entry in plan.parts().items():
-        if entry.distribution not in (BUILTIN, LOCAL):
+        if entry.distribution in (BUILTIN, LOCAL):
+            continue
+        if name in rows:
             rows[name]["value"] = entry.id
+        else:  # one of several, such as metrics.my_own
+            row = rows[name.rpartition(".")[0]]
+            row["value"] = [entry.id if word == entry.name else word for word in row["value"]]
     return rows
 
 

@@ -15,7 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from toolkit.config import Part
 from toolkit.core.summaries import finite
+from toolkit.entries import BUILTIN
 from toolkit.training.run_directory import METRICS
 
 
@@ -153,8 +155,13 @@ class Recorder:
                 tracker.close()
 
 
-def make_recorder(directory: Path, names: Sequence[str] = ("jsonl", "tensorboard")) -> Recorder:
-    """The registered trackers ``names``, writing into ``directory``."""
+def make_recorder(directory: Path, chosen: Sequence[Part] = (Part("tensorboard"),)) -> Recorder:
+    """``metrics.jsonl``, which resume and comparisons read, and the trackers ``chosen`` beside it, writing into ``directory``."""
     from toolkit.registry import registry
 
-    return Recorder({name: registry.make("tracker", name, directory=directory) for name in names})
+    trackers: dict[str, Tracker] = {}
+    for part in (Part("jsonl"), *chosen):
+        entry = registry.get("tracker", part.name)
+        name = entry.name if entry.distribution == BUILTIN else entry.id
+        trackers[name] = registry.make("tracker", part, directory=directory)
+    return Recorder(trackers)

@@ -48,8 +48,8 @@ class Plan:
         """The components that the settings choose, by dotted name."""
         values, found = self.config.values, {}
         for name, item in all_settings(self.entry, values, source).items():
-            if item.kind and values.get(name) is not None:
-                found[name] = source.part(item, values[name])
+            for place, part in chosen_parts(item, name, values.get(name)):
+                found[place] = source.part(item, part.name)
         return found
 
     @property
@@ -131,19 +131,30 @@ def _expand(settings: Any, prefix: str, values: Mapping[str, Any], known: dict[s
     for item in settings:
         name = prefix + item.name
         known[name] = item
-        chosen = values.get(name, item.default) if item.kind else None
-        if chosen is not None:
-            part = item.check(chosen)
+        for place, part in chosen_parts(item, name, values.get(name, item.default)):
             component = source.part(item, part.name)
-            if item.default is not None and source.get(item.kind, item.default.name) == component:
+            if not item.many and item.default is not None and source.get(item.kind, item.default.name) == component:
                 # Naming the default component keeps what its place says about it.
                 part = replace(part, options={**item.default.options, **part.options})
-            _expand(_with_options(component.settings, part), name + ".", values, known, source)
+            _expand(_with_options(component.settings, part, item.later), place + ".", values, known, source)
 
 
-def _with_options(settings: tuple[Setting, ...], part: Part) -> list[Setting]:
-    """The settings of a part, with the options that its declaration gives as their defaults."""
-    return [replace(item, default=part.options[item.name]) if item.name in part.options else item for item in settings]
+def chosen_parts(item: Setting, name: str, value: Any) -> Iterator[tuple[str, Part]]:
+    """The parts that ``value`` of the setting ``name`` chooses, and the names below which their options are.
+
+    Those of ``--metrics f1,my-own`` are ``metrics.f1`` and ``metrics.my_own``.
+    """
+    if item.kind and value is not None:
+        if not item.many:
+            yield name, item.check(value)
+            return
+        for part in read(item, name, value):
+            yield f"{name}.{part.name.rpartition('/')[2].replace('-', '_').replace('.', '_')}", part
+
+
+def _with_options(settings: tuple[Setting, ...], part: Part, later: bool) -> list[Setting]:
+    """The settings of a part, with the options that its declaration gives as their defaults; chosen ``later`` they are too."""
+    return [replace(item, default=part.options.get(item.name, item.default), later=later or item.later) for item in settings]
 
 
 def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None = None, preset: str | None = None,
@@ -222,7 +233,7 @@ def without_replaced(entry: Entry, preset: Mapping[str, Any], chosen: Mapping[st
         return {}
     replaced = []
     for name, item in all_settings(entry, preset, source).items():
-        if not item.kind or chosen.get(name) is None:
+        if not item.kind or item.many or chosen.get(name) is None:
             continue
         earlier = preset.get(name, item.default)
         if earlier is None or source.part(item, item.check(chosen[name]).name) != source.part(item, item.check(earlier).name):
@@ -268,6 +279,9 @@ def read(item: Setting, name: str, value: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
+    """A checked value as it is kept: parts by their names."""
+    if isinstance(value, tuple):
+        return tuple(plain_value(item) for item in value)
     return value.name if isinstance(value, Part) else value
 
 
@@ -305,14 +319,17 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
 def options_of(entry: Entry, config: Resolved, prefix: str = "", source: Registry = registry) -> dict[str, Any]:
     """The options for `Registry.make` of a component, its parts nested as `Part` values."""
-    options: dict[str, Any] = {}
-    for item in entry.settings:
-        value = config.values[prefix + item.name]
-        if item.kind and value is not None:
-            inner = source.get(item.kind, value)
-            value = Part(value, options_of(inner, config, f"{prefix}{item.name}.", source))
-        options[item.name] = value
-    return options
+    return {item.name: option_of(item, config, prefix, source) for item in entry.settings}
+
+
+def option_of(item: Setting, config: Resolved, prefix: str = "", source: Registry = registry) -> Any:
+    """The value of one setting; a part, or several, with their options."""
+    value = config.values[prefix + item.name]
+    if not item.kind or value is None:
+        return value
+    made = tuple(Part(part.name, options_of(source.get(item.kind, part.name), config, place + ".", source))
+                 for place, part in chosen_parts(item, prefix + item.name, value))
+    return made if item.many else made[0]
 
 
 def plan_of(facts: Mapping[str, Any]) -> Plan:
@@ -345,7 +362,10 @@ def with_later(plan: Plan, settings: Mapping[str, Any]) -> Plan:
     Raises ConfigError for one that does not exist, that training has settled, or whose value is not allowed.
     """
     config = Resolved(dict(plan.config.values), dict(plan.config.origins))
-    known = all_settings(plan.entry, config.values)
+    before = all_settings(plan.entry, config.values)
+    known = all_settings(plan.entry, {**config.values, **{name: value for name, value in settings.items() if name in before}})
+    for name in known.keys() - config.values.keys():  # options of what is chosen now
+        config.set(name, plain_value(known[name].default), "default")
     for name, value in settings.items():
         if name not in known:
             refuse(plan.entry, name, known, registry)
@@ -370,9 +390,6 @@ def with_same_parts(entry: Entry, saved: Resolved) -> Resolved:
 
 def warn_of_lost(entry: Entry, name: str, config: Resolved, known: Mapping[str, Setting]) -> None:
     """Warn of a saved setting that no component knows any more: its plugin has renamed or removed it."""
-    place, _ = place_of(name, known)
-    owner = entry
-    if place and known[place].kind and config.values[place] is not None:
-        owner = registry.part(known[place], config.values[place])
+    owner = Plan(entry, config, NONE).parts().get(name.rpartition(".")[0], entry)
     warnings.warn(f"the run was made with {name} = {config.values[name]!r}, which {owner.kind} {owner.id} has no more: it is "
                   f"passed over. What it has: toolkit info {owner.kind} {owner.id}", stacklevel=2)

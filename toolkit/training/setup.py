@@ -10,7 +10,7 @@ import torch
 from toolkit.agents.base import Agent, Buffer
 from toolkit.agents.checks import require_action_space
 from toolkit.agents.perception import perceived, perception_of
-from toolkit.config import Part, Resolved
+from toolkit.config import Part, Resolved, settings_of
 from toolkit.core.base import Dataset
 from toolkit.core.clock import Clock
 from toolkit.core.memory import machine_memory, within_memory
@@ -20,6 +20,7 @@ from toolkit.envs import factory, spaces
 from toolkit.envs.base import EnvSpec
 from toolkit.errors import UsageError
 from toolkit.registry import registry
+from toolkit.training.configs import RunConfig
 from toolkit.training.data import fingerprint_of
 from toolkit.training.learners import open_recogniser
 from toolkit.training.made_with import made_with
@@ -27,7 +28,7 @@ from toolkit.training.misfit import fitting
 from toolkit.training.placement import device_for
 from toolkit.training.progress import make_progress
 from toolkit.training.recorder import make_recorder
-from toolkit.training.resolve import Plan, options_of, plan_of
+from toolkit.training.resolve import Plan, option_of, options_of, plan_of
 from toolkit.training.run_directory import RunDirectory
 from toolkit.training.supervised import Facts, SupervisedTask, make_supervised
 from toolkit.training.tasks import AgentEvaluator, OnlineTask, Task, evaluation_seed
@@ -163,4 +164,5 @@ def make_trainer(directory: RunDirectory, plan: Plan, unit: str) -> Trainer:
     intervals = Intervals(every("record_every", RECORDS), every("evaluate_every", EVALUATIONS),
                           every("checkpoint_every", CHECKPOINTS), values["checkpoint_seconds"])
     title = f"{plan.entry.name} on {plan.subject}, seed {values['seed']}"
-    return Trainer(directory, make_recorder(directory.path), intervals, make_progress(title, unit))
+    trackers = option_of(next(item for item in settings_of(RunConfig) if item.name == "trackers"), plan.config)
+    return Trainer(directory, make_recorder(directory.path, trackers), intervals, make_progress(title, unit))

@@ -291,7 +291,7 @@ def judge(problem: Problem[Any], model: nn.Module, encoded: Encoded, device: tor
             batch = problem.fixed(problem.collate(encoded, indices)).to(device)
             outputs, lengths, batch = run_model(problem, model, batch)
             tally.add(outputs, lengths, batch)
-    return tally.result()
+    return problem.judged(tally)
 
 
 def summary_of(judged: Mapping[str, Judged], main: str) -> dict[str, Any]:

@@ -196,4 +196,5 @@ class TextTally:
         wer = error_rate([(found.split(), wanted.split()) for _, found, wanted in rows])
         exact = sum(found == wanted for _, found, wanted in rows) / max(1, len(rows))
         details = {"count": len(rows), "texts": [{"found": found, "wanted": wanted} for _, found, wanted in rows[:KEPT]]}
-        return Judged(-wer - 1e-3 * cer, {"wer": wer, "cer": cer, "exact": exact}, details)
+        return Judged(-wer - 1e-3 * cer, {"wer": wer, "cer": cer, "exact": exact}, details,
+                      pairs={"texts": ([found for _, found, _ in rows], [wanted for *_, wanted in rows])})

@@ -145,7 +145,8 @@ class ActivityTally:
         values = {"accuracy": metrics.accuracy(found, wanted), "f1": metrics.f1(found, wanted)}
         if len(np.unique(wanted)) > 1:
             values["auc"] = metrics.auc(shares, wanted)
-        return Judged(values["accuracy"], values, {"positions": len(wanted), "speech": float(wanted.mean())})
+        return Judged(values["accuracy"], values, {"positions": len(wanted), "speech": float(wanted.mean())},
+                      pairs={"classes": (found, wanted), "scores": (shares, wanted)})
 
 
 def stretches(active: Array, step: float) -> list[list[float]]:

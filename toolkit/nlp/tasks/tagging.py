@@ -115,7 +115,7 @@ class TokenClassification(TextProblem):
         return result
 
     def tally(self) -> Tally:
-        return TagTally(self.tags)
+        return TagTally(self.tags, any("scores" in measure.takes for measure in self.measures))
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         """The tags of each text's words, in order; words past ``max_length`` have none."""
@@ -128,8 +128,9 @@ class TokenClassification(TextProblem):
 class TagTally:
     """Accuracy and F1 over all words: micro over the tags but ``O``, macro over all, and whole texts right."""
 
-    def __init__(self, tags: Sequence[str]) -> None:
+    def __init__(self, tags: Sequence[str], keep_scores: bool) -> None:
         self.tags = list(tags)
+        self._scores: list[Tensor] | None = [] if keep_scores else None  # one for each tag of each word: kept where asked for
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._whole: list[bool] = []
         self._loss = 0.0
@@ -142,6 +143,8 @@ class TagTally:
         self._whole += ((predicted == batch.targets) | ~valid).all(-1).tolist()
         logs = outputs.float().log_softmax(-1)[valid]
         self._loss -= float(logs.gather(1, batch.targets[valid][:, None]).sum())
+        if self._scores is not None:
+            self._scores.append(logs.exp().double().cpu())
 
     def result(self) -> Judged:
         predicted, wanted = (torch.cat(column).numpy() for column in zip(*self._pairs, strict=True))
@@ -151,7 +154,9 @@ class TagTally:
                   "accuracy_high": high, "f1_macro": metrics.f1(predicted, wanted),
                   "whole_texts": float(np.mean(self._whole)), "loss": self._loss / len(wanted)}
         return Judged(values["f1"] - 1e-6 * min(values["loss"], 1e3), values,
-                      {"classes": self.tags, "confusion": table.tolist(), "count": len(wanted)})
+                      {"classes": self.tags, "confusion": table.tolist(), "count": len(wanted)},
+                      pairs={"classes": (predicted, wanted),
+                             **({"scores": (torch.cat(self._scores).numpy(), wanted)} if self._scores else {})})
 
 
 def micro_f1(table: Array, tags: Sequence[str]) -> float:
