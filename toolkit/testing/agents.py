@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from toolkit.core.seeding import Streams
 from toolkit.entries import LOCAL
 from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
+from toolkit.errors import UsageError
 from toolkit.testing import trivial
 from toolkit.testing.gpu import gpu
 from toolkit.testing.suite import NotPromised, Suite, require
@@ -53,12 +54,27 @@ class AgentSuite(Suite):
     steps = 600
     learning_steps = 4000
     learning_options: Mapping[str, Any] = {}
+    _taken: ClassVar[dict[tuple[str, str], dict[str, bool]]] = {}  # by agent and options: the environments that it takes
 
     @property
     def environments(self) -> list[str]:
-        """Environments to try it on: by default one for each kind of action space that it accepts."""
+        """Environments to try it on: by default one for each kind of action space that it accepts.
+
+        Where it refuses (by UsageError) observations that are vectors, one that shows numbers.
+        """
         accepted = self.entry.accepts or tuple(trivial.ACTION_SPACES)
-        return [trivial.name_of(kind) for kind in trivial.ACTION_SPACES if kind in accepted]
+        return [next(filter(self._takes, trivial.names_of(kind)), trivial.name_of(kind))
+                for kind in trivial.ACTION_SPACES if kind in accepted]
+
+    def _takes(self, env: str) -> bool:
+        taken = self._taken.setdefault((self.entry.id, repr(self.options)), {})
+        if env not in taken:
+            try:
+                self.agent(env)
+                taken[env] = True
+            except UsageError:
+                taken[env] = False
+        return taken[env]
 
     # -- tools
 

@@ -2,7 +2,8 @@
 
 The observation says which action is right; the reward is how right the action was, from 0 to 1. Each
 answer stands alone: no action changes what comes next. Importing this module makes them known to
-gymnasium, as ``toolkit.testing.trivial:Match-Discrete-v0`` and so on, one for each kind of action space.
+gymnasium, as ``toolkit.testing.trivial:Match-Discrete-v0`` and so on, one for each kind of action space; and
+as ``Match-Discrete-numbered-v0`` one for each kind of countable actions, whose observations are Discrete.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ class Match(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": []}
 
-    def __init__(self, action_space: spaces.Space[Any]) -> None:
+    def __init__(self, action_space: spaces.Space[Any], numbered: bool = False) -> None:
         self.action_space = action_space
-        size = spaces.flatdim(action_space)
-        self.observation_space = spaces.Box(-1.0, 1.0, (size,), np.float32)
+        self.observation_space: spaces.Space[Any] = (
+            spaces.Discrete(int(np.prod(choices(action_space)))) if numbered
+            else spaces.Box(-1.0, 1.0, (spaces.flatdim(action_space),), np.float32))
         self._left = 0
         self._wanted: Any = None
 
@@ -49,9 +51,13 @@ class Match(gymnasium.Env[Any, Any]):
         elif isinstance(space, spaces.Discrete):
             self._wanted = int(self.np_random.integers(space.n))
         else:
-            sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else np.full(space.shape or (1,), 2)
-            self._wanted = self.np_random.integers(sizes).astype(space.dtype)
-        return np.asarray(spaces.flatten(space, self._wanted), np.float32)
+            self._wanted = self.np_random.integers(choices(space)).astype(space.dtype)
+        return self._shown()
+
+    def _shown(self) -> Any:
+        if isinstance(self.observation_space, spaces.Discrete):
+            return int(np.ravel_multi_index(np.atleast_1d(self._wanted), choices(self.action_space)))
+        return np.asarray(spaces.flatten(self.action_space, self._wanted), np.float32)
 
     def _rightness(self, action: Any) -> float:
         if isinstance(self.action_space, spaces.Box):
@@ -67,7 +73,14 @@ class Match(gymnasium.Env[Any, Any]):
         self._left = state["left"]
         self._wanted = state["wanted"] if self.action_space.shape else int(state["wanted"])
         self.np_random.bit_generator.state = state["generator"]
-        return np.asarray(spaces.flatten(self.action_space, self._wanted), np.float32)
+        return self._shown()
+
+
+def choices(space: Any) -> tuple[int, ...]:
+    """How many values each part of a countable action has."""
+    if isinstance(space, spaces.Discrete):
+        return (int(space.n),)
+    return tuple(map(int, space.nvec)) if isinstance(space, spaces.MultiDiscrete) else (2,) * int(np.prod(space.shape or (1,)))
 
 
 def random_return(kind: str) -> float:
@@ -78,7 +91,7 @@ def random_return(kind: str) -> float:
 
 def is_one(env: str) -> bool:
     """Whether ``env`` is one of those here."""
-    return env in map(name_of, ACTION_SPACES)
+    return any(env in names_of(kind) for kind in ACTION_SPACES)
 
 
 def name_of(kind: str) -> str:
@@ -86,5 +99,12 @@ def name_of(kind: str) -> str:
     return f"toolkit.testing.trivial:Match-{kind}-v0"
 
 
+def names_of(kind: str) -> list[str]:
+    """`name_of`, and where the actions can be counted the id of the environment that shows which by a number."""
+    return [name_of(kind), *([f"toolkit.testing.trivial:Match-{kind}-numbered-v0"] if kind != "Box" else [])]
+
+
 for _kind, _space in ACTION_SPACES.items():
-    gymnasium.register(f"Match-{_kind}-v0", entry_point="toolkit.testing.trivial:Match", kwargs={"action_space": _space})
+    for _name in names_of(_kind):
+        gymnasium.register(_name.partition(":")[2], entry_point="toolkit.testing.trivial:Match",
+                           kwargs={"action_space": _space, "numbered": "numbered" in _name})

@@ -155,13 +155,14 @@ class Recorder:
                 tracker.close()
 
 
-def make_recorder(directory: Path, chosen: Sequence[Part] = (Part("tensorboard"),)) -> Recorder:
+def make_recorder(directory: Path, chosen: Sequence[str | Part] = ("tensorboard",)) -> Recorder:
     """``metrics.jsonl``, which resume and comparisons read, and the trackers ``chosen`` beside it, writing into ``directory``."""
     from toolkit.registry import registry
 
     trackers: dict[str, Tracker] = {}
-    for part in (Part("jsonl"), *chosen):
-        entry = registry.get("tracker", part.name)
+    for part in ("jsonl", *chosen):
+        entry = registry.get("tracker", part.name if isinstance(part, Part) else part)
         name = entry.name if entry.distribution == BUILTIN else entry.id
-        trackers[name] = registry.make("tracker", part, directory=directory)
+        if name not in trackers:
+            trackers[name] = registry.make("tracker", part, directory=directory)
     return Recorder(trackers)
