@@ -83,7 +83,7 @@ def test_a_table_of_values_keeps_every_promise() -> None:
 
 def test_it_trains_where_observations_are_numbers_and_says_so_elsewhere(tmp_path: Path) -> None:
     registry.register("agent", "table", config=TableConfig, accepts=("Discrete",))(Table)
-    run = train("table", env="CliffWalking-v1", steps=12_000, seed=1, max_episode_steps=100, final_episodes=5, out=tmp_path / "run")
+    run = train("table", env="CliffWalking-v1", steps=12_000, seed=1, max_episode_steps=100, out=tmp_path / "run")
     assert run.evaluation["mean_return"] >= -17  # the shortest way costs 13, the safe one 17
     with pytest.raises(UsageError, match="allowed: Discrete"):
         train("table", env="CartPole-v1", steps=100, out=tmp_path / "other")

@@ -53,7 +53,7 @@ def points() -> dict[str, tuple[Any, str, bool]]:
 
     return {"step": (trainer.Trainer, "_advance", True), "learn": (tasks.OnlineTask, "_learn", True),
             "supervised batch": (supervised.SupervisedTask, "_backward", False),
-            "play": (evaluation, "play", False), "watched": (evaluation.Watch, "stepped", False),
+            "play": (evaluation, "play", False),
             "evaluate": (tasks.OnlineTask, "evaluate", True),
             "save": (trainer.Trainer, "save", False), "part": (checkpoints, "write_part", False),
             "rename": (os, "rename", False), "link": (checkpoints.Checkpoints, "link", False),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from dying import Die
 from small_runs import RESUMABLE, STEPS, command, copy_of, finished, flags, outcome, timeless, tree
 
 import toolkit
@@ -19,9 +17,9 @@ from toolkit.agents.base import Acted
 from toolkit.agents.checks import NonFinite
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.in_process import InProcess
-from toolkit.errors import MissingExtra, ToolkitError, UsageError
+from toolkit.errors import MissingExtra, UsageError
 from toolkit.training import evaluation, video
-from toolkit.training.evaluation import EvaluationStopped, Watch, evaluate_agent, play, watch_of
+from toolkit.training.evaluation import EvaluationStopped, Watch, evaluate_agent, play, with_limit
 from toolkit.training.tasks import evaluation_seed
 
 
@@ -248,34 +246,28 @@ def with_endless(tmp_path: Path) -> Path:
 ENDLESS = {"env": "endless:Endless-v0", "steps": 120, "evaluate_every": 0, "final_episodes": 2}
 
 
-def test_an_episode_without_an_end_is_warned_of_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "LONG_STEPS", 3)
-    monkeypatch.setattr(evaluation, "ENDLESS_STEPS", 5)
-    agent: Any = Greedy()
-    with pytest.warns(UserWarning, match="has ended in 3 steps.*'some'.*--max-episode-steps N"), \
-            pytest.raises(ToolkitError, match="has ended in 5 steps.*--init-from RUN"):
-        play(agent, InProcess(lambda: Lasting(9), [0]), np.array([1]), watch=Watch("some"))
-    # Four steps an episode, twice: the count begins anew where one ends.
-    with pytest.warns(UserWarning, match="has ended in 3 steps"):
-        assert play(agent, InProcess(lambda: Lasting(4), [0]), np.array([2]), watch=Watch("some"))[1] == [4, 4]
-    monkeypatch.setattr(evaluation, "LONG_STEPS", 100)
+def test_an_episode_without_an_end_is_told_of_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "LONG_SECONDS", -1.0)
-    with pytest.warns(UserWarning, match="has ended in -1 s"):
-        play(agent, InProcess(lambda: Lasting(4), [0]), np.array([1]), watch=Watch("some"))
+    agent: Any = Greedy()
+    with pytest.warns(UserWarning, match=r"in -1 s \(1 steps\).*'some' has no limit.*--max-episode-steps N") as said:
+        assert play(agent, InProcess(lambda: Lasting(4), [0]), np.array([2]), watch=Watch("some"))[1] == [4, 4]
+    assert len(said) == 1
 
 
-@pytest.mark.parametrize(("spec", "watched"), [
-    (EnvSpec("CartPole-v1"), False),
-    (EnvSpec("CliffWalking-v1"), True), (EnvSpec("CliffWalking-v1", max_episode_steps=9), False)])
-def test_episodes_that_a_limit_ends_are_not_watched(spec: EnvSpec, watched: bool) -> None:
-    assert (watch_of(spec) is not None) == watched
+@pytest.mark.parametrize(("spec", "limit"), [
+    (EnvSpec("CartPole-v1"), None), (EnvSpec("CliffWalking-v1"), 10_000),
+    (EnvSpec("CliffWalking-v1", max_episode_steps=9), 9)])
+def test_episodes_that_nothing_ends_get_a_limit(spec: EnvSpec, limit: int | None) -> None:
+    bounded, watch = with_limit(spec)
+    assert bounded.max_episode_steps == limit and (watch is not None) == (limit == 10_000)
 
 
-def test_an_interrupted_evaluation_without_an_end_says_more_than_resume(with_endless: Path) -> None:
-    done = command(*flags("ppo", **ENDLESS), "--out", "run", cwd=with_endless, die=Die("watched", 10_100, (signal.SIGTERM,)))
-    assert done.code == 143, done.err
-    assert "no episode of the evaluation has ended in 10,000 steps" in done.err
-    assert "run would evaluate again: no episode" in done.err and "Continue:" not in done.err
+def test_a_run_whose_episodes_have_no_end_comes_to_its_own(with_endless: Path) -> None:
+    done = command(*flags("ppo", **ENDLESS), "--out", "run", "--json", cwd=with_endless)
+    assert done.json["evaluation"]["returns"] == [10_000, 10_000]
+    assert done.err.count("'endless:Endless-v0' has no limit of steps, and episodes of the evaluation had no end: they were cut "
+                          "after 10,000. Another limit: --max-episode-steps N") == 1
+    assert json.loads(next((with_endless / "run" / "evaluations").iterdir()).read_text())["cut_episodes"] == 2
     judged = command("evaluate", "run", "--episodes", "2", "--max-episode-steps", "7", "--json", cwd=with_endless)
     assert judged.json["returns"] == [7.0, 7.0] and not judged.err
     kept = sorted((with_endless / "run" / "evaluations").iterdir())

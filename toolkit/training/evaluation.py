@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -20,19 +20,16 @@ from toolkit.core.seeding import Streams
 from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.envs.masks import heeded
-from toolkit.errors import ToolkitError
 from toolkit.training.collector import all_finite, fresh_where_ended
 
 MAX_COPIES = 20
-# An episode that lasts so long is warned of, then refused. Those of Atari games have up to 108,000 frames.
-LONG_STEPS, LONG_SECONDS, ENDLESS_STEPS = 10_000, 60.0, 1_000_000
+# What a policy does in an environment without a limit of steps may have no end, and an evaluation has to have one.
+UNLIMITED_STEPS, LONG_SECONDS = 10_000, 60.0
+ALE_LIMIT = "max_num_frames_per_episode"  # by which the games of ALE have a limit of their own
 
 
 class EvaluationStopped(Exception):
-    """The evaluation was told to stop before it was complete; it leaves nothing behind.
-
-    Its text, if any, says why the evaluation would not have ended.
-    """
+    """The evaluation was told to stop before it was complete; it leaves nothing behind."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,10 @@ class Evaluation:
 
 
 class Watch:
-    """Says of episodes that do not end what can be done: a warning once, an error where they are very long.
-
-    Nothing is cut: only who knows the environment can tell how long its episodes should be.
-    """
+    """Says once of episodes that are cut for want of a limit that the first of them takes long."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.said = name, ""
+        self.name, self.said = name, False
         self.ended()
 
     def ended(self) -> None:
@@ -68,44 +62,51 @@ class Watch:
         self.steps, self.since = 0, monotonic()
 
     def stepped(self) -> None:
-        """Every copy has taken a step. Raises ToolkitError after `ENDLESS_STEPS` in which no episode ended."""
+        """Every copy has taken a step."""
         self.steps += 1
-        if not self.said and (self.steps >= LONG_STEPS or monotonic() - self.since > LONG_SECONDS):
-            self.said = self._advice(f"{LONG_STEPS:,} steps" if self.steps >= LONG_STEPS else f"{LONG_SECONDS:.0f} s")
-            warnings.warn(f"{self.said}. The evaluation goes on until one has {ENDLESS_STEPS:,} steps", stacklevel=2)
-        if self.steps >= ENDLESS_STEPS:
-            raise ToolkitError(f"{self._advice(f'{self.steps:,} steps')}. Where they are as long as that, name a longer limit")
-
-    def _advice(self, length: str) -> str:
-        return (f"no episode of the evaluation has ended in {length}, and environment {self.name!r} has no limit of steps. "
-                "If its episodes never end, cut them: toolkit evaluate RUN --max-episode-steps N, and toolkit run ... "
-                "--max-episode-steps N, which goes on from the parameters of this run with --init-from RUN")
+        if not self.said and monotonic() - self.since > LONG_SECONDS:
+            self.said = True
+            warnings.warn(f"no episode of the evaluation has ended in {LONG_SECONDS:.0f} s ({self.steps:,} steps), and "
+                          f"environment {self.name!r} has no limit of steps. Each is cut after {UNLIMITED_STEPS:,}; sooner "
+                          "with --max-episode-steps N", stacklevel=2)
 
 
-def watch_of(spec: EnvSpec) -> Watch | None:
-    """The watch over an environment's episodes; None where a limit of steps is sure to end them."""
-    limit = spec.max_episode_steps or specs.find(spec.id).max_episode_steps
-    return None if limit else Watch(spec.id)
+def with_limit(spec: EnvSpec) -> tuple[EnvSpec, Watch | None]:
+    """``spec`` with a limit of the steps of its episodes, and the watch over them where it had none."""
+    found = specs.find(spec.id)
+    if spec.max_episode_steps or found.max_episode_steps or ALE_LIMIT in found.kwargs:
+        return spec, None
+    return replace(spec, max_episode_steps=UNLIMITED_STEPS), Watch(spec.id)
 
 
 def evaluate_agent(agent: Agent, spec: EnvSpec, episodes: int, seed: int, should_stop: Callable[[], bool] = bool) -> Evaluation:
-    """Returns of ``episodes`` episodes with deterministic actions, on seeds derived from ``seed``."""
+    """Returns of ``episodes`` episodes with deterministic actions, on seeds derived from ``seed``.
+
+    Where the environment has no limit of steps, they are cut after `UNLIMITED_STEPS`, with a warning.
+    """
     copies = min(episodes, MAX_COPIES)
     streams = Streams(seed)
     seeds = [streams.seed("evaluation", index) for index in range(copies)]
+    spec, watch = with_limit(spec)
     envs = perceived(factory.make(spec, seeds), agent)
     try:
         quotas = np.array([(episodes + index) // copies for index in range(copies)])
-        returns, lengths, measures = play(agent, envs, quotas, should_stop, watch_of(spec))
+        returns, lengths, measures = play(agent, envs, quotas, should_stop, watch)
     finally:
         envs.close()
+    cut = sum(length >= UNLIMITED_STEPS for length in lengths) if watch else 0
+    if cut:
+        warnings.warn(f"environment {spec.id!r} has no limit of steps, and episodes of the evaluation had no end: they were cut "
+                      f"after {UNLIMITED_STEPS:,}. Another limit: --max-episode-steps N, of toolkit run and toolkit evaluate",
+                      stacklevel=2)
     mean, spread = float(np.mean(returns)), float(np.std(returns))
     return Evaluation(
         score=mean,
         summary={"mean_return": mean, "std_return": spread, "episodes": episodes, "returns": returns, **measures},
         metrics={"eval/mean_reward": mean, "eval/std_reward": spread, "eval/mean_ep_length": float(np.mean(lengths)),
                  **{f"eval/{name}": value for name, value in measures.items()}},
-        details={"env": spec.id, "env_options": dict(spec.options), "lengths": lengths, "seed": seed, "env_seeds": seeds},
+        details={"env": spec.id, "env_options": dict(spec.options), "lengths": lengths, "seed": seed, "env_seeds": seeds,
+                 "cut_episodes": cut},
     )
 
 
@@ -140,7 +141,7 @@ def play(agent: Agent, envs: VectorEnv, quotas: np.ndarray[Any, Any],
     masked = bool(getattr(agent, "masked", False))
     while left.any():
         if should_stop():
-            raise EvaluationStopped(watch.said if watch else "")
+            raise EvaluationStopped
         if not all_finite(envs.observation_space, observations):
             require_finite(envs, observations, left > 0, steps)
         acted = agent.act(observations, state, heeded(envs.masks, envs.action_space) if masked else None, deterministic=True)

@@ -149,16 +149,15 @@ class Trainer:
             raise ToolkitError(f"{error}. A checkpoint of step {task.clock.step} is saved. "
                                f"Continue: toolkit resume {shlex.quote(str(self.directory.path))}") from error
 
-    def _stop_if_asked(self, task: Task, endless: str = "") -> None:
-        """Raise Interrupted where a signal asks for it; ``endless`` says why the run, resumed, would not come to its end."""
+    def _stop_if_asked(self, task: Task) -> None:
+        """Raise Interrupted where a signal asks for it."""
         signum = self.interrupts.pending
         if signum is None:
             return
         if self.saved_at != task.clock.step:
             self.save(task)
-        resume = f"toolkit resume {shlex.quote(str(self.directory.path))}"
-        advice = f"{resume} would evaluate again: {endless}" if endless else f"Continue: {resume}"
-        raise Interrupted(signum, f"interrupted at step {task.clock.step}; a checkpoint is saved. {advice}")
+        raise Interrupted(signum, f"interrupted at step {task.clock.step}; a checkpoint is saved. "
+                                  f"Continue: toolkit resume {shlex.quote(str(self.directory.path))}")
 
     # -- records
 
@@ -188,8 +187,8 @@ class Trainer:
         self.progress.note("evaluating")
         try:
             evaluation = task.evaluate(final, self.interrupts)
-        except EvaluationStopped as stopped:
-            self._stop_if_asked(task, str(stopped))
+        except EvaluationStopped:
+            self._stop_if_asked(task)
             raise
         self.evaluation = evaluation
         step = task.clock.step

@@ -19,6 +19,7 @@ from toolkit.entries import installed
 from toolkit.envs import factory
 from toolkit.errors import MissingExtra, UsageError
 from toolkit.training import setup
+from toolkit.training.evaluation import with_limit
 
 if TYPE_CHECKING:
     from toolkit.training.api import Run
@@ -58,7 +59,7 @@ def film(run: Run, path: str, env: str | None = None, seed: int | None = None,
 def stage(run: Run, env: str | None = None, seed: int | None = None, env_options: Mapping[str, Any] | None = None,
           max_episode_steps: int | None = None) -> gymnasium.Env[Any, Any]:
     """The environment that `film` plays in. Raises UsageError for one that cannot draw itself."""
-    spec = setup.env_spec(run.plan, env, env_options, max_episode_steps).for_evaluation()
+    spec, _ = with_limit(setup.env_spec(run.plan, env, env_options, max_episode_steps).for_evaluation())
     return factory.make_drawn(spec, seed_of(run, seed))
 
 

