@@ -161,3 +161,8 @@ def test_origins_survive_json() -> None:
     again = Resolved.from_json(resolved.json())
     assert (again.values, again.origins) == (resolved.values, resolved.origins)
     assert again.section("network") == {"sizes": (1, 2)}
+
+
+def test_a_function_is_answered_with_the_schedules_by_name() -> None:
+    with pytest.raises(ConfigError, match="got <function .* A run keeps no functions; .*toolkit list scheduler"):
+        settings_of(make_dataclass("Config", [("rate", float, setting(1e-3, "a step", above=0))]))[0].check(lambda left: left)

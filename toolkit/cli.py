@@ -34,7 +34,11 @@ class RegistryGroup(click.Group):
         return [entry.name for entry in registry.entries("command")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        command: click.Command = registry.get("command", cmd_name).load()
+        entry = registry.get("command", cmd_name)
+        command = entry.load()
+        if not isinstance(command, click.Command):
+            raise ToolkitError(f"the command {entry.id!r} is {type(command).__name__} {entry.target!r}, promised: a "
+                               "click.Command. Decorate its function with @click.command()")
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

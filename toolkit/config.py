@@ -167,6 +167,8 @@ class Setting:
 
     def _refusal(self, value: Any) -> ConfigError:
         near = did_you_mean(value, self.choices) if isinstance(value, str) else ""
+        if callable(value):
+            near = " A run keeps no functions; how a value changes over it has a name: toolkit list scheduler"
         return ConfigError(f"{self.name}: got {value!r}, allowed: {self.allowed}.{near}")
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import importlib.util
+import pkgutil
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -130,7 +132,13 @@ class Entry:
         return self.known if self.known is not None else configs.settings_of(self.config_class())
 
     def config_class(self) -> type | None:
-        found: type | None = resolve(self.config) if isinstance(self.config, str) else self.config
+        if not isinstance(self.config, str):
+            found: type | None = self.config
+            return found
+        try:
+            found = resolve(self.config)
+        except Misnamed as error:
+            raise Misnamed(f"{self.kind} {self.name!r}, config={error}") from error
         return found
 
     @property
@@ -152,10 +160,10 @@ class Entry:
         except Exception as error:
             if self.distribution == BUILTIN:
                 raise
+            why = str(error).partition(": ")[2] if isinstance(error, Misnamed) else f"{type(error).__name__}: {error}."
             raise ToolkitError(
-                f"{self.kind} {self.id!r} could not be imported from {self.target!r}: "
-                f"{type(error).__name__}: {error}. Everything else still works. Tell the authors of {self.distribution}; "
-                f"once it is mended: toolkit check {self.kind} {self.id}"
+                f"{self.kind} {self.id!r} could not be imported from {self.target!r}: {why} Everything else still works. "
+                f"Tell the authors of {self.distribution}; once it is mended: toolkit check {self.kind} {self.id}"
             ) from error
 
 
@@ -167,10 +175,30 @@ def installed(module: str) -> bool:
         return False
 
 
+class Misnamed(ToolkitError):
+    """A ``"module:Attribute"`` that names what is not there."""
+
+
 def resolve(target: str) -> Any:
-    """The object that ``"module:Attribute"`` names."""
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    """The object that ``"module:Attribute"`` names; imports its module. Raises Misnamed where there is none."""
+    name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports one that is not
+        raise Misnamed(f"{target!r}: there is no module {error.name!r}.{did_you_mean(str(error.name), beside(str(error.name)))}"
+                       ) from error
+    if not hasattr(module, attribute):
+        raise Misnamed(f"{target!r}: the module {name!r} has no attribute {attribute!r}.{did_you_mean(attribute, vars(module))}")
+    return getattr(module, attribute)
+
+
+def beside(name: str) -> list[str]:
+    """The modules of the package that the module ``name`` would be in."""
+    package = name.rpartition(".")[0]
+    places = getattr(sys.modules.get(package), "__path__", ())
+    return [f"{package}.{found.name}" for found in pkgutil.iter_modules(places)] if package else []
 
 
 @dataclass(frozen=True)

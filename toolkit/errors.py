@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 # Words far from their names, those of other libraries among them.
 MEANT = {"gpu": "cuda", "nvidia": "cuda", "fp32": "float32", "bf16": "bfloat16", "swish": "silu", "total_timesteps": "steps",
          "timesteps": "steps", "policy": "network", "policy_kwargs": "network", "net_arch": "network", "lr": "learning_rate",
-         "n_eval_episodes": "evaluation_episodes", "eval_freq": "evaluate_every"}
+         "n_eval_episodes": "evaluation_episodes", "eval_freq": "evaluate_every", "callback": "trackers",
+         "callbacks": "trackers", "logger": "trackers", "tensorboard_log": "trackers"}
 
 
 class ToolkitError(Exception):

@@ -20,7 +20,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from toolkit.entries import Broken, Entry, describe, resolve, undescribe
+from toolkit.entries import Broken, Entry, Misnamed, describe, resolve, undescribe
 from toolkit.errors import ToolkitError
 from toolkit.files import cache_directory, keep, kept, stamp, stamps
 from toolkit.installed import Guest, guests_of
@@ -179,6 +179,8 @@ def declared(target: str, distribution: str) -> dict[str, Any]:
         reason, remedy = f"{target} called sys.exit({error.code!r})", "declare must return; it must not exit"
     except DuplicateComponent as error:
         reason, remedy = str(error), "rename one of the two"
+    except Misnamed as error:
+        reason, remedy = str(error), f"correct it in {distribution}, or reinstall that"
     except ModuleNotFoundError as error:
         reason, remedy = f"{target} needs the module {error.name!r}", f"install it, or reinstall {distribution}"
     except Exception as error:  # a guest may raise anything; it is kept, with its reason

@@ -28,6 +28,11 @@ WRONG = {  # body of the module: what the reason says
               "is declared twice"),
     "letters": ("def declare(registry): registry.add('op', 'a', 'b:c', summary='d', aliases='lr')",
                 "aliases='lr' is one text; allowed is a tuple of them: aliases=('lr',)"),
+    "typo": ("from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Settings: a: int = 1\n"
+             "def declare(registry): registry.add('op', 'a', 'typo_plugin:work', config='typo_plugin:Setings', summary='d')",
+             "op 'a', config='typo_plugin:Setings': the module 'typo_plugin' has no attribute 'Setings'. Did you mean 'Sett"),
+    "lost": ("def declare(registry): registry.add('op', 'a', 'b:c', config='lost_plugin.configs:C', summary='d')",
+             "op 'a', config='lost_plugin.configs:C': there is no module 'lost_plugin.configs'"),
     "empty": ("", "has no attribute 'declare'"),
 }
 
@@ -191,3 +196,23 @@ def test_one_distribution_with_a_name_and_the_same_alias_is_told_so(tmp_path: Pa
     (row,) = toolkit.json("plugins", **around)
     assert row["status"] == "broken" and row["remedy"] == "rename one of the two"
     assert "agent 'muddled/other' goes by 'other', and so does 'muddled/mine'" in row["reason"]
+
+
+def test_what_is_not_of_its_kind_is_told_when_it_is_used(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "odd", "def declare(registry):\n"
+                         "    registry.add('command', 'plainly', 'odd_plugin:work', summary='A function.')\n"
+                         "    registry.add('command', 'nowhere', 'odd_plugin:wrok', summary='Misspelled.')\n"
+                         "    registry.add('optimizer', 'wordy', 'odd_plugin:word', summary='A text.')\n"
+                         "def work(): pass\n"
+                         "def word(parameters, learning_rate): return 'sgd'")
+    around = Toolkit(tmp_path, site, "odd")
+    for words, message in (
+            (("plainly",), "the command 'odd/plainly' is function 'odd_plugin:work', promised: a click.Command."),
+            (("nowhere",), "from 'odd_plugin:wrok': the module 'odd_plugin' has no attribute 'wrok'. Did you mean 'work'?"),
+            (("run", "tabular-classification", "--data", "iris", "--optimizer", "wordy"),
+             "the optimizer 'wordy' gives str, promised: a torch.optim.Optimizer over the parameters. See")):
+        done = around(*words)
+        assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert "odd 1.0: ok, 3 components" in around("plugins").stdout

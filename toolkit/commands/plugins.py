@@ -10,15 +10,17 @@ import click
 from toolkit import plugins as guests
 from toolkit.commands import _output as output
 from toolkit.entries import Broken, undescribe
+from toolkit.errors import UsageError, did_you_mean
 from toolkit.installed import Guest
 from toolkit.registry import registry
 
 
 @click.command("plugins")
+@click.argument("names", nargs=-1, metavar="[DISTRIBUTION]...")
 @click.option("--probe", is_flag=True, help=f"Read every plugin again, at most {guests.TIME_LIMIT:g} s each.")
 @output.json_option
-def plugins_command(probe: bool, as_json: bool) -> None:
-    """List the distributions that add components, with the reason and the remedy for those that fail."""
+def plugins_command(names: tuple[str, ...], probe: bool, as_json: bool) -> None:
+    """List the distributions that add components, all or those named, with the reason and the remedy for those that fail."""
     broken: list[Broken] = []
     installed = guests.installed_guests(broken)
     outcomes = guests.outcomes_of(installed, probe)
@@ -26,17 +28,25 @@ def plugins_command(probe: bool, as_json: bool) -> None:
     rows = [row_of(guest, outcome, taken) for guest, outcome in outcomes.items()]
     rows += [{"distribution": item.distribution, "version": item.version, "status": "broken", "components": [],
               "reason": item.reason, "remedy": item.remedy} for item in broken]
+    known = [row["distribution"] for row in rows]
+    for name in set(names) - set(known):
+        raise UsageError(f"no plugin is called {name!r}.{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}")
+    rows = [row for row in rows if not names or row["distribution"] in names]
     if as_json:
         output.emit(rows)
         return
     if not rows:
         output.talk(why_none())
     for row in rows:
-        print(f"{row['distribution']} {row['version']}: {row['status']}, {len(row['components'])} components")
+        print(f"{row['distribution']} {row['version']}: {row['status']}, {counted(len(row['components']))}")
         for name in row["components"]:
             print(f"  {name}")
         if row["reason"]:
             print(f"  reason: {row['reason']}\n  remedy: {row['remedy']}")
+
+
+def counted(components: int) -> str:
+    return f"{components} component{'' if components == 1 else 's'}"
 
 
 def why_none() -> str:

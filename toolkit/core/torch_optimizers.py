@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from toolkit.config import Part
 from toolkit.core.configs import AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
+from toolkit.errors import ToolkitError
+from toolkit.registry import registry
 
 Parameters = Iterable[nn.Parameter]
 
@@ -74,6 +77,15 @@ def rmsprop(config: RMSpropConfig, parameters: Parameters, learning_rate: float 
     """
     return torch.optim.RMSprop(list(parameters), lr=learning_rate, alpha=config.alpha, eps=config.eps,
                                momentum=config.momentum, weight_decay=config.weight_decay, foreach=True)
+
+
+def make_optimizer(chosen: Part, parameters: Parameters, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer ``chosen``, over ``parameters``. Raises ToolkitError for a component that gives something else."""
+    made = registry.make("optimizer", chosen, parameters=parameters, learning_rate=learning_rate)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ToolkitError(f"the optimizer {chosen.name!r} gives {type(made).__name__}, promised: a torch.optim.Optimizer over "
+                           f"the parameters. See: toolkit check optimizer {chosen.name}")
+    return made
 
 
 class OptimizerState:

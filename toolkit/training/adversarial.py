@@ -15,9 +15,8 @@ from toolkit.core.clock import Clock
 from toolkit.core.problem import Batch, Encoded, run_model
 from toolkit.core.seeding import Streams
 from toolkit.core.state import Saveable
-from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.core.torch_optimizers import OptimizerState, make_optimizer, set_learning_rate
 from toolkit.errors import UsageError
-from toolkit.registry import registry
 from toolkit.training.supervised import ModuleState, Stop, SupervisedTask, autocast
 from toolkit.training.tasks import Report
 
@@ -35,8 +34,7 @@ class AdversarialTask(SupervisedTask):
         torch.manual_seed(streams.seed("critics"))
         self.critics = problem.build_critics().to(device)
         self._judging = list(self.critics.parameters())
-        self.critics_optimizer: torch.optim.Optimizer = registry.make(
-            "optimizer", self.config.optimizer, parameters=self._judging, learning_rate=self.config.learning_rate)
+        self.critics_optimizer = make_optimizer(self.config.optimizer, self._judging, self.config.learning_rate)
 
     def advance(self, should_stop: Stop = bool) -> Report:
         if not self.clock.remaining:

@@ -25,7 +25,7 @@ from toolkit.core.clock import Clock
 from toolkit.core.problem import Batch, Encoded, Judged, Problem, run_model
 from toolkit.core.seeding import Streams, TorchGenerator
 from toolkit.core.state import Saveable
-from toolkit.core.torch_optimizers import OptimizerState, set_learning_rate
+from toolkit.core.torch_optimizers import OptimizerState, make_optimizer, set_learning_rate
 from toolkit.entries import resolve
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
@@ -66,8 +66,7 @@ class SupervisedTask:
             raise UsageError(f"the model {name!r} has no parameters to learn: its parameters() are empty, promised: a module "
                              f"that learns. Make its layers in __init__, as attributes; see: toolkit check model {name}")
         self.loader = Loader(problem, splits[TRAIN], self.config, streams)
-        self.optimizer: torch.optim.Optimizer = registry.make(
-            "optimizer", self.config.optimizer, parameters=self.trained, learning_rate=self.config.learning_rate)
+        self.optimizer = make_optimizer(self.config.optimizer, self.trained, self.config.learning_rate)
         self.schedule = registry.make("scheduler", self.config.scheduler)
         self._asks_scores = "scores" in inspect.signature(self.schedule).parameters
         self.scores: list[float] = []  # of the evaluations during the run, in order
