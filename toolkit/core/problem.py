@@ -114,6 +114,10 @@ class Problem(Generic[Config]):
         """What it is made of that its settings name in a text and not as a part."""
         return []
 
+    def fingerprint(self) -> str:
+        """What tells whether the files have changed that its settings name and training draws from; empty without any."""
+        return ""
+
     # -- before training
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:

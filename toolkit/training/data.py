@@ -55,6 +55,14 @@ def require_same_data(plan: Plan, facts: Mapping[str, Any], advice: str) -> None
         raise UsageError(f"the data has changed since the run began: {said}. {advice.format(path=path)}")
 
 
+def require_same_files(problem: Problem[Any], facts: Mapping[str, Any]) -> None:
+    """Raise UsageError where files that the settings of a run name are others than when it began."""
+    now = problem.fingerprint()
+    if facts.get("problem_fingerprint", now) != now:
+        raise UsageError("what the run draws from has changed since it began: a file that its settings name (--transforms), or "
+                         f"recordings that are named there. {SAME_DATA}")
+
+
 def divide(dataset: Dataset, problem: Problem[Any], begins: bool = False) -> dict[str, Sequence[Example]]:
     """The splits of ``dataset``, always with ``validation``: a share of ``train`` is held out where it has none.
 

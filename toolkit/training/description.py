@@ -31,6 +31,7 @@ def describe(plan: Plan, task: Task) -> dict[str, Any]:
     }
     if isinstance(task, SupervisedTask):
         facts["data_fingerprint"] = task.data_fingerprint
+        facts["problem_fingerprint"] = task.problem.fingerprint()
     if isinstance(task, OnlineTask):
         seen = getattr(task.envs, "raw_observation_space", task.envs.observation_space)  # before any perception
         facts["spaces"] = {"observation": spaces.to_json(seen), "action": spaces.to_json(task.envs.action_space)}

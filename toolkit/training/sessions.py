@@ -18,7 +18,7 @@ from toolkit.core.clock import Clock
 from toolkit.envs import factory
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
-from toolkit.training.data import SAME_DATA, require_same_data
+from toolkit.training.data import SAME_DATA, require_same_data, require_same_files
 from toolkit.training.description import describe, size_of
 from toolkit.training.init_from import Source, inherited_facts, initialise_from
 from toolkit.training.made_with import made_with
@@ -26,6 +26,7 @@ from toolkit.training.misfit import fitting
 from toolkit.training.resolve import Plan, plan_of
 from toolkit.training.run_directory import RunDirectory, find_run
 from toolkit.training.setup import env_spec, make_task, make_trainer
+from toolkit.training.supervised import SupervisedTask
 from toolkit.training.tasks import Task
 from toolkit.training.trainer import Outcome, Trainer
 
@@ -175,6 +176,8 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
             if epochs is not None and budget <= begin:
                 raise UsageError(f"--epochs {epochs:g}: these are {budget} {task.unit}, and the run is at {begin} already; "
                                  "name a larger budget")
+            if isinstance(task, SupervisedTask):
+                require_same_files(task.problem, facts)
             trainer = make_trainer(directory, plan, task.unit)
             with fitting(states, lambda: {name: part.state_dict() for name, part in task.parts().items()}, task.parameters):
                 trainer.restore(task, states, end)

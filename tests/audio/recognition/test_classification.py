@@ -46,6 +46,24 @@ def test_the_same_seed_ends_the_same_under_random_transforms(toolkit: Toolkit) -
     assert other["parameters_sha256"] == whole["parameters_sha256"]
 
 
+def test_a_run_is_not_resumed_on_other_recordings_than_its_transforms_drew_from(toolkit: Toolkit, tmp_path: Path) -> None:
+    hiss = np.random.default_rng(0).normal(size=8000).astype(np.float32) / 10
+    (tmp_path / "noises").mkdir()
+    audio.save(tmp_path / "noises" / "hiss.wav", hiss, 16000)
+    (tmp_path / "steps.toml").write_text('transforms = ["noise(path=noises, snr=5)"]')
+    run(toolkit, "--transforms", "steps.toml", "--steps", "40", "--data.count", "40", "--data.held-out", "10", "--out", "run")
+    (tmp_path / "steps.toml").write_text('transforms = ["noise(path=noises,  snr=5) "]  # as before')
+    assert toolkit.json("resume", "run", "--steps", "80")["steps"] == 80
+    for change in (lambda: audio.save(tmp_path / "noises" / "hiss.wav", -hiss, 16000, overwrite=True),
+                   lambda: (tmp_path / "steps.toml").write_text('transforms = ["noise(path=noises, snr=6)"]')):
+        change()
+        done = toolkit("resume", "run", "--steps", "120")
+        assert done.returncode == 2 and "what the run draws from has changed since it began: a file that its" in done.stderr
+        assert "start a new one, from this one's parameters with --init-from" in done.stderr
+        audio.save(tmp_path / "noises" / "hiss.wav", hiss, 16000, overwrite=True)
+    assert toolkit("evaluate", "run").returncode == 0
+
+
 def test_shuffled_labels_are_those_of_the_training_clips_alone() -> None:
     rows = [{"audio": np.full(8, place, np.int16), "label": "abc"[place % 3]} for place in range(60)]
 

@@ -164,6 +164,9 @@ class HeardProblem(Problem[Any]):
     def components(self) -> list[Entry]:
         return [registry.get("transform", step.name) for step in (self.transforms.steps if self.transforms else ())]
 
+    def fingerprint(self) -> str:
+        return self.transforms.fingerprint() if self.transforms else ""
+
     # -- before training
 
     def check(self, splits: MutableMapping[str, Sequence[Example]]) -> None:

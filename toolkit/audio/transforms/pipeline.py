@@ -189,6 +189,16 @@ class Pipeline:
         self.on_features = [item for item, domain in zip(self.transforms, domains) if domain == "features"]
         self.generator = torch.Generator().manual_seed(seed)
 
+    def fingerprint(self) -> str:
+        """A word of the steps and of the recordings that they draw from: another where a file of them holds something else."""
+        import hashlib
+
+        lines = [step.spelled() for step in self.steps]
+        for transform in self.transforms:
+            recordings = getattr(transform, "recordings", None)
+            lines += recordings.fingerprint() if recordings is not None else []
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
     def _made(self, step: Step) -> Any:
         given = {name: self.sample_rate for name in SHARED if name in step.settings}
         with blaming(step.name):

@@ -12,6 +12,7 @@ from toolkit.audio import io, manifests
 from toolkit.audio.manifests import Clip
 from toolkit.audio.transforms.base import below
 from toolkit.errors import UsageError
+from toolkit.files import glimpse
 
 KEPT_SECONDS = 600.0  # of decoded sound kept in memory
 
@@ -24,6 +25,10 @@ class Recordings:
         self.sample_rate = sample_rate
         self._kept: dict[int, Tensor] = {}
         self._seconds = 0.0
+
+    def fingerprint(self) -> list[str]:
+        """A line for each clip: where in its file it is, and what that holds."""
+        return [f"{clip.start} {clip.duration} {glimpse(Path(clip.path))}" for clip in self.clips]
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """One recording [T], double precision. Raises AudioError naming a file that cannot be used."""
