@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from toolkit.agents.base import Acted, Array, Cadence, Steps, Updated
 from toolkit.agents.checks import require_finite
+from toolkit.agents.networks.fast import learning
 from toolkit.config import Part
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import GeneratorState, Streams
@@ -31,7 +32,7 @@ class Component:
         self.config, self.clock = config, clock
         self.start = int(action_space.start)
         body = registry.make("network", config.network, observation_space=observation_space)
-        self.module = nn.Sequential(body, nn.Linear(body.features, int(action_space.n) + 1)).to(device)
+        self.module = nn.Sequential(body, nn.Linear(body.features, int(action_space.n) + 1)).to(device).eval()
         self.optimizer = torch.optim.Adam(self.module.parameters(), config.learning_rate)
         self.generator = streams.generator("acting")
         self.updates = 0
@@ -48,7 +49,8 @@ class Component:
         return Acted(chosen.argmax(-1) + self.start)
 
     def update(self, steps: Steps) -> Updated:
-        outputs = self.module(torch.tensor(steps.observations[:-1]).flatten(0, 1))  # [T N, A + 1]
+        with learning(self.module):  # a network's dropout drops here alone
+            outputs = self.module(torch.tensor(steps.observations[:-1]).flatten(0, 1))  # [T N, A + 1]
         log_probabilities, values = outputs[:, :-1].log_softmax(-1), outputs[:, -1]
         returns = torch.from_numpy(self.returns(steps)).float().flatten()
         valid = torch.from_numpy(steps.valid).flatten()
