@@ -74,6 +74,10 @@ def test_runs_measure_and_track_by_a_plugins_names(around: Toolkit, tmp_path: Pa
     facts = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     assert facts["metrics"]["value"] == ["own/share-of", "own/certainty", "own/f1", "own/torn"]
     assert facts["metrics.share_of.beta"] == {"value": 3.0, "origin": "flag"} and not list((tmp_path / "run").glob("events*"))
+    words = ("run", "tabular-classification", "--data", "iris", "--metrics", "share-of,recall", "--metrics.share-of.beta", "3")
+    (tmp_path / "mine.toml").write_text(around(*words, "--print-config").stdout)
+    read = around.json("run", "tabular-classification", "--config", "mine.toml", "--print-config")["config"]
+    assert read["metrics"]["value"] == ["share-of", "recall"] and read["metrics.share_of.beta"]["value"] == 3
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     written = (tmp_path / "run" / "lines.txt").read_text().splitlines()
     assert [int(line.split()[1]) for line in written] == steps and all(line.startswith("row ") for line in written)

@@ -66,6 +66,7 @@ def test_run_json_says_what_was_run_with_which_values_from_where_on_what(tmp_pat
     ("dqn", "--env", "CartPole-v1", "--learning-rate", "0.000123456789", "--env.sutton_barto_reward", "true"),
     ("ppo", "--env", "toolkit/KeywordGuard-v0", "--network.model", "tdnn", "--env.noise_db", "7.5", "--env.words", "tones"),
     ("audio-classification", "--data", "synthetic-sounds", "--target", "none"),
+    ("tabular-classification", "--data", "iris", "--steps", "60", "--metrics", "recall,auc", "--trackers", "none"),
     ("text-generation", "--data", "reverse", "--data.letters", 'ab"\\é')], ids=lambda words: words[0])
 def test_what_print_config_prints_is_a_config_file(words: tuple[str, ...], tmp_path: Path) -> None:
     first = command("run", *words, "--print-config", cwd=tmp_path)

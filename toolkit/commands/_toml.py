@@ -12,16 +12,23 @@ from toolkit.commands import _output as output
 def as_toml(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """``rows``: dotted name -> ``value`` and ``origin``, as `Resolved.json` gives them.
 
-    A part with settings of its own is a table, in which ``name`` is the part itself. TOML has no null:
-    what is not set is written ``"none"``, which every optional setting reads.
+    A part with settings of its own is a table, in which ``name`` is the part itself, or the list of several, each of which
+    is a table below it. TOML has no null: what is not set is written ``"none"``, which every optional setting reads.
     """
-    parents = {name.rpartition(".")[0] for name in rows}
-    blocks = [output.table([line_of(name, row) for name, row in rows.items() if "." not in name and name not in parents])]
-    for table in (name for name in rows if name in parents):
-        inside = [name for name in rows if name.rpartition(".")[0] == table and name not in parents]
-        blocks.append(f"[{key_of(table)}]\n" + output.table(
-            [line_of(f"{table}.name", rows[table]), *(line_of(name, rows[name]) for name in inside)]))
+    tables = dict.fromkeys(above for name in rows for above in tables_of(name))
+    blocks = [output.table([line_of(name, row) for name, row in rows.items() if "." not in name and name not in tables])]
+    for table in tables:
+        lines = [line_of(f"{table}.name", rows[table])] if table in rows else []
+        lines += [line_of(name, row) for name, row in rows.items() if name.rpartition(".")[0] == table and name not in tables]
+        if lines:
+            blocks.append(f"[{key_of(table)}]\n" + output.table(lines))
     return "\n\n".join(blocks)
+
+
+def tables_of(name: str) -> list[str]:
+    """``metrics`` and ``metrics.my_own`` of ``metrics.my_own.beta``."""
+    words = name.split(".")
+    return [".".join(words[:count]) for count in range(1, len(words))]
 
 
 def line_of(name: str, row: Mapping[str, Any]) -> tuple[str, str, str]:

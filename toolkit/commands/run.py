@@ -56,6 +56,8 @@ def notes(resolved: Plan) -> Iterator[str]:
 
 def show_config(resolved: Plan, as_json: bool) -> None:
     rows = resolved.config.json()
+    if "epochs" in rows and resolved.config.values["steps"] is not None:
+        del rows["epochs"]  # the budget is in steps; a file with both could not be read back
     if as_json:
         output.emit({"name": resolved.entry.name, "preset": resolved.preset, "config": rows})
         return
