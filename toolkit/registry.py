@@ -177,7 +177,7 @@ class Registry:
             listing = f"Allowed here: {', '.join(entry.name for entry in fitting)}. See: toolkit info {place.kind} NAME"
         if not found:
             near = did_you_mean(name.rpartition("/")[2], [word for entry in fitting for word in (entry.name, *entry.aliases)])
-            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self._of_unread()}")
+            raise UnknownComponent(f"unknown {place.kind} {name!r}.{near} {listing}{self.of_unread()}")
         why = found[0].cannot.get(place.fits, f"it is for {', '.join(found[0].places) or 'other places'}")
         raise UnknownComponent(f"{place.name}: the {place.kind} {name!r} is not one for {place.fits}: {why}. {listing}")
 
@@ -251,9 +251,9 @@ class Registry:
             others = {entry.name: entry.kind for entry in everything if entry.kind not in kinds}
             for match in nearest(bare, others, 1, least=0.8):
                 message += f" There is one of kind {others[match]}: {match!r}."
-        return UnknownComponent(message + f" See them all: {listing}{self._of_unread()}")
+        return UnknownComponent(message + f" See them all: {listing}{self.of_unread()}")
 
-    def _of_unread(self) -> str:
+    def of_unread(self) -> str:
         """That there are plugins which could not be read, or were not to be: what was not found may be theirs."""
         from toolkit import plugins as guests
 

@@ -53,6 +53,7 @@ def find(env_id: str) -> gymnasium.envs.registration.EnvSpec:
         raise UsageError(
             f"{UNKNOWN} {env_id!r}.{meant} Allowed: any gymnasium id, 'module:Name-v0' for one that a "
             "module registers on import. See them all: python -c \"import gymnasium; gymnasium.pprint_registry()\""
+            f"{registry.of_unread()}"
         ) from error
 
 
