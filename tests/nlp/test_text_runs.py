@@ -180,6 +180,52 @@ def test_a_target_that_is_cut_does_not_come_out() -> None:
     assert tally.result().metrics["exact_match"] == 0.5  # the first two do not fit
 
 
+def sure_tally(problem: Any, rows: list[dict[str, Any]], wrong: float = 0.0) -> dict[str, float]:
+    """What is judged of ``rows`` where the right token has the logit 1, ``<unk>`` has ``wrong`` and all others have 0."""
+    batch = problem.collate(problem.encode(rows), np.arange(len(problem.encode(rows))))
+    outputs = torch.nn.functional.one_hot(batch.targets.clamp(min=0), problem.tokenizer.size).float()
+    outputs[..., problem.tokenizer.unknown_id] += wrong
+    tally = problem.tally()
+    tally.add(outputs, batch.lengths, batch)
+    return dict(tally.result().metrics)
+
+
+def test_a_target_comes_out_where_what_is_written_is_it() -> None:
+    """``<unk>`` is never written: a target with one does not come out, and one that only ``<unk>`` beats does."""
+    problem = registry.make("task", "text-generation", target="target", tokenizer=Part("word", {"min_frequency": 2}))
+    known, rare = {"text": "a", "target": "b b"}, {"text": "a", "target": "c"}
+    problem.fit([known, rare])
+    assert problem.tokenizer.encode("c") == [problem.tokenizer.unknown_id]
+    assert sure_tally(problem, [known, rare])["exact_match"] == 0.5
+    beaten = sure_tally(problem, [known], wrong=2.0)
+    assert beaten["exact_match"] == 1.0 and beaten["accuracy"] == 0.0
+
+
+@pytest.mark.parametrize("target", [None, "target"])
+@pytest.mark.parametrize(("tokenizer", "options"), [
+    ("char", {"min_frequency": 9}), ("word", {}), ("bpe", {}), ("pretrained", {})])
+def test_bits_are_of_the_texts_own_characters(tokenizer: str, options: dict[str, Any], target: str | None) -> None:
+    """However a token reads when it is decoded: ``<unk>`` is one character, or a word; <|endoftext|> none."""
+    if tokenizer == "pretrained":
+        options = {"path": tiny_folder("gpt2")}
+    problem = registry.make("task", "text-generation", target=target, context=3, tokenizer=Part(tokenizer, options))
+    rows = [{"text": "the film was good", "target": "one  😀 b"}, {"text": "c\nd 漢字 story", "target": "漢"}]
+    problem.fit(rows)
+    found = sure_tally(problem, rows)
+    encoded = problem.encode(rows)
+    count = sum(len(row[target or "text"]) for row in rows)
+    tokens = sum(len(problem.tokenizer.encode(row[target or "text"])) + 1 for row in rows) + (0 if target else 1)
+    assert encoded.characters.sum() == count
+    assert found["bits_per_character"] == pytest.approx(found["loss"] * tokens / np.log(2) / count)
+
+
+def test_a_target_that_is_cut_counts_the_characters_that_are_left() -> None:
+    problem = registry.make("task", "text-generation", target="target", max_length=6)
+    rows = [{"text": "ab", "target": "abcdef"}, {"text": "abcdefgh", "target": "abc"}]  # begin, a, b, begin: three are left
+    problem.fit(rows)
+    assert problem.encode(rows).characters.tolist() == [3, 0]
+
+
 @pytest.mark.parametrize(("task", "row", "said"), [
     ("text-classification", {"text": "a"}, "hold no 'label': rows 2"), ("text-classification", {"label": "x"}, "hold no text"),
     ("token-classification", {"text": "a"}, "have not as many tags as words: rows 2"),

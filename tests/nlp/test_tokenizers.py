@@ -120,3 +120,11 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     tokenizer = registry.make("tokenizer", "pretrained", path=str(tmp_path))
     with pytest.raises(ToolkitError, match="no tokenizer could be read"):
         tokenizer.train([])
+
+
+def test_where_one_token_has_every_part_it_is_not_shown() -> None:
+    tokenizer = registry.make("tokenizer", "pretrained", path=tiny_folder("gpt2"))
+    tokenizer.train([])
+    film = tokenizer.encode("film")
+    assert tokenizer.unknown_id == tokenizer.end_id and tokenizer.decode([tokenizer.begin_id, *film, tokenizer.end_id]) == "film"
+    assert "[UNK]" in trained("pretrained").decode([1])

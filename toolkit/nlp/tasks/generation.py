@@ -69,22 +69,29 @@ class TextGeneration(TextProblem):
         return self._windows(examples)
 
     def _pairs(self, examples: Sequence[Example]) -> GenerationTexts:
-        rows, starts = [], []
+        rows, starts, characters = [], [], []
         for example in examples:
             prompt = self.prompt(self.text(example))
             answer = str(example[self.target])  # type: ignore[index]
-            rows.append([*prompt, *self.tokenizer.encode(answer), self.tokenizer.end_id][:self.config.max_length + 1])
+            ids = self.tokenizer.encode(answer)
+            rows.append([*prompt, *ids, self.tokenizer.end_id][:self.config.max_length + 1])
             starts.append(len(prompt))
-        return GenerationTexts(Ragged(rows), np.array(starts))
+            characters.append(int(shared(len(answer), len(ids))[:max(0, len(rows[-1]) - len(prompt))].sum()))
+        return GenerationTexts(Ragged(rows), np.array(starts), np.array(characters, np.int64))
 
     def _windows(self, examples: Sequence[Example]) -> GenerationTexts:
         ids: list[int] = []
+        counts: list[int] = []  # characters that each id stands for
         for example in examples:
-            ids += [self.tokenizer.begin_id, *self.tokenizer.encode(self.text(example)), self.tokenizer.end_id]
+            text = self.text(example)
+            found = self.tokenizer.encode(text)
+            ids += [self.tokenizer.begin_id, *found, self.tokenizer.end_id]
+            counts += [0, *shared(len(text), len(found)).tolist(), 0][:len(found) + 2]
         context = self.config.context
         # Windows share their border token, so that every token but the first is predicted once.
-        rows = [ids[start:start + context + 1] for start in range(0, len(ids) - 1, context)]
-        return GenerationTexts(Ragged(rows))
+        starts = range(0, len(ids) - 1, context)
+        characters = [sum(counts[start + 1:start + context + 1]) for start in starts]
+        return GenerationTexts(Ragged([ids[start:start + context + 1] for start in starts]), None, np.array(characters, np.int64))
 
     def prompt(self, text: str) -> list[int]:
         """What generation goes on from."""
@@ -104,7 +111,9 @@ class TextGeneration(TextProblem):
         left_out = places >= (lengths - 1)[:, None]
         if encoded.starts is not None:
             left_out |= places < torch.from_numpy(encoded.starts[indices] - 1)[:, None]
-        return Batch(inputs, lengths - 1, targets.masked_fill(left_out, IGNORED), None, indices)
+        assert encoded.characters is not None
+        return Batch(inputs, lengths - 1, targets.masked_fill(left_out, IGNORED), torch.from_numpy(encoded.characters[indices]),
+                     indices)
 
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         result: Tensor = self.loss_function(outputs, batch.targets)
@@ -155,19 +164,33 @@ class TextGeneration(TextProblem):
         return self.tokenizer.decode(written[0])
 
 
-class GenerationTexts(Texts):
-    """Encoded texts: ``starts`` [N] is where each example's target begins; ``asked`` says that they are prompts alone."""
+def shared(characters: int, tokens: int) -> Array:
+    """How many of a text's characters each of its tokens stands for: shares as equal as whole numbers are, that sum to all.
 
-    def __init__(self, ids: Ragged, starts: Array | None = None, asked: bool = False) -> None:
+    Only their sums over texts matter, and what an id decodes to would not do: ``<unk>`` may stand for any number. A text of
+    which no token is left has all of them in one place, that of its end.
+
+    >>> shared(7, 3).tolist(), shared(2, 0).tolist()
+    ([2, 2, 3], [2])
+    """
+    return np.asarray(np.diff(np.arange(max(1, tokens) + 1) * characters // max(1, tokens)))
+
+
+class GenerationTexts(Texts):
+    """Encoded texts: ``starts`` [N] is where each example's target begins, ``characters`` [N] how many those that are learned
+    stand for; ``asked`` says that they are prompts alone."""
+
+    def __init__(self, ids: Ragged, starts: Array | None = None, characters: Array | None = None, asked: bool = False) -> None:
         super().__init__(ids)
-        self.starts, self.asked = starts, asked
+        self.starts, self.characters, self.asked = starts, characters, asked
 
 
 class NextTally:
     """Nats and bits a token, perplexity, bits a character; with targets the share that comes out exactly.
 
     A target comes out of greedy generation exactly when each of its tokens is the likeliest after those
-    before it, so one pass over the right answer decides it; one that is cut to ``max_length`` does not come out.
+    before it, of the tokens that may be written: one pass over the right answer decides it. One that is cut to
+    ``max_length`` does not come out, and none with ``<unk>``, which is never written. Characters are those of the texts.
     """
 
     def __init__(self, problem: Problem[Any]) -> None:
@@ -184,10 +207,13 @@ class NextTally:
         self._tokens += int(valid.sum())
         right = outputs.argmax(-1) == targets
         self._right += int((right & valid).sum())
-        whole = ((targets == self.problem.tokenizer.end_id) & valid).any(-1)
-        self._exact += ((right | ~valid).all(-1) & whole).tolist()
-        self._characters += sum(len(self.problem.tokenizer.decode(row[known].tolist()))
-                                for row, known in zip(targets, valid, strict=True))
+        if self.problem.target:
+            forbidden = torch.tensor(self.problem.forbidden, dtype=torch.long, device=outputs.device)
+            written = outputs.index_fill(-1, forbidden, -torch.inf).argmax(-1) == targets
+            whole = ((targets == self.problem.tokenizer.end_id) & valid).sum(-1) == 1  # at the first one the writing ends
+            self._exact += ((written | ~valid).all(-1) & whole).tolist()
+        assert batch.target_lengths is not None
+        self._characters += int(batch.target_lengths.sum())
 
     def result(self) -> Judged:
         nats = self._nats / max(1, self._tokens)

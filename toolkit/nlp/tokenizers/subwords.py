@@ -162,7 +162,7 @@ class FolderTokenizer:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        special = {self.pad_id, self.begin_id, self.end_id, self.mask_id} - {self.unknown_id}
+        special = {self.pad_id, self.begin_id, self.end_id, self.mask_id}  # of which the unknown one is one in GPT-2's
         return str(self.tokenizer.decode([place for place in ids if place not in special], skip_special_tokens=False))
 
     def facts(self) -> dict[str, Any]:
