@@ -63,6 +63,22 @@ def test_roc_goes_from_corner_to_corner_and_its_area_is_the_auc() -> None:
     assert np.trapezoid(true, false) == pytest.approx(metrics.auc(scores, wanted))
 
 
+@pytest.mark.parametrize(("predictions", "targets", "squared", "absolute"), [
+    (np.array([0, 10], np.uint8), np.array([255, 12], np.uint8), 32514.5, 128.5), ([0], [5_000_000_000], 2.5e19, 5e9),
+    (np.array([200], np.float16), np.array([-200], np.float16), 160_000, 400), ([True, False], [False, False], 0.5, 0.5)])
+def test_differences_neither_wrap_around_nor_overflow(
+        predictions: object, targets: object, squared: float, absolute: float) -> None:
+    assert metrics.mse(predictions, targets) == squared and metrics.mae(predictions, targets) == absolute
+
+
+def test_auc_of_one_column_is_that_of_its_numbers_and_refuses_what_has_no_order() -> None:
+    scores, wanted = np.array([0.1, 0.4, 0.35, 0.8]), [0, 0, 1, 1]
+    assert metrics.auc(scores[:, None], wanted) == metrics.auc(scores, wanted) == 0.75
+    for given_scores, given_targets in (([0.1, np.nan], [0, 1]), ([0.1, 0.2, 0.3], [0, 1]), (np.zeros((2, 2, 2)), [0, 1])):
+        with pytest.raises(UsageError, match="auc needs a score, or a row of scores, for each target, none of them NaN"):
+            metrics.auc(given_scores, given_targets)
+
+
 @given(st.integers(0, 50), st.integers(1, 50))
 def test_wilsons_interval_holds_the_share(right: int, more: int) -> None:
     low, high = metrics.wilson(right, right + more)

@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 import torch
 
+from toolkit.config import Part
 from toolkit.core.clock import Clock
 from toolkit.core.numeric import number
+from toolkit.core.problem import Batch
 from toolkit.core.rows import Row, csv_rows, refuse_broken
 from toolkit.core.seeding import Streams
-from toolkit.core.tabular import MISSING, Column, fit_column
+from toolkit.core.tabular import MISSING, Column, fit_column, is_missing
+from toolkit.core.tallies import ClassTally
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.data import divide
 from toolkit.training.supervised import SupervisedTask, assemble
-from toolkit.training.supervised_folds import simplest, summary
+from toolkit.training.supervised_folds import check_folds, simplest, summary
 
 
 class Rows:
@@ -265,6 +268,95 @@ def test_patience_counts_from_the_best_score_that_is_a_number() -> None:
     assert task.clock.remaining == 10
     task._consider_stopping(2.0)
     assert not task.clock.remaining
+
+
+def test_a_run_that_was_given_more_after_patience_had_ended_it_goes_on() -> None:
+    def task(budget: int, state: Any = None) -> SupervisedTask:
+        problem = registry.make("task", "tabular-classification", patience=2)
+        rows = [{"x": index, "y": "ab"[index % 2]} for index in range(12)]
+        made = assemble(problem, divide(Rows(train=rows), problem), Clock(budget), Streams(0), torch.device("cpu"))
+        if state is not None:
+            made.clock.step = 4
+            made.parts()["progress"].load_state_dict(state)
+        return made
+
+    first = task(10)
+    first.clock.step = 4
+    for score in (3.0, 1.0, 2.0):
+        first._consider_stopping(score)
+    state = first.parts()["progress"].state_dict()
+    assert state == {"scores": [3.0, 1.0, 2.0], "stopped": 10} and not first.clock.remaining
+    assert not task(10, state).clock.remaining and task(30, state).clock.remaining == 26
+    ended = {"scores": [3.0], "stopped": task(4).parts()["progress"].state_dict()["stopped"]}
+    assert task(30, ended).clock.remaining == 26, "an end that patience did not bring is none to keep"
+    assert not task(10, {"scores": [], "stopped": True}).clock.remaining, "as runs of earlier versions say it"
+
+
+def test_codes_with_underscores_and_digits_of_other_scripts_are_words() -> None:
+    assert [number(value) for value in ("1_12", "١٢", " 12 ", "1e3", "\xa012")] == [None, None, 12.0, 1000.0, 12.0]
+    column = fit_column("x", [{"x": value} for value in ("1_12", "11_2") * 3], 100)
+    assert column is not None and column.categories == ("11_2", "1_12")
+
+
+def test_the_gaps_of_pandas_are_gaps() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert all(map(is_missing, (pandas.NaT, pandas.NA, np.float32("nan"), np.float64("nan"), float("nan"), None)))
+    assert not any(map(is_missing, (pandas.Timestamp(0), np.float32(0), 0, "0")))
+
+
+def test_the_nameless_index_of_pandas_is_no_column(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"x": range(20), "y": list("ab" * 10)}).sample(frac=1, random_state=0)
+    frame.to_parquet(tmp_path / "shuffled.parquet")
+    frame.set_index("x").to_parquet(tmp_path / "named.parquet")
+    for name in ("shuffled", "named"):
+        rows = registry.make("dataset", "parquet", path=str(tmp_path / f"{name}.parquet")).splits()["train"]
+        assert all(set(row) == {"x", "y"} for row in rows) and sorted(row["x"] for row in rows) == list(range(20))
+
+
+def test_what_a_run_has_learned_from_is_not_predicted_with_it() -> None:
+    rows = [{"a": float(index % 5), "b": float(index % 7), "y": float(index % 3)} for index in range(40)]
+    first = registry.make("task", "tabular-regression")
+    first.target_name = "y"
+    first.fit(rows)
+    second = registry.make("task", "tabular-regression", target="a")
+    second.inherit(first.facts())
+    with pytest.raises(UsageError, match="has learned from the column 'a', which is to be predicted here.*Leave out --init-from"):
+        second.fit(rows)
+
+
+def test_folds_count_classes_by_what_they_mean_and_refuse_what_goes_by_evaluations() -> None:
+    rows = [{"x": index, "y": "1.0" if index == 3 else "12"[index % 2]} for index in range(20)]
+    problem = registry.make("task", "tabular-classification")
+    problem.target_name = "y"
+    check_folds(problem, Rows(train=rows), 4)
+    problem = registry.make("task", "tabular-classification", scheduler="plateau")
+    problem.target_name = "y"
+    with pytest.raises(UsageError, match="--folds 4: --scheduler plateau falls by evaluations"):
+        check_folds(problem, Rows(train=rows), 4)
+
+
+def test_a_batch_of_one_row_is_normalised_by_the_running_statistics() -> None:
+    model = registry.make("model", "mlp", inputs=3, outputs=2, hidden_sizes=(4,), norm="batch")
+    model.train()
+    row = torch.randn(1, 3)
+    found, kept = model(row)[0], {name: value.clone() for name, value in model.state_dict().items()}
+    assert torch.equal(found, model.eval()(row)[0])
+    assert all(torch.equal(kept[name], value) for name, value in model.state_dict().items()), "one row says nothing of them"
+    rows = [{"x": index, "y": "ab"[index % 2]} for index in range(17)]
+    problem = registry.make("task", "tabular-classification", batch_size=8, model=Part("mlp", {"norm": "batch"}))
+    task = assemble(problem, divide(Rows(train=rows, validation=rows), problem), Clock(17), Streams(0), torch.device("cpu"))
+    while task.clock.remaining:
+        task.advance()
+
+
+def test_evaluations_of_many_classes_keep_counts_alone() -> None:
+    tally = ClassTally([str(place) for place in range(1000)])
+    tally.add(torch.zeros(2000, 1000), None, Batch(torch.zeros(2000, 1), targets=torch.zeros(2000, dtype=torch.int64),
+                                                   indices=range(2000)))
+    details = tally.result().details
+    assert details["count"] == 2000 and "probabilities" not in details and "predictions" not in details
 
 
 def test_cells_longer_than_pythons_limit_are_read(tmp_path: Path) -> None:

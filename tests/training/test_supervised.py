@@ -344,6 +344,10 @@ def test_a_split_column_of_another_spelling_is_refused_unless_it_is_left_out(peo
     (("--data", "both.csv", "--target", "b", "--ignore", "a,split"), "--ignore split: a column of this name says what is held"),
     (("--data", "iris", "--batch-sise", "3"), "Did you mean '--batch-size'"),
     (("--data", "iris", "--model", "mpl"), "unknown model 'mpl'. Did you mean 'mlp'"),
+    (("--data", "iris", "--patience", "3", "--scheduler", "plateau", "--evaluate-every", "0"), "--patience 3 and --scheduler "
+     "plateau go by evaluations during the run, which --evaluate-every 0 leaves out. Leave out one of them\n"),
+    (("--data", "iris", "--optimizer", "sgd", "--optimizer.nesterov", "true", "--optimizer.momentum", "0"),
+     "--optimizer sgd: Nesterov momentum requires a momentum and zero dampening. Its settings: toolkit info optimizer sgd\n"),
     (("--data", "iris", "--folds", "1"), "--folds 1: allowed are 0 for none, or from 2 to 150 for these 150 rows"),
     (("--data", "iris", "--folds", "151"), "--folds 151: allowed are 0 for none, or from 2 to 150 for these 150 rows"),
     (("--data", "rare.csv", "--target", "b", "--folds", "2"), "--folds 2: only one row is of the class 'z', and the fold that"),
@@ -515,6 +519,28 @@ def test_other_data_is_judged_by_the_rules_of_training(people: Path, tmp_path: P
     assert done.code == 2 and "unknown dataset 'spoken-digts'. Did you mean 'digits'? Allowed here: breast-cancer" in done.err
     done = command("evaluate", "run", "--data", "new.csv", "--skip-bad", cwd=tmp_path)
     assert done.code == 2 and "--skip-bad does not go with run, the run of tabular-classification, which has no such" in done.err
+
+
+def test_other_data_is_judged_whole_whatever_part_was_trained_on(people: Path, tmp_path: Path) -> None:
+    words = run_words(TABLES[0], people, "--data.limit", "40", "--data.delimiter", ",", "--epochs", "2", "--out", "part")
+    assert command(*words, cwd=tmp_path).code == 0
+    command("evaluate", "part", "--data", str(people), cwd=tmp_path)
+    found = json.loads(next((tmp_path / "part" / "evaluations").glob("*-people.json")).read_text())
+    assert found["splits"]["test"]["count"] == 160
+    again = command("run", *words[1:-1], "more", "--folds", "3", "--init-from", "part", cwd=tmp_path)
+    assert again.code == 2 and "--folds 3: each fold begins anew, without what --init-from part has learned" in again.err
+
+
+def test_answers_about_dates_are_written_as_text(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"day": pandas.date_range("2026-01-01", periods=40), "x": range(40), "y": list("ab" * 20)})
+    frame.to_parquet(tmp_path / "days.parquet")
+    assert command("run", "tabular-classification", "--data", "days.parquet", "--target", "y", "--ignore", "day", "--steps", "40",
+                   "--out", "days", cwd=tmp_path).code == 0
+    done = command("predict", "days", "--input", "days.parquet", "--output", "answers.jsonl", cwd=tmp_path)
+    assert done.code == 0, done.err
+    first = json.loads((tmp_path / "answers.jsonl").read_text().splitlines()[0])
+    assert first["input"]["day"] == "2026-01-01 00:00:00" and first["label"] in "ab"
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".tsv"])

@@ -16,6 +16,7 @@ import click
 
 from toolkit.commands import _output as output
 from toolkit.commands._settings import TrainedCommand
+from toolkit.core.summaries import finite
 from toolkit.errors import ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 from toolkit.training.resolve import data_place
@@ -86,7 +87,7 @@ def predict_command(ctx: click.Context, run: str, values: tuple[str, ...], sourc
     failed = [f"{whose} {row['row']}: {row['error']}" for row in kept if "error" in row]
     if sink:
         inputs = {one.number: one.value for one in asked}
-        lines = [json.dumps({"input": inputs[row["row"]], **row}, ensure_ascii=False) + "\n" for row in kept]
+        lines = [json.dumps(finite({"input": inputs[row["row"]], **row}), ensure_ascii=False, default=str) + "\n" for row in kept]
         Path(sink).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")  # half a pair, as JSON has it
         output.talk(f"wrote {len(kept) - len(failed):,} answers to {sink}{f', and {len(failed):,} errors' if failed else ''}")
     elif as_json:

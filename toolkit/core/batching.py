@@ -66,8 +66,8 @@ def hold_out(count: int, share: float, seed: int, groups: Array | None = None) -
     generator = np.random.default_rng(seed)
     names = np.zeros(count, np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
     held = []
-    for name in range(int(names.max()) + 1 if count else 0):
-        members = generator.permutation(np.flatnonzero(names == name))
+    for group in np.split(np.argsort(names, kind="stable"), np.cumsum(np.bincount(names))[:-1]) if count else []:
+        members = generator.permutation(group)
         wanted = round(share * len(members))
         held.append(members[:min(max(1, wanted), len(members) - 1)])
     out = np.sort(np.concatenate(held)) if held else np.zeros(0, np.int64)

@@ -60,7 +60,7 @@ class ClassProblem(Problem[Any]):
         return [self.label(example) for example in examples]
 
     def groups(self, examples: Sequence[Example]) -> Array:
-        return np.array(self.labels(examples))
+        return np.array(self.labels(examples), dtype=object)  # of fixed width, one long label would make all as long
 
     def fit_classes(self, labels: Sequence[str]) -> None:
         """Learn which classes there are. Raises UsageError for fewer than two."""

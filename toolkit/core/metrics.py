@@ -85,12 +85,18 @@ def auc(scores: Array, targets: Array) -> float:
     """The chance that a random example of a class scores higher for it than one of another class.
 
     scores [N] of class 1, or [N, C]: then each class against the rest, plain mean over the classes that
-    have both. Ties count half. Raises UsageError when no class has both. Source: Fawcett (2006), section 7.
+    have both. Ties count half. Raises UsageError when no class has both, for as many scores as there are not targets, and for a
+    score that is NaN. Source: Fawcett (2006), section 7.
 
     >>> auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
     0.75
     """
     values, wanted = np.asarray(scores, np.float64), np.asarray(targets)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2) or wanted.shape != values.shape[:1] or np.isnan(values).any():
+        raise UsageError(f"auc needs a score, or a row of scores, for each target, none of them NaN; got shapes "
+                         f"{list(values.shape)} and {list(wanted.shape)}")
     columns = values[:, None] if values.ndim == 1 else values  # [N, C]
     first = 1 if values.ndim == 1 or columns.shape[1] == 2 else 0
     columns = columns[:, -1:] if columns.shape[1] == 2 else columns
@@ -139,7 +145,7 @@ def mse(predictions: Array, targets: Array) -> float:
     >>> mse([1.0, 3.0], [1.0, 1.0])
     2.0
     """
-    predicted, wanted = pair(predictions, targets)
+    predicted, wanted = numbers(predictions, targets)
     return float(((predicted - wanted) ** 2).mean())
 
 
@@ -149,7 +155,7 @@ def mae(predictions: Array, targets: Array) -> float:
     >>> mae([1.0, 3.0], [1.0, 1.0])
     1.0
     """
-    predicted, wanted = pair(predictions, targets)
+    predicted, wanted = numbers(predictions, targets)
     return float(np.abs(predicted - wanted).mean())
 
 
@@ -162,7 +168,7 @@ def r2(predictions: Array, targets: Array) -> float:
     >>> r2([1.0, 2.0, 2.0], [1.0, 2.0, 3.0])
     0.5
     """
-    predicted, wanted = pair(predictions, targets)
+    predicted, wanted = numbers(predictions, targets)
     spread = float(((wanted - wanted.mean()) ** 2).sum()) if wanted.min() < wanted.max() else 0.0  # a mean may be rounded
     return 1 - float(((wanted - predicted) ** 2).sum()) / spread if spread else math.nan
 
@@ -207,6 +213,12 @@ def pair(predictions: Array, targets: Array) -> tuple[np.ndarray[Any, Any], np.n
         raise UsageError(f"a metric needs as many predictions as targets, and at least one; got shapes "
                          f"{list(predicted.shape)} and {list(wanted.shape)}")
     return predicted, wanted
+
+
+def numbers(predictions: Array, targets: Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A `pair` in double precision: differences of small integers wrap around, those of short floats overflow."""
+    predicted, wanted = pair(predictions, targets)
+    return predicted.astype(np.float64), wanted.astype(np.float64)
 
 
 def seen(table: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -33,6 +33,8 @@ BOOLEANS = {"true": 1.0, "false": 0.0}  # the words, in any case
 
 def number(value: Any) -> float | None:
     """``value`` as a number, or None; what float32, in which models compute, cannot hold is none."""
+    if isinstance(value, str) and ("_" in value or not value.strip().isascii()):
+        return None  # which Python reads as digits: 1_12 is a code
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError):

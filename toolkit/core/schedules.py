@@ -120,7 +120,7 @@ def plateau(fraction: float, patience: int = 2, gamma: float = 0.5, scores: Sequ
 
     ``scores`` are all evaluations so far, higher is better; whoever evaluates passes them. Where none
     are passed, as for agents, the factor stays 1. ``patience`` counts evaluations.
-    Raises nothing. Source: the rule of torch's ``ReduceLROnPlateau``.
+    Raises nothing. Source: torch's ``ReduceLROnPlateau``, which waits for one evaluation more.
 
     >>> plateau(0.5, scores=[1.0, 2.0, 2.0, 1.5]), plateau(0.5, scores=[1.0, 2.0, 2.5])
     (0.5, 1.0)

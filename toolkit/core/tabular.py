@@ -33,12 +33,15 @@ INSTEAD = "To predict a number: toolkit run tabular-regression"
 ENOUGH = 20  # values of which it can be told that each is a category of its own
 MEASURE = re.compile(r"[-+$€£¥ ]*\d[-+\d.,:/T ]*\D{0,5}")  # 3.5%, $3, 3.5 USD, 2024-01-05 10:00:00
 WHICH = "which column is to be predicted? Name it: --target COLUMN"
+GAPS = ("NAType", "NaTType")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
 def is_missing(value: Any) -> bool:
-    if isinstance(value, float):
+    if isinstance(value, (float, np.floating)):
         return math.isnan(value)
+    if type(value).__name__ in GAPS:  # pandas', which need not be imported for it
+        return True
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
@@ -227,6 +230,9 @@ class TabularProblem(Problem[Any]):
                                  f"{', '.join(quoted(other) for other in names if other != self.target)}.")
         if self.inherited:
             self.refuse_to_ignore_inherited()
+            if self.target in self.asked_columns:
+                raise UsageError(f"--init-from: the run has learned from the column {self.target!r}, which is to be predicted "
+                                 "here: what it is given would hold the answer. Leave out --init-from, or name another --target")
             self.fit_target(examples)
             return
         names = [name for name in names if name not in (self.target, *self.config.ignore)]

@@ -18,7 +18,7 @@ from toolkit.core.problem import Batch, Judged
 class ClassTally:
     """One class an example: accuracy with its 95 % interval, macro F1, AUC, log loss, confusion."""
 
-    KEPT = 100_000  # above so many examples the details hold counts only
+    KEPT, KEPT_SCORES = 100_000, 1_000_000  # above so many examples, or scores, the details hold counts only
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = list(classes)
@@ -44,7 +44,7 @@ class ClassTally:
             values["auc"] = metrics.auc(logits.softmax(-1).double().numpy(), wanted)
         table = metrics.confusion(predicted, wanted, len(self.classes))
         details: dict[str, Any] = {"classes": self.classes, "confusion": table.tolist(), "count": len(wanted)}
-        if len(wanted) <= self.KEPT:
+        if len(wanted) <= self.KEPT and logits.numel() <= self.KEPT_SCORES:
             order = np.argsort(self._indices, kind="stable")
             details |= {"predictions": predicted[order].tolist(), "targets": wanted[order].tolist(),
                         "probabilities": np.round(logits.softmax(-1).numpy()[order], 5).tolist()}
@@ -74,7 +74,9 @@ class NumberTally:
             values["r2"] = metrics.r2(predicted, wanted)
             values["r2_low"], values["r2_high"] = metrics.bootstrap(metrics.r2, predicted, wanted, resamples=200)
         order = np.argsort(self._indices, kind="stable")
-        details = {"count": len(wanted), "predictions": predicted[order].tolist(), "targets": wanted[order].tolist()}
+        details: dict[str, Any] = {"count": len(wanted)}
+        if len(wanted) <= ClassTally.KEPT:
+            details |= {"predictions": predicted[order].tolist(), "targets": wanted[order].tolist()}
         return Judged(-error, values, details, pairs={"numbers": (predicted, wanted)})
 
 

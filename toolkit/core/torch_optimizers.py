@@ -15,7 +15,7 @@ from torch import nn
 
 from toolkit.config import Part
 from toolkit.core.configs import AdamConfig, AdamWConfig, RMSpropConfig, SGDConfig
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.registry import registry
 
 Parameters = Iterable[nn.Parameter]
@@ -81,7 +81,12 @@ def rmsprop(config: RMSpropConfig, parameters: Parameters, learning_rate: float 
 
 def make_optimizer(chosen: Part, parameters: Parameters, learning_rate: float) -> torch.optim.Optimizer:
     """The optimizer ``chosen``, over ``parameters``. Raises ToolkitError for a component that gives something else."""
-    made = registry.make("optimizer", chosen, parameters=parameters, learning_rate=learning_rate)
+    try:
+        made = registry.make("optimizer", chosen, parameters=parameters, learning_rate=learning_rate)
+    except ValueError as error:  # torch's, about options that do not go together
+        if isinstance(error, ToolkitError):
+            raise
+        raise UsageError(f"--optimizer {chosen.name}: {error}. Its settings: toolkit info optimizer {chosen.name}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise ToolkitError(f"the optimizer {chosen.name!r} gives {type(made).__name__}, promised: a torch.optim.Optimizer over "
                            f"the parameters. See: toolkit check optimizer {chosen.name}")

@@ -175,10 +175,10 @@ class Loader:
         self._ahead: deque[tuple[int, int, Future[Batch]]] = deque()
         self._pool = ThreadPoolExecutor(1, "batches") if config.prefetch else None
 
-    def made(self, epoch: int, number: int) -> Batch:
+    def made(self, epoch: int, number: int, indices: Array) -> Batch:
         """A batch by its place, changed at random as its place says: whichever thread makes it, it is the same."""
         seed = self.streams.seed("augmentation", epoch * 1_000_003 + number)
-        return self.problem.drawn(self.encoded, self.order(epoch)[number], torch.Generator().manual_seed(seed))
+        return self.problem.drawn(self.encoded, indices, torch.Generator().manual_seed(seed))
 
     @property
     def units_per_epoch(self) -> int:
@@ -188,7 +188,7 @@ class Loader:
         """The next batch."""
         epoch, number = self.epoch, self.done
         indices = self.order(epoch)[number]
-        batch = self._take(epoch, number) if self._pool else self.made(epoch, number)
+        batch = self._take(epoch, number) if self._pool else self.made(epoch, number, indices)
         self.epoch, self.done = self._after(epoch, number)
         return Loaded(batch, int(self.units[indices].sum()), epoch, number)
 
@@ -208,13 +208,13 @@ class Loader:
 
     def _submit(self, epoch: int, number: int) -> None:
         assert self._pool is not None
-        self.order(epoch)  # made here, so that two threads never make one
-        self._ahead.append((epoch, number, self._pool.submit(self.made, epoch, number)))
+        indices = self.order(epoch)[number]  # looked up here: the other thread sees nothing that changes
+        self._ahead.append((epoch, number, self._pool.submit(self.made, epoch, number, indices)))
 
     def order(self, epoch: int) -> list[Array]:
         """The batches of an epoch, as indices of examples."""
         if epoch not in self._order:
-            self._order = {key: value for key, value in self._order.items() if key >= epoch - 1}
+            self._order = {key: value for key, value in self._order.items() if key >= self.epoch}
             self._order[epoch] = epoch_batches(
                 self.sizes, self.config.batch_size, self.streams.generator("shuffling", epoch),
                 bucket=self.config.bucket, batch_length=self.config.batch_length, full=self.problem.full_batches)

@@ -191,6 +191,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
         check_data(entry, resolved)
+        check_evaluations(resolved, source)
         choose_budget(resolved, [origin for origin, _ in layers])
     # A preset that file and flags left nothing of is none that was used: a file of --print-config has every setting.
     return Plan(entry, resolved, used if "preset" in resolved.origins.values() else NONE)
@@ -254,6 +255,20 @@ def check_data(entry: Entry, resolved: Resolved) -> None:
     """Raise UsageError without data."""
     if "data" in resolved.values and not resolved.values["data"]:
         raise UsageError(f"{entry.name} needs data: toolkit run {entry.name} --data NAME_OR_FILE (names: toolkit list dataset)")
+
+
+def check_evaluations(resolved: Resolved, source: Registry) -> None:
+    """Raise UsageError for settings that go by evaluations during the run where there are none."""
+    values = resolved.values
+    if values["evaluate_every"] != 0:
+        return
+    idle = [f"--patience {values['patience']}"] if values.get("patience") is not None else []
+    scheduler = values.get("scheduler")
+    if scheduler is not None and "scores" in source.get("scheduler", scheduler).accepts:
+        idle.append(f"--scheduler {scheduler}")
+    if idle:
+        raise UsageError(f"{' and '.join(idle)} {'go' if len(idle) > 1 else 'goes'} by evaluations during the run, which "
+                         "--evaluate-every 0 leaves out. Leave out one of them")
 
 
 def choose_budget(resolved: Resolved, layers: Sequence[str]) -> None:

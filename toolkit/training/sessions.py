@@ -53,6 +53,9 @@ def start(plan: Plan, out: str | None = None, init_from: str | None = None,
     require_learning(plan)
     settle(plan)
     source = None if init_from is None else Source(init_from)
+    if source is not None and values.get("folds"):
+        raise UsageError(f"--folds {values['folds']}: each fold begins anew, without what --init-from {init_from} has learned, "
+                         "and would judge another training than this. Leave out one of them")
     with denormals_flushed(), own_generator():
         # Before the folder: wrong environments, spaces and data leave nothing behind.
         task = make_task(plan, inherited=inherited_facts(plan, source))

@@ -70,6 +70,7 @@ class SupervisedTask:
         self.schedule = registry.make("scheduler", self.config.scheduler)
         self._asks_scores = "scores" in inspect.signature(self.schedule).parameters
         self.scores: list[float] = []  # of the evaluations during the run, in order
+        self.stopped = 0  # the budget that `patience` has cut short, if it has
         self.after_training: Callable[[Stop], Mapping[str, float]] | None = None  # more to judge at the end: folds
         self._seconds = {"data": 0.0, "training": 0.0}
         self._place = ""  # of the batch at hand, for messages
@@ -190,7 +191,7 @@ class SupervisedTask:
         self.scores.append(score)
         best = max(range(len(self.scores)), key=lambda place: (not math.isnan(self.scores[place]), self.scores[place]))
         if self.config.patience is not None and len(self.scores) - 1 - best >= self.config.patience:
-            self.clock.budget = self.clock.step
+            self.stopped, self.clock.budget = self.clock.budget, self.clock.step
 
     # -- state
 
@@ -248,18 +249,21 @@ class ProblemFacts:
 
 
 class Progress:
-    """The scores so far, and whether they have stopped the run."""
+    """The scores so far, and the budget that they have cut short, if they have."""
 
     def __init__(self, task: SupervisedTask) -> None:
         self.task = task
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scores": list(self.task.scores), "stopped": not self.task.clock.remaining}
+        return {"scores": list(self.task.scores), "stopped": self.task.stopped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.task.scores = list(state["scores"])
-        if state["stopped"] and self.task.config.patience is not None:
-            self.task.clock.budget = self.task.clock.step
+        stopped = state["stopped"]
+        if stopped is True:  # runs of earlier versions say no more
+            stopped = self.task.clock.budget if self.task.config.patience is not None else 0
+        if stopped and stopped == self.task.clock.budget:  # a run that was given more since goes on
+            self.task.stopped, self.task.clock.budget = stopped, self.task.clock.step
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

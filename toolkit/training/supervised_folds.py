@@ -39,7 +39,10 @@ def check_folds(problem: Problem[Any], dataset: Dataset, number: int) -> None:
     most = len(rows) // 2 if groups is None else len(rows)  # r2 needs two numbers
     if not 2 <= number <= most:
         raise UsageError(f"--folds {number}: allowed are 0 for none, or from 2 to {most} for these {len(rows)} rows")
-    names, counts = np.unique([] if groups is None else groups, return_counts=True)
+    names, counts = np.unique([] if groups is None else [meaning(str(label)) for label in groups], return_counts=True)
+    if problem.config.scheduler.name == "plateau":
+        raise UsageError(f"--folds {number}: --scheduler plateau falls by evaluations, which a fold has only at its end. "
+                         "Name another scheduler, or leave out --folds")
     for name in names[counts == 1]:
         raise UsageError(f"--folds {number}: only one row is of the class {str(name)!r}, and the fold that holds it out has none "
                          "to learn from. Take it out, or leave out --folds")

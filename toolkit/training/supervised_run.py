@@ -170,7 +170,8 @@ def all_of(learner: Learner, plan: Plan, data: str, skip_bad: bool = False) -> d
     own = options_of(plan.entry, plan.config)["data"]
     chosen = registry.part(data_place(plan.entry), settings["data"])
     if registry.get("dataset", own.name) == chosen:
-        options = {**own.options, **options}
+        # How a file is read is as it was in training; how much of it was, is not.
+        options = {**{name: value for name, value in own.options.items() if name != "limit"}, **options}
     with skipping(learner.problem, skip_bad):
         return to_judge(registry.make("dataset", chosen.id, **options), learner.problem)
 

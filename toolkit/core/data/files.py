@@ -6,6 +6,7 @@ with the words train, validation, test puts rows where they say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from toolkit.core.rows import Row, csv_rows, fault_of, json_rows, like, not_utf8
 from toolkit.errors import UsageError, did_you_mean
 from toolkit.files import digest
 
+INDEX = re.compile(r"__index_level_\d+__")  # the column in which pandas keeps the order that a table had once
 SPLITS = ("train", "validation", "test")
 ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 
@@ -108,7 +110,7 @@ class JSONLinesDataset(FileDataset):
 
 
 class ParquetDataset(FileDataset):
-    """Columns of a Parquet file, its rows counted from 1."""
+    """Columns of a Parquet file, but for pandas' nameless index, its rows counted from 1."""
 
     def rows(self) -> Iterator[Example]:
         from pyarrow import ArrowInvalid, parquet
@@ -117,7 +119,8 @@ class ParquetDataset(FileDataset):
             table: Any = parquet.read_table(self.path)
         except ArrowInvalid as error:
             raise UsageError(f"{self.path}: it is not a Parquet file: {error}") from error
-        yield from (Row(row, number) for number, row in enumerate(table.to_pylist(), 1))
+        nameless = [name for name in table.column_names if INDEX.fullmatch(name)]
+        yield from (Row(row, number) for number, row in enumerate(table.drop_columns(nameless).to_pylist(), 1))
 
 
 class TextDataset(FileDataset):

@@ -6,12 +6,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from toolkit.core.configs import MLPModelConfig
 from toolkit.core.layers.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU,
                                            "leaky-relu": nn.LeakyReLU}
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` of rows [B, C]; one row alone, which deviates from nothing, is scaled by the running statistics."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if len(inputs) > 1:
+            return super().forward(inputs)
+        return functional.batch_norm(inputs, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 class MLPModel(nn.Module):
@@ -24,7 +34,7 @@ class MLPModel(nn.Module):
         for size in config.hidden_sizes:
             layers.append(nn.Linear(width, size))
             if config.norm != "none":
-                layers.append(nn.LayerNorm(size) if config.norm == "layer" else nn.BatchNorm1d(size))
+                layers.append(nn.LayerNorm(size) if config.norm == "layer" else BatchNorm(size))
             layers.append(ACTIVATIONS[config.activation]())
             layers += [Dropout(config.dropout)] if config.dropout else []
             width = size
