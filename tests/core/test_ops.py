@@ -201,6 +201,12 @@ def test_the_command_shows_shapes_strides_memory_and_gradient(tmp_path: Path) ->
     assert "7.0" in said and "gradient of the output for x: 2.0" in said
 
 
+@pytest.mark.parametrize(("words", "in_place"), [
+    (("add-in-place", "--shape", "65", "--shape", "65"), True), (("contiguous", "--values", "[NaN, 1]"), False)])
+def test_in_place_is_told_of_large_inputs_and_not_of_nan(words: tuple[str, ...], in_place: bool, tmp_path: Path) -> None:
+    assert command("op", *words, "--json", cwd=tmp_path).json["in_place"] is in_place
+
+
 def test_the_command_shows_what_is_in_place_as_it_was_before(tmp_path: Path) -> None:
     facts = command("op", "relu-in-place", "--values=-1,2", "--json", cwd=tmp_path).json
     assert facts["in_place"] and facts["shares_memory_with"] == ["x"]

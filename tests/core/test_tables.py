@@ -292,6 +292,18 @@ def test_a_run_that_was_given_more_after_patience_had_ended_it_goes_on() -> None
     assert not task(10, {"scores": [], "stopped": True}).clock.remaining, "as runs of earlier versions say it"
 
 
+def test_objects_in_a_column_are_refused_as_lists_are() -> None:
+    for odd in ({"a": 1}, [1, 2]):
+        with pytest.raises(UsageError, match=f"column 'x' holds {type(odd).__name__} values; allowed: numbers and words"):
+            fit_column("x", [{"x": 1}, {"x": odd}], 100)
+
+
+def test_a_file_of_tabs_is_cut_at_them_whatever_its_header_holds() -> None:
+    for name, key in (("a.tsv", "text, cleaned, once"), ("a.csv", "text")):
+        (row,) = csv_rows(io.StringIO("text, cleaned, once\tlabel\nwell,then,so\tx\n"), Path(name))
+        assert key in row, row
+
+
 def test_codes_with_underscores_and_digits_of_other_scripts_are_words() -> None:
     assert [number(value) for value in ("1_12", "١٢", " 12 ", "1e3", "\xa012")] == [None, None, 12.0, 1000.0, 12.0]
     column = fit_column("x", [{"x": value} for value in ("1_12", "11_2") * 3], 100)

@@ -135,7 +135,7 @@ def observe(name: str, function: Callable[..., Any], inputs: Mapping[str, Tensor
                          f"Its definition: toolkit info op {name}") from error
     return {"op": name, "inputs": before, "arguments": list(arguments), "output": facts_of(as_tensor(found)),
             "shares_memory_with": [one for one, tensor in inputs.items() if shares(tensor, as_tensor(found))],
-            "in_place": any(found is tensor for tensor in inputs.values()) and changed(before, inputs),
+            "in_place": any(found is tensor for tensor in inputs.values()) and changed(before, untouched, inputs),
             "gradients": gradients(function, untouched, arguments)}
 
 
@@ -163,9 +163,15 @@ def shares(one: Tensor, other: Tensor) -> bool:
     return place != 0 and place == other.untyped_storage().data_ptr()
 
 
-def changed(before: Sequence[Mapping[str, Any]], inputs: Mapping[str, Tensor]) -> bool:
-    """Whether an input is not what it was."""
-    return any({"name": one, **facts_of(tensor)} != old for old, (one, tensor) in zip(before, inputs.items(), strict=True))
+def changed(before: Sequence[Mapping[str, Any]], untouched: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> bool:
+    """Whether an input is not what it was; a NaN that is still one is."""
+    return any(list(tensor.shape) != old["shape"] or list(tensor.stride()) != old["stride"] or not alike(untouched[one], tensor)
+               for old, (one, tensor) in zip(before, inputs.items(), strict=True))
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape hold the same; those on ``meta`` hold nothing."""
+    return one.device.type == "meta" or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def gradients(function: Callable[..., Any], inputs: Mapping[str, Tensor], arguments: Sequence[Any]) -> dict[str, Any] | None:

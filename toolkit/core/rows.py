@@ -118,7 +118,7 @@ def csv_rows(lines: Iterable[str], path: Path, delimiter: str = "auto", strict: 
     lines = iter(lines)
     first = next(lines, "")
     if delimiter == "auto":
-        delimiter = guess_delimiter(first)
+        delimiter = guess_delimiter(first, path.suffix.lower() == ".tsv")
     taken: list[str] = []  # for the row that is read: more than one line where a quoted cell goes on, "" for the file's end
 
     def given() -> Iterator[str]:
@@ -183,9 +183,14 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
     return f"byte {error.start} is not UTF-8; save the file as UTF-8. {guess} iconv -f {form} -t UTF-8 {source} > {target}"
 
 
-def guess_delimiter(line: str) -> str:
-    """The most frequent of comma, semicolon, tab and bar outside quotes; the comma when there is none."""
+def guess_delimiter(line: str, of_tabs: bool = False) -> str:
+    """The most frequent of comma, semicolon, tab and bar outside quotes; the comma when there is none.
+
+    In a file that is called one ``of_tabs`` the tab, where it has any.
+    """
     outside = "".join(line.split('"')[::2])
+    if of_tabs and "\t" in outside:
+        return "\t"
     return max(",;\t|", key=outside.count)
 
 

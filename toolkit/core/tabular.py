@@ -128,8 +128,9 @@ def fit_column(name: str, examples: Sequence[Example], most: int) -> Column | No
     gaps = len(present) < len(values)
     if not present:
         return None
-    if not all(isinstance(value, str) or np.ndim(value) == 0 for value in present):
-        raise UsageError(f"column {name!r} holds {type(present[0]).__name__} values; allowed: numbers and words. "
+    odd = next((item for item in present if not isinstance(item, str) and (isinstance(item, Mapping) or np.ndim(item))), None)
+    if odd is not None:
+        raise UsageError(f"column {name!r} holds {type(odd).__name__} values; allowed: numbers and words. "
                          f"Leave it out: {ignoring(name)}")
     numbers = [number(value) for value in present]
     truths = [boolean(value) if found is None else found for found, value in zip(numbers, present, strict=True)]
