@@ -226,6 +226,45 @@ def test_a_target_that_is_cut_counts_the_characters_that_are_left() -> None:
     assert problem.encode(rows).characters.tolist() == [3, 0]
 
 
+def test_a_text_whose_last_words_are_cut_is_not_right_as_a_whole() -> None:
+    problem = registry.make("task", "token-classification", max_length=4)
+    rows = [{"text": "a b c", "tags": "O X O"}, {"text": "a b", "tags": "O X"}]  # of the first, c has no room
+    problem.fit(rows)
+    batch = problem.collate(problem.encode(rows), np.arange(2))
+    tally = problem.tally()
+    tally.add(torch.nn.functional.one_hot(batch.targets.clamp(min=0), 2).float(), batch.lengths, batch)
+    found = tally.result().metrics
+    assert (found["whole_texts"], found["accuracy"]) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, "pandas"])
+def test_words_may_be_in_any_list(kind: Any) -> None:
+    import pandas
+
+    rows = [{"text": (pandas.Series if kind == "pandas" else kind)(["New York", "is"]), "tags": ["PLACE", "O"]}]
+    problem = registry.make("task", "token-classification")
+    problem.check({"train": rows})
+    problem.fit(rows)
+    assert problem.text(rows[0]) == "New York is" and len(problem.encode(rows).ids.row(0)) == 5
+
+
+def test_text_in_bytes_is_read_and_bytes_that_are_none_are_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "mine.parquet"
+    parquet.write_table(pyarrow.table({"text": ["gut, schön".encode(), b"bad", b"\xff\xfe"], "label": [b"up", b"down", b"up"],
+                                       "number": [1, 2, 3], "words": [[b"a"], None, [b"b", b"c"]]}), path)
+    rows = registry.make("dataset", "parquet", path=str(path)).read()
+    assert rows[0] == {"text": "gut, schön", "label": "up", "number": 1, "words": ["a"]} and rows[1]["words"] is None
+    problem = registry.make("task", "text-classification")
+    problem.check({"train": rows[:2]})
+    with pytest.raises(UsageError, match=r"1 of 3 rows \(train\) hold bytes that are no text \(.text.: byte 0 is not UTF-8\): rows 3. "
+                                         "Save them as UTF-8"):
+        problem.check({"train": rows})
+    assert [isinstance(row, UsageError) for row in problem.asked(rows, path)] == [False, False, True]
+
+
 @pytest.mark.parametrize(("task", "row", "said"), [
     ("text-classification", {"text": "a"}, "hold no 'label': rows 2"), ("text-classification", {"label": "x"}, "hold no text"),
     ("token-classification", {"text": "a"}, "have not as many tags as words: rows 2"),

@@ -109,8 +109,18 @@ class JSONLinesDataset(FileDataset):
             yield from json_rows(file)
 
 
+def decoded(cell: Any) -> Any:
+    """Bytes, or a list of them, as the text that they are in UTF-8; whatever is none as it is."""
+    if isinstance(cell, list):
+        return [decoded(item) for item in cell]
+    try:
+        return cell.decode("utf-8") if isinstance(cell, bytes) else cell
+    except UnicodeDecodeError:
+        return cell
+
+
 class ParquetDataset(FileDataset):
-    """Columns of a Parquet file, but for pandas' nameless index, its rows counted from 1."""
+    """Columns of a Parquet file, but for pandas' nameless index, its rows counted from 1; text may be in columns of bytes."""
 
     def rows(self) -> Iterator[Example]:
         from pyarrow import ArrowInvalid, parquet
@@ -119,8 +129,10 @@ class ParquetDataset(FileDataset):
             table: Any = parquet.read_table(self.path)
         except ArrowInvalid as error:
             raise UsageError(f"{self.path}: it is not a Parquet file: {error}") from error
-        nameless = [name for name in table.column_names if INDEX.fullmatch(name)]
-        yield from (Row(row, number) for number, row in enumerate(table.drop_columns(nameless).to_pylist(), 1))
+        table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
+        binary = [field.name for field in table.schema if "binary" in str(field.type)]
+        for number, row in enumerate(table.to_pylist(), 1):
+            yield Row({**row, **{name: decoded(row[name]) for name in binary}}, number)
 
 
 class TextDataset(FileDataset):

@@ -30,6 +30,18 @@ class Texts:
         return len(self.ids)
 
 
+def no_text(row: Example, column: str) -> str | None:
+    """What is wrong with a cell of bytes, which a reader leaves where they are no UTF-8; None for any other cell."""
+    cell = row.get(column)
+    if not isinstance(cell, bytes):
+        return None
+    try:
+        cell.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"{column!r}: byte {error.start} is not UTF-8"
+    return f"{column!r}: bytes, not text"
+
+
 class TextProblem(Problem[Any]):
     """Texts in; the model's inputs are ids ``<s> ... </s>``, cut to ``max_length``."""
 
@@ -60,7 +72,9 @@ class TextProblem(Problem[Any]):
             if column not in names:
                 raise UsageError(f"there is no column {column!r}.{did_you_mean(column, names)} The data has: {', '.join(names)}. "
                                  "Name the columns with --text-column and --target")
-        refuse_rows(splits, lambda row: not str(row.get(self.config.text_column) or "").strip(), "hold no text")
+        refuse_rows(splits, lambda row: next(filter(None, (no_text(row, column) for column in self.columns())), None),
+                    "hold bytes that are no text", "Save them as UTF-8, or take them out")
+        refuse_rows(splits, lambda row: row.get(self.config.text_column) is None or not self.text(row).strip(), "hold no text")
 
     def columns(self) -> list[str]:
         """The columns that examples must have."""
@@ -130,8 +144,15 @@ class TextProblem(Problem[Any]):
         column = self.config.text_column
         require_columns(rows, [column], source, "which held the texts in training",
                         f"Rename the one that holds them to {column}, or write the texts line by line into a .txt file")
-        return [UsageError(f"it holds no {column!r}") if isinstance(row, Mapping) and is_blank(row.get(column)) else row
-                for row in super().asked(rows, source)]
+        return [self.refused(row) or row for row in super().asked(rows, source)]
+
+    def refused(self, row: Any) -> UsageError | None:
+        """Why a row cannot be asked about, where it cannot."""
+        column = self.config.text_column
+        if isinstance(row, Mapping) and is_blank(row.get(column)):
+            return UsageError(f"it holds no {column!r}")
+        why = no_text(row, column) if isinstance(row, Mapping) else None
+        return UsageError(f"it holds bytes that are no text ({why}); save them as UTF-8") if why else None
 
     def as_example(self, value: Any) -> Example:
         if isinstance(value, str):

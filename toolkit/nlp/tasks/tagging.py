@@ -48,9 +48,12 @@ class TokenClassification(TextProblem):
         return [self.config.text_column, self.target]
 
     def words(self, value: Any) -> list[str]:
+        """The words of a text, or the items of a list, or of an array, as pandas reads them from Parquet."""
         if value is None:
             return []
-        return [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value).split()
+        items = value.tolist() if hasattr(value, "tolist") else value
+        listed = isinstance(items, Sequence) and not isinstance(items, (str, bytes))
+        return [str(item) for item in items] if listed else str(value).split()
 
     def text(self, example: Example) -> str:
         return " ".join(self.words(example[self.config.text_column]))
@@ -77,9 +80,9 @@ class TokenClassification(TextProblem):
         super().restore(facts)
         self.tags, self.target_name = list(facts["tags"]), facts["target"]
 
-    def encode(self, examples: Sequence[Example], targets: bool = True) -> Texts:
+    def encode(self, examples: Sequence[Example], targets: bool = True) -> TaggedTexts:
         places = {tag: index for index, tag in enumerate(self.tags)}
-        rows, wanted = [], []
+        rows, wanted, counts = [], [], []
         for place, example in enumerate(examples):
             words = self.words(example[self.config.text_column])
             tags = self.words(example[self.target]) if targets else []
@@ -90,7 +93,8 @@ class TokenClassification(TextProblem):
             ids, marks = self._row(words, [places[tag] for tag in tags] if targets else [0] * len(words))
             rows.append(ids)
             wanted.append(marks)
-        return Texts(Ragged(rows), Ragged(wanted))
+            counts.append(len(words))
+        return TaggedTexts(Ragged(rows), Ragged(wanted), np.array(counts, np.int64))
 
     def _row(self, words: Sequence[str], tags: Sequence[int]) -> tuple[list[int], list[int]]:
         """Ids, and the tag at each word's first token; other places count nowhere."""
@@ -105,10 +109,10 @@ class TokenClassification(TextProblem):
     def units(self, encoded: Texts) -> Array:
         return encoded.ids.sizes
 
-    def collate(self, encoded: Texts, indices: Array) -> Batch:
+    def collate(self, encoded: TaggedTexts, indices: Array) -> Batch:
         inputs, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)
         targets, _ = encoded.targets.pad(indices, IGNORED)
-        return Batch(inputs, lengths, targets, lengths, indices)
+        return Batch(inputs, lengths, targets, torch.from_numpy(encoded.words[indices]), indices)
 
     def loss(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> Tensor:
         result: Tensor = self.loss_function(outputs, batch.targets)
@@ -125,8 +129,19 @@ class TokenClassification(TextProblem):
                 for row in range(outputs.shape[0])]
 
 
+class TaggedTexts(Texts):
+    """Encoded texts: ``words`` [N] is how many each has, those that are cut off by ``max_length`` among them."""
+
+    def __init__(self, ids: Ragged, targets: Ragged, words: Array) -> None:
+        super().__init__(ids, targets)
+        self.words = words
+
+
 class TagTally:
-    """Accuracy and F1 over all words: micro over the tags but ``O``, macro over all, and whole texts right."""
+    """Accuracy and F1 over all words: micro over the tags but ``O``, macro over all, and whole texts right.
+
+    Words that ``max_length`` cuts off have no tag: their text is not right as a whole, and nothing else counts them.
+    """
 
     def __init__(self, tags: Sequence[str], keep_scores: bool) -> None:
         self.tags = list(tags)
@@ -136,11 +151,12 @@ class TagTally:
         self._loss = 0.0
 
     def add(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> None:
-        assert batch.targets is not None
+        assert batch.targets is not None and batch.target_lengths is not None
         valid = batch.targets != IGNORED
         predicted = outputs.argmax(-1)
         self._pairs.append((predicted[valid].cpu(), batch.targets[valid].cpu()))
-        self._whole += ((predicted == batch.targets) | ~valid).all(-1).tolist()
+        whole = valid.sum(-1) == batch.target_lengths
+        self._whole += (((predicted == batch.targets) | ~valid).all(-1) & whole).tolist()
         logs = outputs.float().log_softmax(-1)[valid]
         self._loss -= float(logs.gather(1, batch.targets[valid][:, None]).sum())
         if self._scores is not None:
