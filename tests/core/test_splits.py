@@ -59,12 +59,16 @@ def test_a_data_set_that_names_no_target_is_told_it_by_the_user() -> None:
 
 
 @pytest.mark.usefixtures("only_here")
-def test_a_model_without_parameters_is_named() -> None:
+@pytest.mark.parametrize(("frozen", "why"), [
+    (False, r"its parameters\(\) are empty"), (True, "all its .* are frozen .requires_grad")])
+def test_a_model_without_parameters_is_named(frozen: bool, why: str) -> None:
     @registry.register("model", "hollow")
     class Hollow(torch.nn.Module):
         def __init__(self, inputs: int, outputs: int, spec: Any = None) -> None:
             super().__init__()
+            if frozen:
+                self.layer = torch.nn.Linear(inputs, outputs).requires_grad_(False)
 
     problem = registry.make("task", "tabular-regression", target="y", model="hollow")
-    with pytest.raises(UsageError, match="the model '.*hollow' has no parameters to learn.* toolkit check model .*hollow$"):
+    with pytest.raises(UsageError, match=f"model '.*hollow' has no parameters to learn: {why}.* toolkit check model .*hollow$"):
         assemble(problem, divide(Bare(), problem), Clock(10), Streams(0), torch.device("cpu"))  # type: ignore[arg-type]

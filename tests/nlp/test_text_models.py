@@ -121,15 +121,34 @@ def test_pretrained_folders_of_each_family_load_with_their_weights(kind: str) ->
     assert torch.equal(again.eval()(ids, LENGTHS)[0], model.eval()(ids, LENGTHS)[0])
 
 
-def test_layers_thaw_from_the_last_to_the_first() -> None:
-    model = registry.make("model", "pretrained", inputs=20, outputs=4, spec=TextSpec(0, "text"), path=tiny_folder(),
+@pytest.mark.parametrize(("kind", "level", "first", "last"), [
+    ("bert", "text", "body.embeddings.", ["body.pooler.dense.weight", "body.pooler.dense.bias", "output.weight", "output.bias"]),
+    ("bert", "masked", "body.bert.embeddings.", [f"body.cls.predictions.{name}" for name in (
+        "bias", "transform.dense.weight", "transform.dense.bias", "transform.LayerNorm.weight", "transform.LayerNorm.bias")]),
+    ("gpt2", "next", "body.transformer.w", ["body.transformer.ln_f.weight", "body.transformer.ln_f.bias"]),
+    ("gpt2", "position", "body.w", ["body.ln_f.weight", "body.ln_f.bias", "output.weight", "output.bias"])])
+def test_layers_thaw_from_the_last_to_the_first(kind: str, level: Any, first: str, last: list[str]) -> None:
+    """What follows them learns from the start, and all that comes before them, positions and norms too, from half of the run."""
+    model = registry.make("model", "pretrained", inputs=20, outputs=20, spec=TextSpec(0, level), path=tiny_folder(kind),
                           freeze="gradual")
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = [[names[id(parameter)] for parameter in group] for group in model.layer_groups()]
+    assert sorted(name for group in groups for name in group) == sorted(names.values())
+    assert groups[0] == [name for name in names.values() if name.startswith(first)] and len(groups[0]) > 1
+    assert groups[-1] == last
     counts = []
     for fraction in (0.0, 0.2, 0.3, 0.5):
         model.unfreeze(fraction)
-        counts.append([any(item.requires_grad for item in group.parameters()) for group in model.layer_groups()])
-    assert counts == [[False] * 4, [False, False, False, True], [False, False, True, True], [True] * 4]
-    assert all(item.requires_grad for item in model.output.parameters())
+        counts.append([[item.requires_grad for item in group] for group in model.layer_groups()])
+    learning = [(1, 4), (2, 3), (3, 2), (5, 0)]
+    assert counts == [[[place >= none] * len(group) for place, group in enumerate(groups)] for _, none in learning]
+    model(batch())[0].sum().backward()
+
+
+@pytest.mark.parametrize(("kind", "level"), [("bert", "masked"), ("gpt2", "next")])
+def test_a_head_of_the_folders_own_is_not_frozen_with_all_else(kind: str, level: Any) -> None:
+    with pytest.raises(UsageError, match="freeze all: .* nothing would learn. Allowed: --model.freeze gradual, where it"):
+        registry.make("model", "pretrained", inputs=20, outputs=20, spec=TextSpec(0, level), path=tiny_folder(kind), freeze="all")
 
 
 def test_every_text_model_is_among_the_cases() -> None:

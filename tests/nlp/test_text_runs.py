@@ -259,8 +259,8 @@ def test_text_in_bytes_is_read_and_bytes_that_are_none_are_named(tmp_path: Path)
     assert rows[0] == {"text": "gut, schön", "label": "up", "number": 1, "words": ["a"]} and rows[1]["words"] is None
     problem = registry.make("task", "text-classification")
     problem.check({"train": rows[:2]})
-    with pytest.raises(UsageError, match=r"1 of 3 rows \(train\) hold bytes that are no text \(.text.: byte 0 is not UTF-8\): rows 3. "
-                                         "Save them as UTF-8"):
+    with pytest.raises(UsageError, match=r"1 of 3 rows \(train\) hold bytes that are no text \('text': byte 0 is not UTF-8\): "
+                                         "rows 3. Save them as UTF-8"):
         problem.check({"train": rows})
     assert [isinstance(row, UsageError) for row in problem.asked(rows, path)] == [False, False, True]
 
@@ -405,6 +405,16 @@ def test_a_tiny_bert_is_tuned_offline_and_its_folder_is_not_needed_after(freeze:
     assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
     answer, = command("predict", "whole", "the film was brilliant !", "--json", cwd=tmp_path).json["answers"]
     assert set(answer) >= {"label", "probability"}
+
+
+@pytest.mark.parametrize(("task", "kind"), [("text-generation", "gpt2"), ("masked-language-model", "bert")])
+def test_a_folders_own_head_learns_while_the_layers_are_frozen(task: str, kind: str, tmp_path: Path) -> None:
+    folder = tiny_folder(kind)
+    (tmp_path / "mine.txt").write_text("the film was good ! " * 60)
+    own = ("--model", "pretrained", "--model.path", folder, "--tokenizer", "pretrained", "--tokenizer.path", folder)
+    done = command("run", task, "--data", "mine.txt", *own, "--model.freeze", "gradual", "--epochs", "2", "--preset", "none",
+                   "--out", "run", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
 
 
 def test_a_body_learned_from_hidden_tokens_goes_on_to_classes_and_to_others(tmp_path: Path) -> None:

@@ -63,8 +63,11 @@ class SupervisedTask:
         if not self.trained:
             part = getattr(self.config, "model", None)
             name = part.name if isinstance(part, Part) else type(model).__name__
-            raise UsageError(f"the model {name!r} has no parameters to learn: its parameters() are empty, promised: a module "
-                             f"that learns. Make its layers in __init__, as attributes; see: toolkit check model {name}")
+            frozen = any(True for _ in model.parameters())
+            why = "all its parameters() are frozen (requires_grad is False)" if frozen else "its parameters() are empty"
+            advice = "Leave those that should learn as they are" if frozen else "Make its layers in __init__, as attributes"
+            raise UsageError(f"the model {name!r} has no parameters to learn: {why}, promised: a module that learns. {advice}; "
+                             f"see: toolkit check model {name}")
         self.loader = Loader(problem, splits[TRAIN], self.config, streams)
         self.optimizer = make_optimizer(self.config.optimizer, self.trained, self.config.learning_rate)
         self.schedule = registry.make("scheduler", self.config.scheduler)

@@ -47,6 +47,9 @@ class Pretrained(nn.Module):
             raise UsageError(f"the model of {config.path} looks at later tokens, so it cannot learn what comes next. "
                              "Learn hidden tokens with it: toolkit run masked-language-model --model pretrained; "
                              "or take a causal model, such as GPT-2")
+        if config.freeze == "all" and self.output is None:
+            raise UsageError(f"freeze all: the model of {config.path} answers with a head of its own here, which is frozen with "
+                             "all else: nothing would learn. Allowed: --model.freeze gradual, where it learns first, or none")
         if config.freeze != "none":
             for parameter in self.body.parameters():
                 parameter.requires_grad_(False)
@@ -69,23 +72,34 @@ class Pretrained(nn.Module):
         return self.output(masked_average(states, mask) if self.level == "text" else states), lengths
 
     def unfreeze(self, fraction: float) -> None:
-        """At ``fraction`` of the run, let the last so many layers learn: all of them after half of it.
+        """At ``fraction`` of the run, let the last so many groups learn: the last one from the start, all after half of it.
 
         Source: gradual unfreezing, Howard and Ruder (2018), section 3.3.
         """
         if self.freeze != "gradual":
             return
         groups = self.layer_groups()
-        learning = min(len(groups), int(2 * fraction * len(groups)))
+        learning = min(len(groups), 1 + int(2 * fraction * (len(groups) - 1)))
         for group in groups[len(groups) - learning:]:
-            for parameter in group.parameters():
+            for parameter in group:
                 parameter.requires_grad_(True)
 
-    def layer_groups(self) -> list[nn.Module]:
-        """The embedding and the layers, first to last."""
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """What learns from one time on, first to last: all that comes before the layers, each layer, what follows them.
+
+        Models list their parameters in this order. A head that is the embedding turned round is the embedding, of the first
+        group; where nothing follows the layers the last of them is the last group.
+        """
         lists = [list(module) for module in self.body.modules() if isinstance(module, nn.ModuleList)]
         layers: list[nn.Module] = max(lists, key=len, default=[])
-        return [self.body.get_input_embeddings(), *layers]
+        places = {id(parameter): place for place, layer in enumerate(layers, 1) for parameter in layer.parameters()}
+        groups: list[list[nn.Parameter]] = [[] for _ in range(len(layers) + 2)]
+        outside = 0  # the group of what is in no layer
+        for parameter in self.parameters():
+            place = places.get(id(parameter))
+            outside = outside if place is None else len(groups) - 1
+            groups[outside if place is None else place].append(parameter)
+        return [group for group in groups if group]
 
 
 def longest_of(body: Any) -> int | None:
