@@ -18,6 +18,7 @@ from signals import noise, tone
 
 from toolkit import audio
 from toolkit.audio import io
+from toolkit.audio.transforms.codec import coded
 from toolkit.errors import UsageError
 
 RATE = 16000
@@ -65,6 +66,20 @@ def test_integers_are_full_scale(tmp_path: Path, dtype: torch.dtype) -> None:
     scale = {torch.int16: 2 ** 15, torch.int32: 2 ** 31, torch.float64: 1}[dtype]
     audio.save(tmp_path / "a.wav", (torch.tensor([0.5, -0.25]) * scale).to(dtype), RATE, subtype="PCM_24")
     assert audio.load(tmp_path / "a.wav")[0].tolist() == [[0.5, -0.25]]
+
+
+@pytest.mark.parametrize(("name", "subtype", "error"), [("a.wav", "FLOAT", 0), ("a.w64", "DOUBLE", 0), ("a.flac", None, 0),
+                                                        ("a.ogg", None, 0.02), ("a.opus", None, 0.02)])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
+def test_integers_are_full_scale_in_every_encoding(tmp_path: Path, name: str, subtype: str | None, error: float,
+                                                   dtype: torch.dtype) -> None:
+    clip = (tone(440.0, 1.0, RATE) * 0.5 * torch.iinfo(torch.int16).max).round() / 2 ** 15
+    whole = (clip.double() * -torch.iinfo(dtype).min).to(dtype)
+    audio.save(tmp_path / name, whole, RATE, subtype=subtype)
+    with io.writing(tmp_path / f"blocks-{name}", RATE, 1, subtype=subtype) as writer:
+        writer.write(whole[None])
+    for saved in (tmp_path / name, tmp_path / f"blocks-{name}"):
+        assert abs(float(audio.load(saved)[0].abs().max()) - float(clip.abs().max())) <= error
 
 
 def test_saving_warns_of_samples_that_are_cut(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
@@ -248,6 +263,62 @@ def test_a_file_written_in_blocks_is_the_one_written_whole(tmp_path: Path, suffi
     assert writer.samples == 30000
     whole, blocks = (io.read(tmp_path / f"{name}.{suffix}")[0] for name in ("whole", "blocks"))
     np.testing.assert_array_equal(whole, blocks)
+
+
+VORBIS = """
+import sys
+import numpy as np
+from toolkit.audio import io
+from toolkit.audio.transforms.codec import coded
+long = np.tile(np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32), 500)  # 500 s: 4 million samples
+io.save(sys.argv[1], long, 8000)
+with io.writing(sys.argv[2], 8000, 1) as writer:
+    writer.write(long)
+print(*(io.info(path).frames for path in sys.argv[1:]), len(coded(long, 8000, "OGG", "VORBIS", 1.0)))
+"""
+
+
+@pytest.mark.slow
+def test_vorbis_takes_blocks_of_any_length(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", VORBIS, str(tmp_path / "a.ogg"), str(tmp_path / "b.ogg")],
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4000000"] * 3
+
+
+@pytest.mark.parametrize("kind", ["save", "writing", "codec"])
+def test_what_is_written_is_encoded_in_pieces(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    write = soundfile.SoundFile.write
+    monkeypatch.setattr(soundfile.SoundFile, "write", lambda self, data: (sizes.append(len(data)), write(self, data))[1])
+    clip = np.zeros(70000, np.float32)
+    if kind == "save":
+        io.save(tmp_path / "a.wav", clip, RATE)
+    elif kind == "writing":
+        with io.writing(tmp_path / "a.wav", RATE, 1) as writer:
+            writer.write(clip[None])
+    else:
+        coded(clip, RATE, "WAV", "ULAW", None)
+    assert sizes == [65536, 4464]
+
+
+def test_a_wav_beyond_what_its_header_can_tell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(io, "LENGTHS", 10000)  # bytes
+    message = r"a.wav: a WAV holds less than 10,000 bytes; this sound needs 10,096 or more. Name it .rf64, .w64 or .flac"
+    with pytest.raises(io.AudioError, match=message):
+        io.save(tmp_path / "a.wav", np.zeros((2, 1500), np.float32), RATE)
+    with pytest.raises(io.AudioError, match=message), io.writing(tmp_path / "a.wav", RATE, 2) as writer:
+        writer.write(np.zeros((2, 1000), np.float32))
+        writer.write(np.zeros((2, 500), np.float32))
+    assert os.listdir(tmp_path) == []
+    for name in ("a.rf64", "a.w64", "a.flac"):
+        io.save(tmp_path / name, np.zeros((2, 1500), np.float32), RATE)
+        assert io.info(tmp_path / name).frames == 1500
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    name = "a" * 251 + ".wav"
+    io.save(tmp_path / name, noise(99), RATE)
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_a_file_written_in_blocks_appears_whole_or_not_at_all(tmp_path: Path) -> None:

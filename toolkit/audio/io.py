@@ -37,6 +37,11 @@ QUALITIES = ("HQ", "VHQ", "MQ", "LQ", "QQ")
 BLOCK_SECONDS = 10.0
 # What follows a seek in these is decoded wrongly until the decoder has seen some frames: it is told by what came before.
 LOSSY, LEAD = ("MP3", "OGG"), 16 * 1152  # samples that are decoded and left out after a seek
+PIECE = 1 << 16  # samples of each channel that are encoded at once: libvorbis overflows the stack with a few million
+UNSCALED = ("FLOAT", "DOUBLE", "OPUS")  # encodings that libsndfile does not bring integers to full scale for
+SHORT, LENGTHS = ("WAV", "WAVEX", "AIFF"), 1 << 32  # formats whose headers count bytes in 32 bits
+SAMPLE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+COMPRESSED_BYTES, HEADER = 0.6, 4096  # at most, of a sample of any other encoding in these
 LOUDER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")  # encodings that hold samples beyond full scale; others cut them
 
 
@@ -180,7 +185,7 @@ class SoundWriter:
         if samples.shape[1] != self.channels:
             raise AudioError(f"{self._name}: it has {self.channels} channels; got a block of {samples.shape[1]}")
         with explained(self._name, self.channels, self.sample_rate, self._sound.format, self._sound.subtype):
-            self._sound.write(samples)
+            put(self._sound, samples, self._name)
         self.beyond += beyond(samples, self._sound.subtype)
         self.samples += len(samples)
 
@@ -217,7 +222,7 @@ def appearing(target: Path, overwrite: bool) -> Iterator[Path]:
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists. Choose another name, or say that it may be overwritten (overwrite=True)")
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
             temporary = Path(file.name)
     except OSError as error:
         raise AudioError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -396,8 +401,27 @@ def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[
 
 
 def write(target: Any, samples: np.ndarray, sample_rate: int, subtype: str | None, kind: str, name: str) -> None:
-    with explained(name, samples.shape[1], sample_rate, kind, subtype):
-        imported_soundfile().write(target, samples, sample_rate, subtype=subtype, format=kind)
+    channels = samples.shape[1]
+    with (explained(name, channels, sample_rate, kind, subtype),
+          imported_soundfile().SoundFile(target, "w", sample_rate, channels, subtype, format=kind) as sound):
+        put(sound, samples, name)
+
+
+def put(sound: Any, samples: np.ndarray, name: str) -> None:
+    """Append samples [time, channels] or [time] to an open soundfile.SoundFile, a piece at a time.
+
+    Raises AudioError before the file is longer than its header can say.
+    """
+    import numpy as np
+
+    size = (sound.frames + len(samples)) * sound.channels * SAMPLE_BYTES.get(sound.subtype, COMPRESSED_BYTES)
+    if sound.format in SHORT and size + HEADER >= LENGTHS:
+        raise AudioError(f"{name}: a {sound.format} holds less than {LENGTHS:,} bytes; this sound needs {round(size) + HEADER:,} "
+                         "or more. Name it .rf64, .w64 or .flac")
+    scaled = np.issubdtype(samples.dtype, np.integer) and sound.subtype in UNSCALED
+    for place in range(0, len(samples), PIECE):
+        piece = samples[place:place + PIECE]
+        sound.write(piece / -float(np.iinfo(piece.dtype).min) if scaled else piece)
 
 
 @contextmanager

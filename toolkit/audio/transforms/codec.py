@@ -69,7 +69,8 @@ def coded(samples: np.ndarray, rate: int, kind: str, subtype: str, compression: 
     soundfile = io.imported_soundfile()
     holder = memory.BytesIO()
     options: dict[str, Any] = {} if compression is None else {"compression_level": compression}
-    soundfile.write(holder, samples, rate, subtype=subtype, format=kind, **options)
+    with soundfile.SoundFile(holder, "w", rate, 1, subtype, format=kind, **options) as sound:
+        io.put(sound, samples, kind)
     holder.seek(0)
     decoded, read_rate = soundfile.read(holder, dtype="float32")
     if read_rate != rate:  # Opus may answer in its own rate
