@@ -82,5 +82,10 @@ def test_forbidden_ids_never_come_and_the_end_ends() -> None:
 def test_impossible_sampling_is_refused() -> None:
     with pytest.raises(UsageError, match="top_p above 0 and at most 1"):
         Sampling(top_p=1.5)
+    for seed in (-1, 2**64):
+        with pytest.raises(UsageError, match=f"seed {seed}; allowed: from 0 to {2**64 - 1}"):
+            write(model(), PROMPT, 1, END, seed=seed)
+    for temperature in (1e-6, 1e6):  # the ends of what is allowed draw tokens
+        assert len(write(model(), PROMPT, 3, END, Sampling(temperature), forbidden=(0, END))[0]) == 3
     with pytest.raises(UsageError, match="beams 4 and temperature 0.5, top_k 3: a beam search .* draws nothing. Leave out"):
         Sampling(0.5, top_k=3, beams=4)

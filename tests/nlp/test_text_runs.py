@@ -124,6 +124,36 @@ def test_answers_stand_beside_their_lines(tmp_path: Path) -> None:
     assert "argument 2: a text has 400 tokens; allowed: at most 254" in done.err
 
 
+def test_a_text_with_an_equals_sign_is_one_and_the_runs_own_column_may_be_named(tmp_path: Path) -> None:
+    from toolkit.commands.predict import parsed
+
+    problem = registry.make("task", "text-classification")
+    assert [one.value for one in parsed(("Score=10 great film", "a=b"), problem)] == ["Score=10 great film", "a=b"]
+    assert [one.value for one in parsed(("text=great film",), problem)] == [{"text": "great film"}]
+
+
+def test_half_a_pair_is_learned_from_asked_about_and_answered(tmp_path: Path) -> None:
+    rows = [{"text": f"the film \ud83d {number}", "label": ("\ud83d", "\udc00")[number % 2]} for number in range(12)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = command("run", "text-classification", "--data", "mine.jsonl", "--tokenizer", "bpe", "--tokenizer.max-size", "300",
+                   "--preset", "none", *RECURRENT, "--epochs", "1", "--out", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    done = command("predict", "run", "--input", "mine.jsonl", cwd=tmp_path)
+    assert done.code == 0 and {line.split("\t")[0] for line in done.out.splitlines()} <= {r"\ud83d", r"\udc00"}, done.err
+
+
+@pytest.mark.parametrize(("by", "found"), [
+    ("line", [(1, "a\u2028b"), (2, "c\x85d\x0ce"), (5, "f"), (6, "g")]),
+    ("paragraph", [(1, "a\u2028b\nc\x85d\x0ce"), (2, "f\ng\n")])])
+def test_lines_of_a_text_file_are_those_of_an_editor(by: str, found: list[tuple[int, str]], tmp_path: Path) -> None:
+    from toolkit.core.rows import number_of
+
+    path = tmp_path / "mine.txt"
+    path.write_bytes("a\u2028b\rc\x85d\x0ce\r\n \t\n \nf\ng\n".encode())
+    rows = registry.make("dataset", "text", path=str(path), by=by).read()
+    assert [(number_of(row, place), row["text"]) for place, row in enumerate(rows)] == found
+
+
 def test_what_training_has_not_seen_is_named_with_its_row(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("text,label\na film,good\na film,odd\n")
     done = asked("lstm", "evaluate", "--data", "new.csv", cwd=tmp_path)
@@ -283,7 +313,6 @@ def test_rows_without_a_column_are_named(task: str, row: dict[str, Any], said: s
     (("--input", "in.xyz"), "allowed are files ending in .csv, .jsonl, .md, .ndjson, .parquet, .tsv, .txt\n"),
     (("hello", "--output", "in.xyz"), "nothing is overwritten"),
     (("-", "hello"), "predict: - stands for stdin, and goes alone: toolkit predict RUN -"),
-    (("texts=a film",), "predict: texts=a film: the model looks at no column 'texts'. Did you mean 'text'? Allowed: text"),
     (("text=a", "text=b"), "predict: text is given twice, as 'a' and as 'b'; allowed: one of them"),
     (("--input", "other.csv"), "other.csv: it has no column 'text', which held the texts in training; it has a, b. Rename")])
 def test_wrong_questions_are_explained(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
@@ -323,6 +352,10 @@ def test_what_cannot_write_on_says_so(tmp_path: Path) -> None:
     assert done.code == 2 and done.out == ""
     assert "--beams 4 takes the likeliest text and draws nothing, so --temperature 0.5 and --count 2 would do nothing" in done.err
     assert "Leave out --temperature and --count, or --beams" in done.err
+    for flag, value, said in (("--temperature", "inf", "0 or from 1e-06 to 1e+06"), ("--temperature", "1e-39", "or from"),
+                              ("--temperature", "nan", "0 or from 1"), ("--seed", str(2**64), f"seed {2**64}; allowed: from 0")):
+        done = asked_here("generate", str(finished("words")), flag, value, cwd=tmp_path)
+        assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
     done = asked("words", "generate", "--temperature", "0", "--seed", "9", cwd=tmp_path)
     assert done.code == 2
     assert "--temperature 0 takes the likeliest text and draws nothing, so --seed 9 would do nothing. Leave out" in done.err

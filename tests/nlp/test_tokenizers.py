@@ -128,3 +128,23 @@ def test_where_one_token_has_every_part_it_is_not_shown() -> None:
     film = tokenizer.encode("film")
     assert tokenizer.unknown_id == tokenizer.end_id and tokenizer.decode([tokenizer.begin_id, *film, tokenizer.end_id]) == "film"
     assert "[UNK]" in trained("pretrained").decode([1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_a_pair_is_text_like_any_other(name: str) -> None:
+    options = {"max_size": 300} if name in ("bpe", "wordpiece") else {"path": tiny_folder()} if name == "pretrained" else {}
+    tokenizer: Tokenizer = registry.make("tokenizer", name, **options)
+    tokenizer.train(["good \ud83d film", "\udc00 plot"])
+    assert all(0 <= place < tokenizer.size for place in tokenizer.encode("film \ud83d"))
+    if name == "bpe":
+        assert tokenizer.decode(tokenizer.encode("a\ud83db 😀")) == "a\ufffdb 😀"
+
+
+def test_small_letters_keep_their_accents() -> None:
+    tokenizer = registry.make("tokenizer", "wordpiece", lower=True)
+    tokenizer.train(["Ein Schönes CAFÉ"] * 3)
+    assert tokenizer.decode(tokenizer.encode("SCHÖNES Café")) == "schönes café"
+    earlier = tokenizer.facts()["json"].replace('"strip_accents":false', '"strip_accents":null')  # an older run's
+    assert earlier != tokenizer.facts()["json"]
+    tokenizer.restore({"json": earlier})
+    assert tokenizer.encode("é") == tokenizer.encode("e")

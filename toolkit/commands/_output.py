@@ -65,6 +65,11 @@ def emit(value: Any) -> None:
     print(json.dumps(finite(value)), file=results, flush=results is not None)
 
 
+def printable(text: str) -> str:
+    """Text as any output takes it: half of a pair (``\\ud83d``), which no encoding has, as JSON writes it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def talk(text: str) -> None:
     """A remark for the person at the terminal."""
     print(text, file=sys.stderr)

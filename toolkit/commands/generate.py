@@ -47,7 +47,7 @@ def generate_command(ctx: click.Context, run: str, prompt: str, seed: int, count
         output.emit({"run": run, "prompt": prompt, "texts": texts})
         return
     for text in texts:
-        print(text)
+        print(output.printable(text))
 
 
 def require_use(ctx: click.Context, beams: int) -> None:

@@ -94,7 +94,7 @@ def predict_command(ctx: click.Context, run: str, values: tuple[str, ...], sourc
         output.emit({"run": run, "answers": kept})
     else:
         for answer in answers:
-            print("" if answer is None or isinstance(answer, ToolkitError) else answer_text(answer))
+            print("" if answer is None or isinstance(answer, ToolkitError) else output.printable(answer_text(answer)))
     for line in failed:
         output.talk(line)
     return int(bool(failed))
@@ -129,7 +129,7 @@ def require_task(run: str) -> str:
 
 
 def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
-    """Texts as they are, blank ones as blank lines are; words that are all COLUMN=VALUE are one row.
+    """Texts as they are, blank ones as blank lines are; words that all give a column that the model looks at are one row.
 
     Raises UsageError for a column that the model does not look at, for one that is given twice, and for - beside others.
     """
@@ -140,7 +140,7 @@ def parsed(values: tuple[str, ...], problem: Any) -> list[Asked]:
     if problem.asked_by_rows:
         is_row = any(equals for _, equals, _ in pairs)
     else:  # a text may hold an equals sign
-        is_row = all(equals and (name in (known or ()) or COLUMN.fullmatch(name)) for name, equals, _ in pairs)
+        is_row = all(equals and (COLUMN.fullmatch(name) if known is None else name in known) for name, equals, _ in pairs)
     if not is_row:
         blank = not problem.asked_by_rows  # for rows it is one more thing that is none
         return [Asked(number, None if blank and not value.strip() else value) for number, value in enumerate(values, 1)]

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 from toolkit.errors import UsageError
 
+COLDEST, HOTTEST = 1e-6, 1e6  # temperatures
+SEEDS = 2**64  # that torch has
+
 
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen.
 
-    temperature  0 takes the likeliest; 1 samples as the model says; higher is wilder
+    temperature  0 takes the likeliest; 1 samples as the model says; higher is wilder. No other numbers than
+                 10^-6 to 10^6: float32 has no room for logits over them
     top_k        only the k likeliest; 0 is all
     top_p        only the likeliest that together have this probability (Holtzman et al., 2020); 1 is all
     beams        above 1: beam search, which keeps so many continuations and gives the likeliest
@@ -34,9 +38,11 @@ class Sampling:
     length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.beams < 1:
+        tempered = self.temperature == 0 or COLDEST <= self.temperature <= HOTTEST
+        if not tempered or self.top_k < 0 or not 0 < self.top_p <= 1 or self.beams < 1:
             raise UsageError(f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}, beams {self.beams}; "
-                             "allowed: temperature and top_k at least 0, top_p above 0 and at most 1, beams at least 1")
+                             f"allowed: temperature 0 or from {COLDEST:g} to {HOTTEST:g}, top_k at least 0, top_p above 0 and at "
+                             "most 1, beams at least 1")
         drawn = [f"{name} {value:g}" for name, value in (("temperature", self.temperature), ("top_k", self.top_k),
                                                         ("top_p", self.top_p)) if value != getattr(Sampling, name)]
         if self.beams > 1 and drawn:
@@ -99,8 +105,11 @@ def write(model: nn.Module, prompt: Tensor, count: int, end_id: int, sampling: S
     """Up to ``count`` new ids after each prompt [B, n], without the end.
 
     The prompts are of one length. ``forbidden`` ids are never chosen. The same seed gives the same text.
+    Raises UsageError for a seed that torch has none for.
     """
     sampling = sampling or Sampling()
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"seed {seed}; allowed: from 0 to {SEEDS - 1}")
     room = prompt.shape[1] + count
     if sampling.beams > 1:
         return [beam_search(Feeder(model, room, cached), row[None], count, end_id, sampling, forbidden) for row in prompt]

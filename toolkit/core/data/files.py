@@ -22,6 +22,9 @@ SPLITS = ("train", "validation", "test")
 ALSO = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train", "testing": "test"}
 
 
+BLANK_LINES = re.compile(r"\n[^\S\n]*\n(?:[^\S\n]+\n)*")  # between paragraphs; blanks may be in them
+
+
 class FileDataset:
     """Rows of a file as dictionaries from column to value.
 
@@ -136,7 +139,10 @@ class ParquetDataset(FileDataset):
 
 
 class TextDataset(FileDataset):
-    """Plain text as ``{"text": ...}``: the file, its paragraphs (blank lines between) or its lines."""
+    """Plain text as ``{"text": ...}``: the file, its paragraphs (blank lines between) or its lines.
+
+    Lines end as editors number them and as `toolkit predict` reads them, at \\n, \\r\\n or \\r, and at no other character.
+    """
 
     def __init__(self, config: TextFileConfig) -> None:
         super().__init__(config)
@@ -145,7 +151,7 @@ class TextDataset(FileDataset):
     def rows(self) -> Iterator[Example]:
         text = self.path.read_text(encoding="utf-8-sig")
         if self.by == "line":
-            yield from (Row({"text": line}, number) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+            yield from (Row({"text": line}, number) for number, line in enumerate(text.split("\n"), 1) if line.strip())
             return
-        pieces = text.split("\n\n") if self.by == "paragraph" else [text]
+        pieces = BLANK_LINES.split(text) if self.by == "paragraph" else [text]
         yield from ({"text": piece} for piece in pieces if piece.strip())

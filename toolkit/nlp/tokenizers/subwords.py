@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,17 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.nlp.base import BEGIN, END, MASK, PAD, SPECIALS, UNKNOWN
 from toolkit.nlp.configs import FolderConfig, SubwordConfig
+
+HALF = re.compile(r"[\ud800-\udfff]")  # of a pair; JSON may hold one alone, and the library takes UTF-8, which may not
+
+
+def whole(text: str) -> str:
+    """The text as UTF-8 can hold it: the replacement character is in the place of half a pair.
+
+    >>> whole("a\\ud83d") == "a\\ufffd"
+    True
+    """
+    return HALF.sub("\ufffd", text)
 
 
 class Subwords:
@@ -34,7 +46,7 @@ class Subwords:
     def encode(self, text: str) -> list[int]:
         # A special spelling in the text is unknown, not special.
         return [place if place >= len(SPECIALS) else UNKNOWN
-                for place in self.tokenizer.encode(text, add_special_tokens=False).ids]
+                for place in self.tokenizer.encode(whole(text), add_special_tokens=False).ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         kept = [place for place in ids if place >= len(SPECIALS) or place == UNKNOWN]
@@ -69,7 +81,7 @@ class BPE(Subwords):
             raise UsageError(f"max_size {self.config.max_size} is too small for bpe: {len(alphabet)} bytes and {len(SPECIALS)} "
                              f"special tokens come first; allowed: at least {len(alphabet) + len(SPECIALS)}")
         self.tokenizer = self.fresh()
-        self.tokenizer.train_from_iterator(sorted(texts), trainers.BpeTrainer(
+        self.tokenizer.train_from_iterator(sorted(map(whole, texts)), trainers.BpeTrainer(
             vocab_size=self.config.max_size, min_frequency=self.config.min_frequency, special_tokens=list(SPECIALS),
             initial_alphabet=alphabet, show_progress=False))
 
@@ -82,7 +94,7 @@ class WordPiece(Subwords):
 
     def fresh(self, vocabulary: dict[str, int] | None = None) -> Any:
         tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIALS[UNKNOWN]))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.config.lower)
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.config.lower, strip_accents=False)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
         return tokenizer
@@ -91,7 +103,7 @@ class WordPiece(Subwords):
         # The library numbers letters inside words (##a) as it meets them, in an order that differs each time, and
         # those numbers decide which of two equally frequent pairs is merged. Naming them first, as special tokens
         # of the training alone, fixes their numbers; the tokenizer kept is made afresh with the real special ones.
-        texts = sorted(texts)
+        texts = sorted(map(whole, texts))
         letters = self._letters(texts)
         self._check_room(len(letters))
         inside = sorted(letter for letter in letters if letter.startswith("##"))
@@ -159,7 +171,7 @@ class FolderTokenizer:
             setattr(self, name, known[0])
 
     def encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer.encode(whole(text), add_special_tokens=False).ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         special = {self.pad_id, self.begin_id, self.end_id, self.mask_id}  # of which the unknown one is one in GPT-2's
