@@ -497,6 +497,63 @@ def test_a_clip_without_a_frame_has_no_features(inside: Inside, tmp_path: Path) 
         assert done.returncode == 1 and "short.wav: 100 samples at 16000 Hz are too short for one frame of 400" in done.stderr
 
 
+def test_a_manifest_that_is_there_is_not_replaced_unasked(inside: Inside, chirp: Path) -> None:
+    (inside.folder / "data").mkdir()
+    own = inside.folder / "data" / "manifest.jsonl"
+    own.write_text('{"path": "../tone.wav", "label": "mine"}\n')
+    words = ("audio", "augment", "tone.wav", "--transforms", "gain", "--out", "data")
+    refused = inside(*words)
+    assert refused.returncode == 2 and os.listdir(inside.folder / "data") == ["manifest.jsonl"]
+    assert "data/manifest.jsonl exists, and the manifest of the copies would replace it. Name another" in refused.stderr
+    assert "mine" in own.read_text()
+    assert inside(*words, "--overwrite").returncode == 0 and "mine" not in own.read_text()
+
+
+def test_mixing_files_one_by_one_is_refused(inside: Inside, chirp: Path) -> None:
+    done = inside("audio", "augment", "tone.wav", "--transforms", "gain | mix", "--out", "data")
+    assert done.returncode == 2 and not (inside.folder / "data").exists()
+    assert ("--transforms: mix does nothing here, where files are changed one by one: a clip is mixed with others of its batch"
+            in done.stderr)
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    (("noise",), "noise draws at random"), (("trim",), "trim may change how long sound is"),
+    (("speed",), "speed draws at random"),
+    (("vad",), "vad may change how long"), (("time-mask",), "time-mask draws at random")])
+def test_what_does_not_take_noise_out_is_no_method(inside: Inside, chirp: Path, words: tuple[str, ...], why: str) -> None:
+    done = inside("audio", "denoise", "tone.wav", "--out", "out.wav", "--method", *words)
+    assert done.returncode == 2 and f"--method: {why}" in done.stderr and "Allowed: spectral-gate, wiener" in done.stderr
+    assert os.listdir(inside.folder) == ["tone.wav"]
+    muted = inside("audio", "denoise", "tone.wav", "--out", "out.wav", "--method", "vad", "--method.action", "mute")
+    assert muted.returncode == 0
+
+
+@pytest.mark.parametrize("words", [("features", "tone.wav"), ("compare", "tone.wav", "--frontends", "mel", "mfcc")])
+def test_a_picture_that_exists_is_not_replaced_unasked(inside: Inside, chirp: Path, words: tuple[str, ...]) -> None:
+    (inside.folder / "a.png").write_text("mine")
+    refused = inside("audio", *words, "--plot", "a.png")
+    assert refused.returncode == 2 and "a.png exists. Choose another name, or add --overwrite" in refused.stderr
+    assert (inside.folder / "a.png").read_text() == "mine"
+    assert inside("audio", *words, "--plot", "a.png", "--overwrite").returncode == 0
+    assert (inside.folder / "a.png").read_bytes().startswith(b"\x89PNG")
+    alone = inside("audio", *words, "--overwrite")
+    assert alone.returncode == 2 and "--overwrite is for --plot FILE" in alone.stderr
+
+
+def test_features_of_other_clips_do_not_drop_those_that_are_listed(inside: Inside, chirp: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(inside.folder / name, noise(4000, ord(name[0])).numpy(), 16000)
+    assert inside("audio", "features", "a.wav", "--out", "kept").returncode == 0
+    refused = inside("audio", "features", "b.wav", "--out", "kept")
+    assert refused.returncode == 2
+    assert f"kept lists 1 clips that are not among these, such as {inside.folder}/a.wav" in refused.stderr
+    both = inside.json("audio", "features", "b.wav", "a.wav", "--out", "kept")
+    assert (both["clips"], both["reused"]) == (2, 1)
+    assert inside.json("audio", "features", "a.wav", "--out", "kept", "--overwrite")["clips"] == 1
+    (inside.folder / "a.wav").unlink()
+    assert inside.json("audio", "features", "b.wav", "--out", "kept")["clips"] == 1
+
+
 def test_copies_never_keep_times_that_no_longer_hold(inside: Inside) -> None:
     soundfile.write(inside.folder / "a.wav", noise(8000).numpy(), 16000)
     (inside.folder / "clips.jsonl").write_text('{"path": "a.wav", "segments": [[0.1, 0.2]]}\n')

@@ -46,6 +46,15 @@ def test_links_are_files_and_folders_under_their_own_names(tmp_path: Path) -> No
         "no/gone.wav: it is a link to nowhere.wav, which is not there", "no/self: Too many levels of symbolic links"]
 
 
+def test_what_is_in_hidden_folders_is_hidden(tmp_path: Path) -> None:
+    folder = tree(tmp_path / ".data")
+    for name in (".Trash-1000/files/a.wav", "yes/.ipynb_checkpoints/b.wav", "yes/.c.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        audio.save(folder / name, noise(1600), 16000)
+    clips, problems = manifests.scan(folder)
+    assert [clip.label for clip in clips] == ["no", "no", "yes", "yes"] and len(problems) == 1
+
+
 @pytest.mark.parametrize("form", [".jsonl", ".csv"])
 def test_a_folder_becomes_a_manifest_and_comes_back(tmp_path: Path, form: str) -> None:
     clips, problems = manifests.scan(tree(tmp_path / "data"))

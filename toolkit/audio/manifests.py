@@ -126,7 +126,7 @@ def scan(folder: str | os.PathLike[str], labels: bool = True, texts: bool = True
 
 
 def sound_files(root: Path) -> Iterator[Path]:
-    """The sound files under a folder in a fixed order, by their names; hidden ones are none.
+    """The sound files under a folder in a fixed order, by their names; hidden ones are none, nor what is in hidden folders.
 
     With them is what may have been one or have held some: folders that may not be read, and links that lead nowhere, unless
     they end as other files do.
@@ -134,12 +134,12 @@ def sound_files(root: Path) -> Iterator[Path]:
     for path in sorted(files_under(root)):
         sound = path.suffix.lower() in io.SUFFIXES and path.is_file()
         lost = not path.exists() and path.suffix.lower() in ("", *io.SUFFIXES)
-        if not path.name.startswith(".") and (sound or lost or path.is_dir()):
+        if sound or lost or path.is_dir():
             yield path
 
 
 def files_under(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """All but folders under a folder, in linked ones too, and folders that may not be read.
+    """All but folders under a folder, in linked ones too, and folders that may not be read; nothing hidden.
 
     A link back to a folder that it is in, one of ``above``, holds nothing more.
     """
@@ -152,6 +152,8 @@ def files_under(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[P
         yield folder
         return
     for path in found:
+        if path.name.startswith("."):  # .Trash-1000, .ipynb_checkpoints
+            continue
         yield from files_under(path, above | {real}) if path.is_dir() else (path,)
 
 

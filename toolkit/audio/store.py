@@ -82,16 +82,20 @@ def unwatched(blocks: Iterable[np.ndarray], rate: int, total: float) -> Iterator
 
 
 def extract(clips: Sequence[manifests.Clip], name: str, options: Mapping[str, Any], out: str | os.PathLike[str],
-            workers: int = 0, advance: Callable[[Done], None] = lambda done: None, watch: Watch = unwatched) -> Extracted:
+            workers: int = 0, advance: Callable[[Done], None] = lambda done: None, watch: Watch = unwatched,
+            overwrite: bool = False) -> Extracted:
     """Features of ``clips`` by the front end ``name`` in the folder ``out``; clips that cannot be used are reported.
 
     ``workers`` processes share the work; 0 does it here, and then ``watch`` sees the blocks of long clips. Raises
-    UsageError when ``out`` holds other things or another front end's features.
+    UsageError when ``out`` holds other things or another front end's features, or would no longer list clips that it does,
+    unless ``overwrite``.
     """
     folder = Path(out)
     frontend = make_frontend(name, options)
     facts = {"name": name, "options": dict(options), "spec": frontend.spec.json(), "version": VERSION}
     prepare_folder(folder, facts)
+    if not overwrite:
+        refuse_forgetting(folder, clips)
     result = Extracted()
     for clip, done in zip(clips, work_through(clips, frontend, facts, folder, workers, watch)):
         advance(done)
@@ -120,6 +124,20 @@ def prepare_folder(folder: Path, facts: Mapping[str, Any]) -> None:
                              "Name another folder")
     (folder / ARRAYS).mkdir(parents=True, exist_ok=True)
     (folder / FRONTEND).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def refuse_forgetting(folder: Path, clips: Sequence[manifests.Clip]) -> None:
+    """Raise UsageError where the folder lists clips that are not among ``clips``, though their files are still there."""
+    if not (folder / MANIFEST).exists():
+        return
+    given = {(str(Path(clip.path).absolute()), clip.start) for clip in clips}
+    there = [manifests.clip_or_fault(row, folder.absolute()) for row in manifests.rows_of(folder / MANIFEST)]
+    lost = [clip for clip in there if isinstance(clip, manifests.Clip) and (clip.path, clip.start) not in given
+            and Path(clip.path).exists()]
+    if lost:
+        raise UsageError(f"{folder} lists {len(lost)} clips that are not among these, such as {lost[0].path}, and would not any "
+                         "longer. Give those too (what is there is not computed again), name another folder, or let the list be "
+                         "replaced (--overwrite, overwrite=True)")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

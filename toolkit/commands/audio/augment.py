@@ -17,6 +17,7 @@ from toolkit.commands._settings import naming_flags
 from toolkit.commands.audio._files import RATE, Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import Outputs, outputs_of, overwrite_option
 from toolkit.errors import UsageError
+from toolkit.registry import registry
 
 if TYPE_CHECKING:
     from toolkit.audio.transforms.blocks import Sound
@@ -47,9 +48,11 @@ def augment_command(files: tuple[str, ...], transforms: str, out: str, copies: i
         steps = pipeline.parse(transforms)
     if not steps:
         raise UsageError("--transforms: it names no transform. Names: toolkit list transform")
+    refuse_mixing(steps)
     batch = Batch(keeps="normalize as the last of --transforms avoids it")
     sources = sources_of(files, batch)
     outputs = outputs_of(sources, batch, out, overwrite)
+    refuse_manifest(out, overwrite)
     places = {source: place for place, source in enumerate(sources)}
     made: dict[int, pipeline.Pipeline] = {}  # by rate
     clips: list[manifests.Clip] = []
@@ -118,6 +121,23 @@ def generator_of(seed: int, place: int, copy: int) -> Any:
 
     digest = hashlib.sha256(f"{seed}/{place}/{copy}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def refuse_mixing(steps: list[pipeline.Step]) -> None:
+    """Raise UsageError for a transform that a clip alone passes through unchanged."""
+    for step in steps:
+        why = registry.get("transform", step.name).cannot.get("one by one")
+        if why:
+            raise UsageError(f"--transforms: {step.name} does nothing here, where files are changed one by one: {why}. It "
+                             "belongs into a training run: toolkit run TASK --transforms ...")
+
+
+def refuse_manifest(out: str, overwrite: bool) -> None:
+    """Raise UsageError where the copies' manifest would replace one, perhaps that of other sound."""
+    target = Path(out) / MANIFEST
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists, and the manifest of the copies would replace it. Name another --out, or add "
+                         "--overwrite")
 
 
 def write_manifest(outputs: Outputs, out: str, clips: list[manifests.Clip]) -> None:

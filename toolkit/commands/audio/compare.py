@@ -17,8 +17,9 @@ from toolkit.errors import UsageError
 @click.argument("file")
 @click.option("--frontends", nargs=2, required=True, metavar="A B", help="Two front ends; settings: --a.NAME, --b.NAME.")
 @click.option("--plot", metavar="FILE", help="Draw both, and their difference where they have the same bins (.png, .svg, .pdf).")
+@click.option("--overwrite", is_flag=True, help="Replace the picture where it exists.")
 @output.json_option
-def compare_command(file: str, frontends: tuple[str, str], plot: str | None, as_json: bool) -> int:
+def compare_command(file: str, frontends: tuple[str, str], plot: str | None, overwrite: bool, as_json: bool) -> int:
     """Compare two front ends on FILE: their settings, and their values where they have as many bins.
 
     \b
@@ -26,7 +27,9 @@ def compare_command(file: str, frontends: tuple[str, str], plot: str | None, as_
     toolkit audio compare speech.wav --frontends hifigan-mel tacotron2-mel
     """
     if plot:
-        check_picture(plot)
+        check_picture(plot, overwrite)
+    elif overwrite:
+        raise UsageError("--overwrite is for --plot FILE")
     batch = Batch()
     sources = list(expanded(file, batch))
     if len(sources) != 1:

@@ -11,7 +11,8 @@ from toolkit.audio.store import LONG_SECONDS
 from toolkit.commands import _output as output
 from toolkit.commands.audio._files import Batch, Source, files_argument, finished, sources_of, through
 from toolkit.commands.audio._outputs import out_option, outputs_of, overwrite_option
-from toolkit.commands.audio._parts import Part, chosen_part, parts
+from toolkit.commands.audio._parts import Chosen, Part, chosen_part, parts
+from toolkit.errors import UsageError
 
 METHOD = "spectral-gate"
 
@@ -30,6 +31,7 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
     toolkit audio denoise recordings --out cleaned --method wiener --method.reduction 12
     """
     chosen = chosen_part("method")
+    refuse_drawn(chosen)
     batch = Batch(keeps="Made a .wav first (toolkit audio convert --subtype FLOAT), FILES keep them")
     sources = sources_of(files, batch)
     outputs = outputs_of(sources, batch, out, overwrite)
@@ -41,6 +43,7 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
         rate = facts.sample_rate
         if rate not in made:
             made[rate] = chosen.make(**({"sample_rate": rate} if has_rate else {}))
+            refuse_moving(chosen, made[rate])
         with outputs.writing(source, rate, facts.channels) as (target, writer):
             for block in cleaned(made[rate], source, rate, batch):
                 writer.write(block)
@@ -48,6 +51,25 @@ def denoise_command(files: tuple[str, ...], out: str, method: str, overwrite: bo
 
     through(sources, batch, work, "denoising")
     return finished(batch, as_json, ("path", "output", "duration"), "denoised")
+
+
+def refuse_drawn(chosen: Chosen) -> None:
+    """Raise UsageError for a transform that draws: each channel would be changed in another way."""
+    if any(item.name == "seed" for item in chosen.entry.settings):
+        raise not_a_method(chosen, "draws at random, and would change each channel in another way")
+
+
+def refuse_moving(chosen: Chosen, transform: Any) -> None:
+    """Raise UsageError for one that changes features, or may give a channel another length."""
+    if getattr(transform, "domain", "waveform") != "waveform":
+        raise not_a_method(chosen, "changes features, not sound")
+    if not getattr(transform, "keeps_length", False):
+        raise not_a_method(chosen, "may change how long sound is, of each channel in another way")
+
+
+def not_a_method(chosen: Chosen, why: str) -> UsageError:
+    return UsageError(f"--method: {chosen.name} {why}. Allowed: spectral-gate, wiener, and others that keep lengths and draw "
+                      f"nothing. Other changes: toolkit audio augment FILES --transforms {chosen.name} --out DIR")
 
 
 def cleaned(transform: Any, source: Source, rate: int, batch: Batch) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,8 +26,9 @@ MOST_PANELS = 6
 @click.option("--out", metavar="DIR", help="Keep them: memory-mapped arrays and a manifest; what is there already, by content "
                                            "and settings, is not computed again.")
 @click.option("--workers", default=0, show_default=True, type=click.IntRange(min=0), help="Processes for --out; 0 is this one.")
+@click.option("--overwrite", is_flag=True, help="Replace the picture, or a list in DIR that names other clips.")
 @output.json_option
-def features_command(files: tuple[str, ...], frontend: str, plot: str | None, out: str | None, workers: int,
+def features_command(files: tuple[str, ...], frontend: str, plot: str | None, out: str | None, workers: int, overwrite: bool,
                      as_json: bool) -> int:
     """Features of FILES (mono, resampled to the front end's rate).
 
@@ -37,25 +39,29 @@ def features_command(files: tuple[str, ...], frontend: str, plot: str | None, ou
     if plot and out:
         raise UsageError("--plot and --out are two jobs: give one of them")
     if plot:
-        check_picture(plot)
+        check_picture(plot, overwrite)
     if workers and not out:
         raise UsageError("--workers is for --out DIR")
+    if overwrite and not (plot or out):
+        raise UsageError("--overwrite is for --plot FILE and --out DIR")
     batch = Batch()
     chosen = chosen_part("frontend")
     sources = sources_of(files, batch)
     if plot and len(sources) > MOST_PANELS:
         raise UsageError(f"--plot draws at most {MOST_PANELS} clips; got {len(sources)}. Name fewer FILES")
     if out:
-        return keep(sources, chosen, out, workers, batch, as_json)
+        return keep(sources, chosen, out, workers, overwrite, batch, as_json)
     return show(sources, chosen, plot, batch, as_json)
 
 
-def check_picture(plot: str) -> None:
-    """Raise MissingExtra or UsageError where the picture could not be drawn, before anything is computed."""
+def check_picture(plot: str, overwrite: bool) -> None:
+    """Raise MissingExtra or UsageError where the picture could not or may not be drawn, before anything is computed."""
     output.require_matplotlib("--plot")
     from toolkit.audio.plots import check_suffix
 
     check_suffix(plot)
+    if Path(plot).exists() and not overwrite:
+        raise UsageError(f"{plot} exists. Choose another name, or add --overwrite")
 
 
 def show(sources: list[Source], chosen: Chosen, plot: str | None, batch: Batch, as_json: bool) -> int:
@@ -97,11 +103,12 @@ def numbers(values: Any) -> dict[str, float]:
     return {"least": float(values.min()), "mean": float(values.mean()), "most": float(values.max())}
 
 
-def keep(sources: list[Source], chosen: Chosen, out: str, workers: int, batch: Batch, as_json: bool) -> int:
+def keep(sources: list[Source], chosen: Chosen, out: str, workers: int, overwrite: bool, batch: Batch,
+         as_json: bool) -> int:
     """The features of every clip in a folder."""
     with bar("computing", len(sources)) as batch.bar:
         found = store.extract([source.clip for source in sources], chosen.name, chosen.options, out, workers,
-                              lambda done: batch.bar.done(), batch.heard)
+                              lambda done: batch.bar.done(), batch.heard, overwrite)
     for problem in found.problems:
         batch.skip(problem)
     frames = sum(clip.more["frames"] for clip in found.clips)
