@@ -32,6 +32,7 @@ WINDOW, CONTEXT = 20.0, 1.0  # seconds heard at a time, and seconds heard again 
 LATEST = 0.6  # share of a window before which it is not cut
 BETWEEN = 10  # positions that a pause between words counts for
 PAUSE = 0.5  # seconds without a letter after which a word is over
+PIECE = 10.0  # seconds of a longer piece that are held at once
 BLOCK = 1.0  # seconds that a model which streams is given at a time, at most
 CHANNELS = 32  # more than this of fewer samples are samples of channels
 Array = np.ndarray
@@ -83,9 +84,10 @@ class Ear:
 
 
 def at_rate(sound: Any, given: int, rate: int) -> Iterator[Array]:
-    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1] or int16), or of an iterable of them.
+    """Mono pieces [T] at ``rate`` of a waveform ([T] or [channels, T] in [-1, 1], int16 or int32), or of an iterable of them.
 
-    Raises UsageError for a rate below 1 and for what is no waveform, AudioError for samples that are no numbers.
+    None is longer than `PIECE`: what is held is copied with each step through it. Raises UsageError for a rate below 1 and for
+    what is no waveform, AudioError for samples that are no numbers, or of another type.
     """
     import soxr
 
@@ -98,7 +100,8 @@ def at_rate(sound: Any, given: int, rate: int) -> Iterator[Array]:
         samples = mono(whole(np.asarray(piece)))
         io.check_finite(samples[:, None], "the waveform", start / given, given)
         start += len(samples)
-        yield samples if resampler is None else resampler.resample_chunk(samples).reshape(-1)
+        heard = samples if resampler is None else resampler.resample_chunk(samples).reshape(-1)
+        yield from blocks_of([heard], round(PIECE * rate))
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True).reshape(-1)
 

@@ -18,6 +18,7 @@ from toolkit.audio.listening import at_rate, classify
 from toolkit.audio.manifests import Clip, ManifestError
 from toolkit.audio.tasks.base import whole
 from toolkit.audio.tasks.voice_activity import stretches, well_formed
+from toolkit.audio.vocoders.task import waveform_of
 from toolkit.config import Part
 from toolkit.core.problem import Batch, run_model
 from toolkit.errors import ToolkitError, UsageError
@@ -169,6 +170,62 @@ def test_whole_numbers_are_sound_of_full_scale() -> None:
     samples = np.array([16384, -32768], np.int16)
     assert whole(heard().samples(heard().as_example(samples))).tolist() == [0.5, -1.0]
     assert np.concatenate([*at_rate(samples, 16000, 16000)]).tolist() == [0.5, -1.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int32])
+def test_samples_of_every_type_are_the_same_sound(dtype: Any) -> None:
+    scale = 1 if np.issubdtype(dtype, np.floating) else -np.iinfo(dtype).min
+    samples, problem = (np.array([0.5, -1.0, 0.25]) * scale).astype(dtype), heard()
+    assert whole(problem.samples({"audio": samples})).tolist() == [0.5, -1.0, 0.25]
+    assert waveform_of({"audio": samples}, 16000).tolist() == [0.5, -1.0, 0.25]
+    assert np.concatenate([*at_rate(samples, 16000, 16000)]).tolist() == [0.5, -1.0, 0.25]
+    resampled = problem.samples({"audio": np.repeat(samples, 100), "sample_rate": 8000})
+    assert 1 < np.abs(resampled).max() < 1.5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.uint16, np.bool_])
+def test_numbers_whose_full_scale_is_unknown_are_refused(dtype: Any) -> None:
+    samples, problem = np.ones(16000, dtype), heard()
+    said = f"samples are {np.dtype(dtype)}; allowed: floats in .-1, 1., int16 or int32"
+    for ask in (lambda: problem.encode([problem.as_example(samples)], targets=False), lambda: [*at_rate(samples, 16000, 16000)],
+                lambda: waveform_of({"audio": samples}, 16000)):
+        with pytest.raises(io.AudioError, match=said):
+            ask()
+    problem.target_name = "label"
+    with pytest.raises(UsageError, match=f"1 of 1 clips .train. cannot be used: clip 1: {said}"):
+        problem.check({"train": [{"audio": samples, "label": "a"}]})
+
+
+def test_answers_are_refused_for_samples_that_are_no_numbers() -> None:
+    samples = np.zeros(16000, np.float32)
+    samples[8000] = np.nan
+    for task in ("audio-classification", "voice-activity", "vocoder"):
+        problem = registry.make("task", task)
+        with pytest.raises(io.AudioError, match="its sound: 1 samples are NaN or infinite, the first at 0"):
+            problem.encode([problem.as_example(samples)], targets=False)
+
+
+def test_a_long_waveform_is_heard_in_pieces() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (2, 25 * 8000)).astype(np.float32)
+    pieces = [*at_rate(samples, 8000, 8000)]
+    assert [len(piece) for piece in pieces] == [80000, 80000, 40000]
+    np.testing.assert_array_equal(np.concatenate(pieces), samples.mean(0))
+    resampled = [*at_rate(samples, 8000, 4000)]
+    assert max(map(len, resampled)) == 40000 and sum(map(len, resampled)) == 100000
+
+
+def test_speech_ends_with_its_clip() -> None:
+    """Frames of 10 ms round their centres: of 1.0049 s there are 101, which reach to 1.01 s."""
+    problem: Any = registry.make("task", "voice-activity")
+
+    class Always(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> Any:
+            return torch.tensor([-9.0, 9.0]).expand(*inputs.shape[:2], 2), lengths
+
+    clips = [np.full(size, 0.1, np.float32) for size in (16078, 8000)]
+    encoded = problem.encode([problem.as_example(clip) for clip in clips], targets=False)
+    found = problem.predict(Always(), problem.collate(encoded, np.arange(2)))
+    assert [answer["segments"] for answer in found] == [[[0.0, 1.004]], [[0.0, 0.5]]]
 
 
 @pytest.mark.parametrize(("samples", "rate", "said"), [

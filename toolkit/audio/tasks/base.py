@@ -68,11 +68,19 @@ def require_sound(splits: Mapping[str, Sequence[Example]], *names: str) -> None:
 
 
 def in_memory(example: Example) -> Array:
-    """The samples [T] that an example holds. Raises AudioError for those of another shape."""
+    """The samples [T] that an example holds. Raises AudioError for those of another shape or type."""
     samples = np.asarray(example["audio"])
     if samples.ndim != 1:
         raise io.AudioError(f"its sound has the shape {samples.shape}; allowed: [T], one channel")
+    require_type(samples)
     return samples
+
+
+def require_type(samples: Array) -> None:
+    """Raise AudioError for numbers of which it is not known what full scale is."""
+    if samples.dtype.kind != "f" and samples.dtype not in (np.int16, np.int32):
+        raise io.AudioError(f"samples are {samples.dtype}; allowed: floats in [-1, 1], int16 or int32. Bring others to [-1, 1], "
+                            "as (samples.astype(np.float32) - 128) / 128 does where they are uint8 of a WAV file")
 
 
 def require_numbers(example: Example, rate: int) -> None:
@@ -105,8 +113,10 @@ class Featured(Batch):
 
 
 def whole(samples: Array) -> Array:
-    """Samples as float32 in [-1, 1], of float32 or int16."""
-    return samples / np.float32(FULL_SCALE) if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
+    """Samples as float32 in [-1, 1], of floats, int16 or int32. Raises AudioError for other types."""
+    require_type(samples)
+    floats = samples.astype(np.float32, copy=False)
+    return floats if samples.dtype.kind == "f" else floats / np.float32(-float(np.iinfo(samples.dtype).min))
 
 
 class Sound:
@@ -304,7 +314,7 @@ class HeardProblem(Problem[Any]):
         array = in_memory(example)
         given = int(example.get("sample_rate", rate))
         if given == rate:
-            return array if array.dtype in (np.int16, np.float32) else array.astype(np.float32)
+            return array if array.dtype == np.int16 else whole(array)
         return io.resampled(whole(array), given, rate)
 
     def length(self, example: Example) -> int:
@@ -315,9 +325,11 @@ class HeardProblem(Problem[Any]):
         return round(len(in_memory(example)) * rate / int(example.get("sample_rate", rate)))
 
     def encode(self, examples: Sequence[Example], targets: bool = True) -> Sound:
-        """The sound of examples. Raises AudioError for a clip without a target that is too short for a frame."""
+        """The sound of examples. Raises AudioError for a clip without a target that is too short for a frame or no numbers."""
         clips = [self.taken(example) for example in examples]
         for example, clip in zip(examples, clips, strict=True):
+            if not targets and not isinstance(example["audio"], manifests.Clip):
+                require_numbers(example, self.spec.sample_rate)
             if not targets and not self.spec.frames(len(clip)):
                 raise io.AudioError(f"{getattr(example['audio'], 'path', 'a clip')}: {self.spec.too_short(len(clip))}")
         return Sound(clips, self.encode_targets(examples) if targets else None, list(map(clip_name, examples, count())))

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toolkit.audio.recognition_configs import VoiceActivityConfig
 from toolkit.audio.tasks.base import HeardProblem, Sound, clip_name, whole
@@ -114,6 +114,14 @@ class VoiceActivity(HeardProblem):
 
     def tally(self) -> Tally:
         return ActivityTally(self)
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """Segments and the share of speech; the last position may reach past the clip's end, its answer does not."""
+        assert batch.lengths is not None
+        rate = self.spec.sample_rate
+        ends = [samples * 1000 // rate / 1000 for samples in batch.lengths.tolist()]
+        return [{**answer, "segments": [[start, min(stop, end)] for start, stop in answer["segments"] if start < end]}
+                for answer, end in zip(super().predict(model, batch), ends, strict=True)]
 
     def answers(self, outputs: Tensor, lengths: Tensor | None, batch: Batch) -> list[Any]:
         assert lengths is not None and batch.lengths is not None

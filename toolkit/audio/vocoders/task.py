@@ -327,10 +327,12 @@ def waveform_of(example: Example, rate: int) -> Tensor:
     ``audio`` is a manifest's clip, or samples with ``sample_rate`` beside them; ``path`` is a file, of which ``start`` and
     ``duration`` may name a stretch. Samples are cut to 16 bits, exactly as `toolkit.audio.io.save` writes them: made sound has
     bands without any, and a vocoder that has heard no others answers the rounding noise of a recording with noise of its own.
+    Raises AudioError for samples that are no numbers.
     """
     clip = clip_in(example)
     if clip is not None:
         return torch.as_tensor(clip.load(rate)[0])[0]
+    require_numbers(example, rate)
     samples = whole(in_memory(example))
     own = int(example.get("sample_rate", rate))
     if own != rate:
