@@ -21,6 +21,7 @@ from small_text import tiny_folder
 
 from toolkit.config import Part
 from toolkit.errors import UsageError
+from toolkit.nlp.base import TextSpec
 from toolkit.registry import registry
 from toolkit.training.description import size_text
 from toolkit.training.resolve import with_data_file
@@ -478,10 +479,42 @@ def test_a_model_that_looks_ahead_never_learns_what_comes_next(task: str, kind: 
     folder = tiny_folder(kind)
     (tmp_path / "mine.txt").write_text("the film was good ! " * 60)
     own = ("--model.path", folder, "--tokenizer", "pretrained", "--tokenizer.path", folder) if model == "pretrained" else ()
-    context = ("--context", "16") if task == "text-generation" else ()
-    done = command("run", task, "--data", "mine.txt", "--model", model, *own, "--max-length", "32", "--epochs", "1", "--preset",
-                   "none", *context, "--out", "run", "--json", cwd=tmp_path)
+    cut = ("--context", "16") if task == "text-generation" else ("--max-length", "32")
+    done = command("run", task, "--data", "mine.txt", "--model", model, *own, *cut, "--epochs", "1", "--preset", "none",
+                   "--out", "run", "--json", cwd=tmp_path)
     assert done.code == (2 if said else 0) and said in done.err and "Traceback" not in done.err, done.err
+
+
+LONG = ("--model.width", "8", "--model.heads", "2", "--model.hidden", "8", "--model.layers", "1", "--model.longest", "32")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("text-classification", "--model", "transformer-classifier", *LONG, "--max-length", "40"),
+     "an example of train has 40 positions, and the model has room for 32. "
+     "Allowed: --max-length of at most 32 (it is 40), or --model.longest of at least 40 (it is 32)\n"),
+    (("masked-language-model", *LONG), "--max-length of at most 32 (it is 256), or --model.longest of at least 63 (it is 32)\n"),
+    (("text-generation", *LONG, "--model.positions", "learned", "--context", "33"),
+     "has 33 positions, and the model has room for 32. "
+     "Allowed: --context of at most 32 (it is 33), or --model.longest of at least 33 (it is 32)\n"),
+    (("text-classification", "--model", "pretrained", "--max-length", "600"),
+     "an example of train has 600 positions, and the model has room for 512. "
+     "Allowed: --max-length of at most 512 (it is 600)\n")])
+def test_lengths_that_do_not_go_together_are_refused_before_the_run(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    folder = tiny_folder() if "pretrained" in words else ""
+    tokens = ("--tokenizer", "pretrained" if folder else "word")
+    own = (*tokens, *(("--model.path", folder, "--tokenizer.path", folder) if folder else ()))
+    lines = [f"{'film ' * (700 if folder else 60)}{number},{number % 2}" for number in range(6)]
+    (tmp_path / "mine.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    rest = ("--data", str(tmp_path / "mine.csv"), "--epochs", "1", "--preset", "none")
+    done = asked_here("run", *words, *own, *rest, cwd=tmp_path)
+    assert done.code == 2 and done.err.endswith(said), done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+
+
+def test_positions_that_turn_have_room_for_texts_of_any_length() -> None:
+    model = registry.make("model", "transformer-classifier", inputs=9, outputs=2, spec=TextSpec(0), width=8, heads=2, layers=1,
+                          longest=8, positions="rotary")
+    assert model.room is None and model(torch.ones(1, 20, dtype=torch.long))[0].shape == (1, 2)
 
 
 def test_how_large_a_model_is_is_said_before_it_is_trained(tmp_path: Path) -> None:

@@ -190,6 +190,15 @@ class Problem(Generic[Config]):
         """How long each example is [N]: buckets and ``batch_length`` go by it."""
         return np.ones(len(encoded), np.int64)
 
+    @property
+    def cut_by(self) -> str:
+        """The setting that long examples are cut to; empty where there is none."""
+        return ""
+
+    def positions(self, encoded: Encoded) -> Array:
+        """How many positions of a model each example takes [N]; asked where the model has ``room`` for so many and no more."""
+        return self.sizes(encoded)
+
     def units(self, encoded: Encoded) -> Array:
         """How many of the task's units each example counts [N]."""
         return np.ones(len(encoded), np.int64)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.agents.checks import NonFinite
-from toolkit.config import Part
+from toolkit.config import Part, flag_of
 from toolkit.core.base import Dataset, Example
 from toolkit.core.batching import plain_batches
 from toolkit.core.clock import Clock
@@ -337,8 +337,26 @@ def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clo
     torch.manual_seed(streams.seed("model"))
     model = problem.build()
     encoded = {split: problem.encode(examples) for split, examples in splits.items()}
+    require_room(problem, model, encoded)
     made: SupervisedTask = resolve(problem.driver)(problem, model, encoded, clock, streams, device)
     return made
+
+
+def require_room(problem: Problem[Any], model: nn.Module, splits: Mapping[str, Encoded]) -> None:
+    """Raise UsageError where an example has more positions than the model says it has ``room`` for: training would meet it."""
+    room: int | None = getattr(model, "room", None)
+    if room is None:
+        return
+    needed = {split: int(problem.positions(encoded).max(initial=0)) for split, encoded in splits.items()}
+    split = max(needed, key=lambda name: needed[name])
+    most, cut, part = needed[split], problem.cut_by, getattr(problem.config, "model", None)
+    if most <= room:
+        return
+    ways = [f"{flag_of(cut)} of at most {room} (it is {getattr(problem.config, cut)})"] if cut else []
+    own = registry.get("model", part.name).settings if isinstance(part, Part) else ()
+    ways += [f"{flag_of('model.longest')} of at least {most} (it is {room})" for item in own if item.name == "longest"]
+    raise UsageError(f"an example of {split} has {most} positions, and the model has room for {room}. "
+                     f"Allowed: {', or '.join(ways) or 'shorter examples'}")
 
 
 class Learner:

@@ -54,7 +54,7 @@ class Bert(nn.Module):
         super().__init__()
         spec = spec or TextSpec()
         self.encoder = BertEncoder(config, inputs, spec.pad_id)
-        self.level = spec.level
+        self.level, self.room = spec.level, config.longest
         self.dropout = Dropout(config.dropout)
         if spec.level == "masked":
             self.head: nn.Module = MaskedHead(config, self.encoder.tokens)

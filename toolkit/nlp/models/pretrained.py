@@ -39,7 +39,7 @@ class Pretrained(nn.Module):
         if inputs > size:
             raise UsageError(f"the tokenizer has {inputs} ids and the model of {config.path} {size}; use the model's own: "
                              f"--tokenizer pretrained --tokenizer.path {config.path}")
-        self.longest = longest_of(self.body)
+        self.longest = self.room = longest_of(self.body)
         self.dropout = Dropout(config.dropout)
         width = getattr(self.body.config, "hidden_size", None) or self.body.config.n_embd
         self.output = nn.Linear(width, outputs) if spec.level not in HEADS else None

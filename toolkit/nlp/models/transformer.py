@@ -32,7 +32,7 @@ class Stack(nn.Module):
         longest = PositionsConfig(config.width, config.longest)
         self.positions = {"sinusoidal": Sinusoidal, "learned": Learned}[config.positions](longest) \
             if config.positions != "rotary" else None
-        self.longest = config.longest
+        self.room = None if self.positions is None else config.longest  # positions that turn go on for ever
         layer = EncoderLayerConfig(config.width, config.heads, config.hidden, config.activation, config.dropout, True,
                                    config.positions == "rotary")
         self.layers = nn.ModuleList(EncoderLayer(layer) for _ in range(config.layers))
@@ -80,6 +80,7 @@ class TransformerClassifier(nn.Module):
         super().__init__()
         self.stack = Stack(config, inputs, (spec or TextSpec()).pad_id)
         self.output = nn.Linear(config.width, outputs)
+        self.room = self.stack.room
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         lengths = whole_lengths(inputs, lengths)
@@ -100,7 +101,7 @@ class TransformerLM(nn.Module):
         self.output = nn.Linear(config.width, outputs, bias=not config.tied)
         if config.tied and inputs == outputs:
             self.output.weight = self.stack.embedding.weight
-        self.longest = config.longest
+        self.longest, self.room = config.longest, self.stack.room
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         return self.output(self.stack(inputs, causal=True)), lengths

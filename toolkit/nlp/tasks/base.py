@@ -60,6 +60,10 @@ class TextProblem(Problem[Any]):
         self.inherited = False
 
     @property
+    def cut_by(self) -> str:
+        return "max_length"
+
+    @property
     def outputs(self) -> int:
         """How many numbers the model gives for each answer."""
         return self.tokenizer.size

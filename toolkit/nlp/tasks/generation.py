@@ -35,6 +35,10 @@ class TextGeneration(TextProblem):
     def target(self) -> str | None:
         return self.config.target or self.target_name
 
+    @property
+    def cut_by(self) -> str:
+        return "max_length" if self.target else "context"
+
     def columns(self) -> list[str]:
         return [self.config.text_column] + ([self.target] if self.target else [])
 
@@ -101,6 +105,8 @@ class TextGeneration(TextProblem):
 
     def units(self, encoded: Texts) -> Array:
         return np.maximum(encoded.ids.sizes - 1, 1)
+
+    positions = units  # after the last token nothing is asked for
 
     def collate(self, encoded: GenerationTexts, indices: Array) -> Batch:
         whole, lengths = encoded.ids.pad(indices, self.tokenizer.pad_id)  # [B, T + 1]
