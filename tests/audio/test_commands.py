@@ -245,6 +245,36 @@ def test_denoising_keeps_rate_channels_and_encoding(inside: Inside, tmp_path: Pa
     torch.testing.assert_close(cleaned, expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(("given", "encoding", "target", "kept"), [
+    ("WAVEX", "PCM_24", "out.wav", "PCM_24"), ("WAVEX", "FLOAT", "out.wav", "FLOAT"), ("WAV", "PCM_24", "out.flac", "PCM_24"),
+    ("WAVEX", "FLOAT", "out.w64", "FLOAT"), ("WAV", "FLOAT", "out.flac", "PCM_16"),
+    ("WAV", "PCM_24", "out.mp3", "MPEG_LAYER_III"), ("OGG", "VORBIS", "out.wav", "PCM_16"),
+    ("WAV", "ULAW", "out.aiff", "PCM_16")])
+@pytest.mark.parametrize("command", ["convert", "denoise"])
+def test_lossless_formats_keep_the_samples_depth(inside: Inside, command: str, given: str, encoding: str, target: str,
+                                                 kept: str) -> None:
+    soundfile.write(inside.folder / "in.wav", noise(16000).numpy(), 16000, encoding, format=given)
+    inside.json("audio", command, "in.wav", "--out", target)
+    assert audio_io.info(inside.folder / target).subtype == kept
+
+
+@pytest.mark.parametrize("words", [("convert",), ("denoise",), ("augment", "--transforms", "gain")])
+def test_equal_names_in_the_folders_of_a_manifest_stay_apart(inside: Inside, words: tuple[str, ...]) -> None:
+    rows = []
+    for label in ("yes", "no"):
+        (inside.folder / "rec" / label).mkdir(parents=True)
+        soundfile.write(inside.folder / "rec" / label / "1.wav", noise(8000).numpy(), 16000)
+        rows.append(f"../rec/{label}/1.wav,{label},")
+    (inside.folder / "lists").mkdir()
+    (inside.folder / "lists" / "a.csv").write_text("\n".join(["path,label,start", *rows, "../rec/no/1.wav,no,0.1", ""]))
+    assert inside("audio", *words, "lists/a.csv", "--out", "out").returncode == 0
+    made = sorted(str(path.relative_to(inside.folder / "out")) for path in (inside.folder / "out").rglob("*.wav"))
+    assert made == ["no/1-0.100.wav", "no/1.wav", "yes/1.wav"]
+    (inside.folder / "lists" / "b.csv").write_text("\n".join(["path,label,start", rows[0], "../rec/no/1.wav,no,0.1", ""]))
+    assert inside("audio", *words, "lists/b.csv", "--out", "flat").returncode == 0
+    assert {"1.wav", "1-0.100.wav"} <= set(os.listdir(inside.folder / "flat"))
+
+
 def test_converting_and_refusing_to_overwrite(inside: Inside, tree: Path) -> None:
     words = ("audio", "convert", str(tree), "--out", "flac", "--format", "flac", "--sample-rate", "8000", "--mono")
     assert inside(*words).returncode == 1

@@ -7,6 +7,7 @@ Bar        how far it is, in clips and within a long recording
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,13 +126,24 @@ def expanded(name: str, batch: Batch) -> Iterator[Source]:
             raise UsageError(f"{path} holds no sound files. Known endings: {', '.join(io.SUFFIXES)}")
         yield from (Source(clip, Path(clip.path).relative_to(path.resolve())) for clip in clips)
     elif path.suffix.lower() in manifests.FORMS:
-        for row, clip in manifests.tried(path):
+        found = manifests.tried(path)
+        clips = [clip for _, clip in found if isinstance(clip, manifests.Clip)]
+        for row, clip in found:
             if isinstance(clip, str):
                 batch.skip(f"{path}, row {row.number}: {clip}")
-            else:
-                yield Source(clip, manifest_name(clip))
+        yield from map(Source, clips, manifest_names(clips))
     else:
         yield Source(manifests.Clip(name), Path(path.name))
+
+
+def manifest_names(clips: Sequence[manifests.Clip]) -> list[Path]:
+    """Names for the stretches of a manifest: below the folder that holds all their files where files of two have one name."""
+    names = list(map(manifest_name, clips))
+    if len(set(names)) == len(names):
+        return names
+    folders = [os.path.dirname(os.path.abspath(clip.path)) for clip in clips]
+    above = os.path.commonpath(folders)
+    return [Path(os.path.relpath(folder, above)) / name for folder, name in zip(folders, names, strict=True)]
 
 
 def manifest_name(clip: manifests.Clip) -> Path:

@@ -72,8 +72,7 @@ def outputs_of(sources: Sequence[Source], batch: Batch, out: str, overwrite: boo
 
 
 def kept_subtype(source: Source, target: Path) -> str | None:
-    """The source's own encoding where the target has its format and loses nothing by it; else the format's usual one."""
-    facts = source.facts
-    kind = io.SUFFIXES.get(target.suffix.lower())
-    lossless = facts.subtype.startswith("PCM_") or facts.subtype in ("FLOAT", "DOUBLE")
-    return facts.subtype if facts.format == kind and kind in LOSSLESS and lossless else None
+    """The source's own encoding where that is lossless and the target's format has it; else the format's usual one (None)."""
+    subtype, kind = source.facts.subtype, io.SUFFIXES.get(target.suffix.lower())
+    lossless = kind in LOSSLESS and (subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE"))
+    return subtype if lossless and subtype in io.imported_soundfile().available_subtypes(kind) else None
