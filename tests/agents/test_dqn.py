@@ -376,6 +376,9 @@ def test_it_learns_from_any_observations(space: Any) -> None:
 def test_steps_to_sum_are_said_once_and_to_a_buffer_that_sums(only_here: None) -> None:
     assert made(n_step=3).buffer.options["n_step"] == 3
     assert made(buffer={"name": "n-step"}).buffer.options.get("n_step", 3) == 3
+    with pytest.raises(UsageError, match="--buffer.gamma 0.5 and the agent's gamma 0.99 differ. Say it once: --gamma 0.5"):
+        made(buffer={"name": "uniform", "gamma": 0.5})
+    assert made(buffer={"name": "uniform", "gamma": 0.5}, gamma=0.5).buffer.options["gamma"] == 0.5
     with pytest.raises(UsageError, match="--buffer.n-step 5 and the agent's n_step 3 differ. Say it once: --n-step 5"):
         made(n_step=3, buffer={"name": "uniform", "n_step": 5})
     registry.register("buffer", "ring", summary="Of single steps.")(object)

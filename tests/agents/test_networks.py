@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 from toolkit.agents.distributions import distribution_for
+from toolkit.agents.networks.encode import Encoder, is_image
 from toolkit.agents.networks.fast import AutogradPath, ChainPath, path_of
 from toolkit.agents.networks.mlp import Headed
 from toolkit.agents.policy import ActorCritic, JointPath, SharedPath, TwinPath
@@ -317,3 +318,11 @@ def test_blending_is_linear_and_one_is_a_copy() -> None:
     torch.testing.assert_close(b.values, expected)
     a.blend_into(b, 1.0)
     assert torch.equal(a.values, b.values)
+
+
+def test_bytes_are_a_picture_up_to_255_and_a_board_below() -> None:
+    picture, board = spaces.Box(0, 255, (4, 5), np.uint8), spaces.Box(0, 2, (4, 5), np.uint8)
+    values = torch.full((1, 4, 5), 2, dtype=torch.uint8)
+    assert is_image(picture) and not is_image(board)
+    assert torch.equal(Encoder(board)(values), torch.full((1, 20), 2.0))
+    assert torch.allclose(Encoder(picture)(values), torch.full((1, 20), 2 / 255))

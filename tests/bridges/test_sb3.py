@@ -131,3 +131,12 @@ def test_weights_that_the_library_would_not_use_are_refused() -> None:
                       np.zeros((1, 4, 4), np.float32), np.zeros((1, 4), bool), weights=np.ones((1, 4), np.float32))
     with pytest.raises(UsageError, match="--buffer prioritized needs both. Use --buffer uniform"):
         agent.update(batches)
+
+
+@pytest.mark.parametrize("name", ["sb3-sac", "sb3-td3", "sb3-ddpg", "torchrl-ppo"])
+@pytest.mark.parametrize("space", [spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Box(1, 1, (1,), np.float32)])
+def test_actions_are_scaled_to_finite_bounds_alone(name: str, space: spaces.Box) -> None:
+    chosen = plan(registry.get("agent", name), {"env": "Pendulum-v1"})
+    with pytest.raises(UsageError, match=f"{name} needs actions with finite bounds that differ"):
+        setup.make_agent(name, chosen.config, spaces.Box(-1, 1, (3,), np.float32), space, 1, Streams(0), Clock(100),
+                         torch.device("cpu"))

@@ -2,7 +2,7 @@
 
 ``faulty:Paying-v0``: CartPole with unusual rewards, by ``how``. ``faulty:Misfit-v0`` breaks Gymnasium's interface, by ``how``.
 
-Options: ``what`` happens (raise, die, hang) at the ``after``-th step of a copy; with ``once``, a path, only
+Options: ``what`` happens (raise, refuse, die, hang) at the ``after``-th step of a copy; with ``once``, a path, only
 the first copy to come there does it, and leaves that file behind.
 """
 
@@ -28,6 +28,8 @@ class Faulty(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self.taken == self.after and self._mine():
             if self.what == "raise":
                 raise RuntimeError("the pole broke")
+            if self.what == "refuse":
+                raise ConnectionRefusedError("nobody listens")
             if self.what == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(600)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from toolkit.envs import factory
-from toolkit.envs.base import EnvSpec, VectorEnv
+from toolkit.envs.base import EnvSpec, VectorEnv, measures_of
 from toolkit.errors import ToolkitError
 from toolkit.testing.environments import EnvSuite
 
@@ -63,3 +63,11 @@ def test_the_suite_of_environments_takes_them_too() -> None:
     suite.name, suite.options = "faulty:faulty/Paying-v0", {"how": "an array of one"}
     suite.test_the_same_seed_gives_the_same_episodes()
     suite.test_rewards_and_observations_are_what_the_spaces_say()
+
+
+@pytest.mark.parametrize(("info", "found"), [
+    ({"measured_error": 0.5, "measured_word": "x", "measures": {"success": True, "n": 2}, 0: 1.0},
+     {"error": 0.5, "success": True, "n": 2}),
+    ({"measures": np.ones(3)}, {}), ({"measures": {"colour": "red", "path": [1, 2]}}, {}), (None, {})])
+def test_only_numbers_by_name_are_what_an_environment_measures(info: Any, found: dict[str, Any]) -> None:
+    assert measures_of(info) == found

@@ -253,3 +253,29 @@ def alive(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/status")
     return not (status.exists() and "State:\tZ" in status.read_text())
+
+
+def test_an_error_of_the_environments_own_files_is_none_of_the_runs() -> None:
+    envs = factory.make(EnvSpec("faulty:faulty/CartPole-v0", {"what": "refuse", "after": 2}), SEEDS, "in-process")
+    envs.reset()
+    envs.step(np.ones(5, int))
+    with pytest.raises(RuntimeError, match="ConnectionRefusedError: nobody listens") as raised:
+        envs.step(np.ones(5, int))
+    assert isinstance(raised.value.__cause__, ConnectionRefusedError)
+    assert "It was raised by environment 'faulty:faulty/CartPole-v0' (copy 0, seed 11, last action 1)." in raised.value.__notes__
+
+
+def test_where_all_workers_hang_none_is_waited_for_when_the_state_is_asked_for(
+        closing: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.envs.workers.MAX_FAILURES", 0)
+    envs = opened(EnvSpec("faulty:faulty/CartPole-v0", {"what": "hang", "after": 2}), timeout=1.0)
+    closing.append(envs)
+    envs.reset()
+    envs.step(np.ones(5, int))
+    with pytest.raises(WorkersFailed, match="gave no answer for 1 s") as raised:
+        envs.step(np.ones(5, int))
+    assert raised.value.copies.tolist() == [0, 1, 2, 3, 4]
+    asked: list[float] = []
+    monkeypatch.setattr(envs, "_wait", lambda workers, seconds: asked.extend(seconds for _ in workers) or ({}, []))
+    envs._ask_each("get_state", [None, None])
+    assert not asked, "no worker is left that could answer"

@@ -160,6 +160,14 @@ def test_what_a_constructor_lacks_is_explained(name: str, options: dict[str, Any
     assert re.search(message, said), said
 
 
+def test_values_that_a_constructor_refuses_are_named_with_what_it_says() -> None:
+    with pytest.raises(UsageError, match="'FrozenLake-v1' does not accept --env.map-name 9x9: KeyError: '9x9'") as raised:
+        factory.make_one(EnvSpec("FrozenLake-v1", {"map_name": "9x9"}))
+    assert isinstance(raised.value.__cause__, KeyError)
+    with pytest.raises(UsageError, match="'Ant-v3' cannot be imported: The mujoco v2 and v3 based environments have been moved"):
+        factory.make_one(EnvSpec("Ant-v3"))
+
+
 @pytest.mark.usefixtures("shop")
 def test_a_mistake_in_a_constructor_is_not_taken_for_a_missing_option() -> None:
     with pytest.raises(TypeError, match=r"helper\(\) missing 1 required"):

@@ -313,3 +313,19 @@ def test_a_run_of_a_component_that_is_gone_is_explained(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps({**facts, "component": "some-plugin/dqm"}))
     done = command("evaluate", "run", cwd=tmp_path)
     assert done.code == 2 and "some-plugin/dqm" in done.err and "Traceback" not in done.err
+
+
+def test_runs_whose_boards_were_divided_by_255_are_not_taken_up_again() -> None:
+    from gymnasium.spaces import Box
+
+    from toolkit.envs import spaces
+    from toolkit.training.setup import require_same_bytes
+
+    def facts(high: int, **more: int) -> dict[str, Any]:
+        space = spaces.to_json(Box(0, high, (4, 4), numpy.uint8))
+        return {"name": "dqn", "subject": "Board-v0", "spaces": {"observation": space}, **more}
+
+    for fine in (facts(255, format=1), facts(2, format=2), {"format": 1}):
+        require_same_bytes(fine)
+    with pytest.raises(UsageError, match="divided observations of Box.* by 255.* Train it anew: toolkit run dqn --env Board-v0"):
+        require_same_bytes(facts(2, format=1))

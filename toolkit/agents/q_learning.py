@@ -325,6 +325,10 @@ def buffer_part(config: QLearningConfig) -> Part:
     name, options = config.buffer.name, dict(config.buffer.options)
     fields = {item.name: item.default for item in registry.get("buffer", name).settings}
     if "gamma" in fields:
+        asked = options.get("gamma", fields["gamma"])
+        if asked not in (fields["gamma"], config.gamma):
+            raise UsageError(f"--buffer.gamma {asked:g} and the agent's gamma {config.gamma:g} differ. "
+                             f"Say it once: --gamma {asked:g}")
         options["gamma"] = config.gamma
     if config.n_step > 1:
         if "n_step" not in fields:

@@ -9,6 +9,7 @@ import torch
 
 from toolkit.agents.base import Array
 from toolkit.agents.checks import require_action_space, require_finite_observations
+from toolkit.agents.continuous import bounds
 from toolkit.bridges.randomness import OwnRandomness
 from toolkit.core.clock import Clock
 from toolkit.core.seeding import GeneratorState, Streams
@@ -19,10 +20,13 @@ class BridgedAgent:
 
     name = ""
     library: ClassVar[str]  # names the stream of random numbers
+    squashes: ClassVar[bool] = False  # whether its continuous actions are scaled to the bounds
 
     def __init__(self, config: Any, *, action_space: gymnasium.Space[Any], n_envs: int = 1, streams: Streams | None = None,
                  clock: Clock | None = None, device: torch.device | str = "cpu") -> None:
         require_action_space(self.name, action_space)
+        if self.squashes and isinstance(action_space, gymnasium.spaces.Box):
+            bounds(self.name, action_space)
         streams = streams or Streams(0)
         self.config, self.clock, self.n_envs = config, clock or Clock(budget=1), n_envs
         self.device, self.action_space = torch.device(device), action_space

@@ -109,9 +109,18 @@ def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
 
     Other libraries batch the infos of several copies, and not all can batch a dict in them (TorchRL's ``GymEnv`` cannot).
     """
-    flat = {name.removeprefix(MEASURED): value for name, value in info.items()
-            if name.startswith(MEASURED) and isinstance(value, (int, float, np.number, np.bool_))}
-    return {**info.get("measures", {}), **flat}
+    if not isinstance(info, Mapping):
+        return {}
+    numbers = {name: value for name, value in info.items() if isinstance(name, str) and is_number(value)}
+    flat = {name.removeprefix(MEASURED): value for name, value in numbers.items() if name.startswith(MEASURED)}
+    # Others give words there, or an array: what is not a number by name is not for the toolkit.
+    own = info.get("measures")
+    named = {str(name): value for name, value in own.items() if is_number(value)} if isinstance(own, Mapping) else {}
+    return {**named, **flat}
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number, np.bool_))
 
 
 def one_number(reward: Any, name: str) -> float:

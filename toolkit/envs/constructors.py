@@ -16,7 +16,7 @@ from toolkit.envs.base import EnvSpec
 from toolkit.envs.hearing import VECTORS
 from toolkit.envs.native import NATIVE
 from toolkit.envs.specs import install_command, is_registered, missing_module
-from toolkit.errors import MissingExtra, UsageError, did_you_mean
+from toolkit.errors import MissingExtra, ToolkitError, UsageError, did_you_mean
 from toolkit.registry import registry
 
 ARRAYS = {**NATIVE, **VECTORS}  # gymnasium's entry point -> the class whose copies are arrays
@@ -38,6 +38,8 @@ def packages_named(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec) ->
                            f"Install it: {command}") from error
     except ModuleNotFoundError as error:
         raise missing_module(spec.id, str(error.name), install_command(found)) from error
+    except ImportError as error:
+        raise MissingExtra(f"environment {spec.id!r} cannot be imported: {error}") from error
 
 
 @contextmanager
@@ -62,6 +64,12 @@ def explained(spec: EnvSpec, found: gymnasium.envs.registration.EnvSpec, drawn: 
         if not refused:  # a mistake of the environment's own, which its author finds by the traceback
             raise
         raise OptionsRefused(refused) from cause
+    except (ValueError, LookupError, AssertionError) as error:
+        if not spec.options or isinstance(error, ToolkitError):
+            raise
+        given = ", ".join(env_flag(name, value) for name, value in spec.options.items())
+        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise OptionsRefused(f"environment {spec.id!r} does not accept {given}: {why}") from error
 
 
 def undrawn(spec: EnvSpec, why: str, env: Any) -> UsageError:

@@ -226,14 +226,14 @@ class WorkerEnvs:
 
         Raises WorkersFailed for one that fails again and again.
         """
-        for worker in failed:
-            happened = self._what_happened(worker)
+        happened = {worker.number: self._what_happened(worker) for worker in failed}
+        for worker in failed:  # all of them first: whoever is asked for a state meanwhile would be waited for
             worker.stop(grace=0.0)
-            recent = [step for step in worker.failures if step > self._steps - FAILURE_STEPS]
-            worker.failures = [*recent, self._steps]
+            worker.failures = [*(step for step in worker.failures if step > self._steps - FAILURE_STEPS), self._steps]
+        for worker in failed:
             if len(worker.failures) > MAX_FAILURES:
-                raise WorkersFailed(f"worker {worker.number} {happened}: its {len(worker.failures)}th failure in "
-                                    f"{FAILURE_STEPS} steps. Raise --worker-timeout if its steps are slow", copies_of([worker]))
+                raise WorkersFailed(f"worker {worker.number} {happened[worker.number]}: its {len(worker.failures)}th failure in "
+                                    f"{FAILURE_STEPS} steps. Raise --worker-timeout if its steps are slow", copies_of(failed))
         self._start(failed)
         for worker in failed:
             if not tell(worker, "reset"):

@@ -17,13 +17,14 @@ from toolkit.training.run_directory import library_versions, machine
 from toolkit.training.supervised import SupervisedTask
 from toolkit.training.tasks import OnlineTask, Task, evaluation_seed
 
+FORMAT = 2  # of run.json; 1 divided all bytes of observations by 255, boards of small numbers among them
 BYTES_A_PARAMETER = 12  # float32: itself, and two moments of its gradients
 
 
 def describe(plan: Plan, task: Task) -> dict[str, Any]:
     """The content of run.json at the start of a run."""
     facts: dict[str, Any] = {
-        "format": 1, "status": "running", "name": plan.entry.name, "component": plan.entry.id, "kind": plan.entry.kind,
+        "format": FORMAT, "status": "running", "name": plan.entry.name, "component": plan.entry.id, "kind": plan.entry.kind,
         "subject": plan.subject, "unit": task.unit, "preset": plan.preset, "config": stored_config(plan),
         "seeds": {"root": plan.config.values["seed"], "evaluation": evaluation_seed(plan.config.values["seed"])},
         "distributions": distributions(plan, task), "libraries": library_versions(), "machine": machine(),

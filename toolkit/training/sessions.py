@@ -25,7 +25,7 @@ from toolkit.training.made_with import made_with
 from toolkit.training.misfit import fitting
 from toolkit.training.resolve import Plan, plan_of
 from toolkit.training.run_directory import RunDirectory, find_run
-from toolkit.training.setup import env_spec, make_task, make_trainer
+from toolkit.training.setup import env_spec, make_task, make_trainer, require_same_bytes
 from toolkit.training.supervised import SupervisedTask
 from toolkit.training.tasks import Task
 from toolkit.training.trainer import Outcome, Trainer
@@ -168,6 +168,7 @@ def resumed(directory: RunDirectory, plan: Plan, facts: Mapping[str, Any], step:
     begin = present[-1] if step is None else step
     if plan.entry.kind == "task":
         require_same_data(plan, facts, SAME_DATA)
+    require_same_bytes(facts)
     states = checkpoints.load(begin)
     if steps is not None and steps <= begin:
         raise UsageError(f"--steps {steps}: the run is at step {begin} already; name a larger budget")

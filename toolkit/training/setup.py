@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from toolkit.agents.base import Agent, Buffer
 from toolkit.agents.checks import require_action_space
+from toolkit.agents.networks.encode import is_image, leaf_spaces
 from toolkit.agents.perception import perceived, perception_of
 from toolkit.config import Part, Resolved, settings_of
 from toolkit.core.base import Dataset
@@ -142,6 +144,7 @@ def load_agent(directory: RunDirectory, step: int | None = None, plan: Plan | No
     plan = plan or plan_of(facts)
     if plan.entry.kind != "agent":
         raise UsageError(f"{directory.path} is a run of the task {plan.entry.name!r}, which has no agent")
+    require_same_bytes(facts)
     states = directory.states(step)
     values = plan.config.values
     clock = Clock(values["steps"], states["trainer"]["step"])
@@ -152,6 +155,18 @@ def load_agent(directory: RunDirectory, step: int | None = None, plan: Plan | No
     with made_with(facts), fitting(states["agent"], agent.state_dict, agent.parameters):
         agent.load_state_dict(states["agent"])
     return agent
+
+
+def require_same_bytes(facts: Mapping[str, Any]) -> None:
+    """Raise UsageError for a run of an earlier version whose network saw a board of bytes as a picture: 2 was 2 / 255 to it."""
+    if facts.get("format", 1) > 1 or "spaces" not in facts:
+        return
+    found = [leaf for leaf in leaf_spaces(spaces.from_json(facts["spaces"]["observation"]))
+             if leaf.dtype == np.uint8 and len(leaf.shape or ()) in (2, 3, 4) and not is_image(leaf)]
+    if found:
+        raise UsageError(f"the run is of an earlier version, which divided observations of {found[0]} by 255, and this one "
+                         "does not: its network would see others. Train it anew: "
+                         f"toolkit run {facts['name']} --env {facts['subject']}")
 
 
 def make_trainer(directory: RunDirectory, plan: Plan, unit: str) -> Trainer:

@@ -26,8 +26,12 @@ BYTE = 255.0
 
 
 def is_image(space: Space) -> bool:
-    """Whether ``space`` holds bytes in three dimensions (or two, for one grey picture; four, for several in colour)."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3, 4)
+    """Whether ``space`` holds bytes up to 255 in three dimensions (or two, for one grey picture; four, for several in colour).
+
+    Bytes with other bounds are a board or its like: numbers as any.
+    """
+    return (isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3, 4)
+            and bool((space.high == BYTE).any()))
 
 
 def leaves(space: Space, observations: Tensor) -> list[tuple[Space, Tensor]]:

@@ -38,6 +38,8 @@ class GivenReplay:
 class OffPolicyAgent(SB3Agent):
     """Uniformly random actions before ``learning_starts``, then the policy's, with noise where the algorithm adds it."""
 
+    squashes = True
+
     def __init__(self, config: Any, **context: Any) -> None:
         super().__init__(config, **context)
         # train_freq counts steps of the vector environment, as in the library.

@@ -30,7 +30,7 @@ METRICS = {"loss_objective": "train/policy_gradient_loss", "loss_critic": "train
 class PPOAgent(TorchRLAgent):
     """Policy and value on a network each; continuous actions from a normal through tanh, within their bounds."""
 
-    name = "torchrl-ppo"
+    name, squashes = "torchrl-ppo", True
 
     def __init__(self, config: Any, **context: Any) -> None:
         super().__init__(config, **context)
