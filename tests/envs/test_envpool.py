@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from toolkit.envs import factory
 from toolkit.envs.base import EnvSpec
 from toolkit.envs.envpool import EnvPool
 from toolkit.errors import MissingExtra, UsageError
+from toolkit.training.api import train
 
 INSTALLED = importlib.util.find_spec("envpool") is not None
 
@@ -37,7 +39,19 @@ def test_rows_after_an_episodes_end_are_not_valid() -> None:
 
 @pytest.mark.skipif(not INSTALLED, reason="EnvPool is not installed")
 def test_what_it_does_not_have_is_named() -> None:
-    with pytest.raises(UsageError, match="EnvPool stacks frames itself"):
+    with pytest.raises(UsageError, match="EnvPool stacks frames in its own way, .* Leave out --frame-stack"):
         factory.make(EnvSpec("CartPole-v1", frame_stack=2), [1], "envpool")
+    with pytest.raises(UsageError, match="EnvPool prepares pictures of Atari games in its own way"):
+        factory.make(EnvSpec("ALE/Pong-v5", atari="training"), [1], "envpool")
+    with pytest.raises(UsageError, match="EnvPool's FrozenLake-v1 does not accept --env.is_slippery False. Its options are"):
+        factory.make(EnvSpec("FrozenLake-v1", {"is_slippery": False}), [1], "envpool")
     with pytest.raises(UsageError, match="EnvPool has no environment 'CarRacing-v99'.* Leave out --vectorization envpool"):
         EnvPool(EnvSpec("CarRacing-v99"), [1])  # a name that gymnasium lacks too stops at the factory, before this
+
+
+@pytest.mark.skipif(not INSTALLED, reason="EnvPool is not installed")
+def test_other_observations_than_those_of_evaluations_are_refused_before_training(tmp_path: Path) -> None:
+    pytest.importorskip("ale_py")
+    with pytest.raises(UsageError, match="the observations of ALE/Pong-v5 are Box.* by EnvPool, and Box.* by gymnasium, which"):
+        train("dqn", env="ALE/Pong-v5", preset="none", vectorization="envpool", steps=10, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -11,9 +11,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from toolkit.envs import factory, specs
 from toolkit.envs.base import EnvSpec
+from toolkit.envs.in_process import InProcess
+from toolkit.envs.wrappers import Fire
 from toolkit.errors import MissingExtra, UsageError
 
 
@@ -52,6 +55,51 @@ def test_atari_pictures(frame_stack: int) -> None:
     assert np.asarray(observation).shape == shape and env.observation_space.dtype == np.uint8
     rewards = {env.step(env.action_space.sample())[1] for _ in range(50)}
     assert rewards <= {-1.0, 0.0, 1.0}
+
+
+class Game(gymnasium.Env[Any, Any]):
+    """Three lives, each of which is lost after two steps but for those in which it waits for FIRE (1)."""
+
+    action_space, observation_space = spaces.Discrete(3), spaces.Box(0, 9, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.lives, self.left, self.did = 3, 0, []
+        return np.zeros(1, np.float32), {"lives": 3}
+
+    def step(self, action: Any) -> Any:
+        self.did.append(int(action))
+        if self.left == 0:
+            self.left = 2 if action == 1 else 0
+        else:
+            self.left -= 1
+            self.lives -= self.left == 0
+        return np.full(1, len(self.did), np.float32), 0.0, self.lives == 0, False, {"lives": self.lives}
+
+
+def test_fire_is_pressed_at_the_start_and_after_each_life_but_the_last() -> None:
+    env = Fire(Game(), 1)
+    observation, info = env.reset(seed=0)
+    assert observation.tolist() == [1.0] and info == {"lives": 3}
+    over = steps = 0
+    while not over:
+        *_, over, _, _ = env.step(2)
+        steps += 1
+    assert env.unwrapped.did == [1, 2, 2, 1, 2, 2, 1, 2, 2] and steps == 8  # type: ignore[attr-defined]
+
+
+def test_a_walker_goes_on_exactly_in_every_episode() -> None:
+    pytest.importorskip("Box2D")
+    spec = EnvSpec("BipedalWalker-v3", max_episode_steps=40)
+    used, fresh = (InProcess(lambda: factory.make_one(spec), [seed]) for seed in (1, 2))
+    for envs in (used, fresh):
+        envs.action_space.seed(0)
+        envs.reset()
+    for _ in range(130):
+        used.step(np.asarray([used.action_space.sample()]))
+    fresh.set_state(used.get_state())
+    for _ in range(100):
+        action = np.asarray([used.action_space.sample()])
+        np.testing.assert_array_equal(used.step(action).observations, fresh.step(action).observations)
 
 
 def test_a_module_that_python_does_not_find_is_told_with_where_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -475,3 +475,24 @@ def test_the_command_says_what_is_broken_and_exits_with_one(toolkit: Any) -> Non
                         (("env", "CartPol"), "'CartPole-v1'"), (("toolkit/dqm",), "'dqn' (agent)")):
         done = toolkit("check", *words)
         assert done.returncode == 2 and f"Did you mean {near}" in done.stderr, done.stderr
+
+
+def test_a_generator_of_its_own_that_only_the_first_episode_seeds() -> None:
+    class Own(gymnasium.Env[Any, Any]):
+        observation_space = gymnasium.spaces.Box(-9, 9, (1,), np.float64)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            if seed is not None:
+                self.rng = np.random.default_rng(seed)
+            self.taken = 0
+            return np.zeros(1), {}
+
+        def step(self, action: Any) -> Any:
+            self.taken += 1
+            return np.clip(self.rng.normal(size=1), -9, 9), 0.0, self.taken == 12, False, {}
+
+    registry.register("env", "own-generator", summary="Draws by itself.")(Own)
+    found = broken("env", "own-generator")
+    assert list(found) == ["its_state_is_restored_in_mid_episode"], found

@@ -25,7 +25,11 @@ class EnvPool:
     def __init__(self, spec: EnvSpec, seeds: Sequence[int]) -> None:
         envpool = imported()
         if spec.frame_stack > 1:
-            raise UsageError("EnvPool stacks frames itself: --env.stack_num instead of --frame-stack")
+            raise UsageError("EnvPool stacks frames in its own way, in which no evaluation would see them. Leave out "
+                             "--frame-stack, or --vectorization envpool")
+        if spec.atari:
+            raise UsageError("EnvPool prepares pictures of Atari games in its own way, in which no evaluation would see them. "
+                             "Leave out --vectorization envpool")
         name = spec.id.rpartition(":")[2].rpartition("/")[2]
         known = envpool.list_all_envs()
         if name not in known:
@@ -38,7 +42,12 @@ class EnvPool:
         self.n_envs, self._seeds = len(seeds), [seed % INT31 for seed in seeds]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of the precision of its bounds
-            self.envs = envpool.make(name, env_type="gymnasium", num_envs=self.n_envs, seed=self._seeds, **options)
+            try:
+                self.envs = envpool.make(name, env_type="gymnasium", num_envs=self.n_envs, seed=self._seeds, **options)
+            except TypeError as error:  # of C++, about options by place
+                given = ", ".join(f"--env.{key} {value}" for key, value in spec.options.items()) or "what it was given"
+                raise UsageError(f"EnvPool's {name} does not accept {given}. Its options are EnvPool's own; gymnasium's go with "
+                                 "--vectorization auto") from error
             self.observation_space, self.action_space = self.envs.observation_space, self.envs.action_space
         self.masks: Array | None = None
         self.dropped: list[int] = []

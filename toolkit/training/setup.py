@@ -19,7 +19,7 @@ from toolkit.core.memory import machine_memory, within_memory
 from toolkit.core.seeding import Streams
 from toolkit.core.threads import use_threads
 from toolkit.envs import factory, spaces
-from toolkit.envs.base import EnvSpec
+from toolkit.envs.base import EnvSpec, VectorEnv
 from toolkit.errors import UsageError
 from toolkit.registry import registry
 from toolkit.training.configs import RunConfig
@@ -86,6 +86,8 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     envs = factory.make(spec, [streams.seed("env", index) for index in range(n_envs)], values["vectorization"],
                         values["workers"], values["worker_timeout"])
     try:
+        if values["vectorization"] == "envpool":
+            require_same_spaces(envs, spec)
         agent = make_agent(plan.entry.id, plan.config, envs.observation_space, envs.action_space, n_envs, streams, clock, device)
         envs = perceived(envs, agent)
         buffer = registry.make(
@@ -98,6 +100,17 @@ def make_online_task(plan: Plan, streams: Streams) -> OnlineTask:
     evaluator = AgentEvaluator(spec.for_evaluation(), evaluation_seed(values["seed"]), values["evaluation_episodes"],
                                values["final_episodes"])
     return OnlineTask(agent, envs, buffer, clock, evaluator)
+
+
+def require_same_spaces(envs: VectorEnv, spec: EnvSpec) -> None:
+    """Raise UsageError where evaluations, which gymnasium makes, would see or do other things than training does."""
+    judged = factory.make_one(spec.for_evaluation())
+    judged.close()
+    for what, ours, theirs in (("observations", envs.observation_space, judged.observation_space),
+                               ("actions", envs.action_space, judged.action_space)):
+        if (ours.shape, getattr(ours, "n", 0)) != (theirs.shape, getattr(theirs, "n", 0)):
+            raise UsageError(f"the {what} of {spec.id} are {ours} by EnvPool, and {theirs} by gymnasium, which evaluations use: "
+                             "a policy for the one cannot be judged by the other. Leave out --vectorization envpool")
 
 
 def require_room(buffer: Buffer, transitions: int, n_envs: int) -> None:
