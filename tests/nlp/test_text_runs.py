@@ -498,7 +498,11 @@ LONG = ("--model.width", "8", "--model.heads", "2", "--model.hidden", "8", "--mo
      "Allowed: --context of at most 32 (it is 33), or --model.longest of at least 33 (it is 32)\n"),
     (("text-classification", "--model", "pretrained", "--max-length", "600"),
      "an example of train has 600 positions, and the model has room for 512. "
-     "Allowed: --max-length of at most 512 (it is 600)\n")])
+     "Allowed: --max-length of at most 512 (it is 600)\n"),
+    (("text-generation", "--max-length", "33"),
+     "33 would do nothing: without a target whole texts are learned, cut to --context. Name that, or leave it out\n"),
+    (("text-generation", "--target", "label", "--context", "9"),
+     "--context 9 would do nothing: the column 'label' is learned, cut to --max-length. Name that, or leave it out\n")])
 def test_lengths_that_do_not_go_together_are_refused_before_the_run(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     folder = tiny_folder() if "pretrained" in words else ""
     tokens = ("--tokenizer", "pretrained" if folder else "word")
@@ -509,6 +513,14 @@ def test_lengths_that_do_not_go_together_are_refused_before_the_run(words: tuple
     done = asked_here("run", *words, *own, *rest, cwd=tmp_path)
     assert done.code == 2 and done.err.endswith(said), done.err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+
+
+def test_what_a_config_file_says_of_every_setting_may_do_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("the film was good ! " * 30)
+    words = ("run", "text-generation", "--data", "mine.txt", "--preset", "none", *ATTENTIVE, "--epochs", "1")
+    (tmp_path / "mine.toml").write_text(command(*words, "--print-config", cwd=tmp_path).out)
+    assert "max-length" in (tmp_path / "mine.toml").read_text().replace("_", "-")
+    assert command("run", "text-generation", "--config", "mine.toml", "--out", "run", cwd=tmp_path).code == 0
 
 
 def test_positions_that_turn_have_room_for_texts_of_any_length() -> None:

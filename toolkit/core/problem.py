@@ -281,6 +281,9 @@ class Problem(Generic[Config]):
         values, details = measured(self.measures, found.pairs)
         return replace(found, metrics={**found.metrics, **values}, details={**found.details, **details})
 
+    def refuse_unused(self, given: Collection[str]) -> None:
+        """Raise UsageError where settings ``given`` to a run that begins, by name, would do nothing with its data."""
+
     def refuse_idle(self, given: Collection[str]) -> None:
         """Raise UsageError where settings ``given`` to a trained run, by name, would do nothing."""
 

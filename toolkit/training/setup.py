@@ -57,6 +57,8 @@ def make_data_task(plan: Plan, streams: Streams, saved: Facts = None, inherited:
     dataset = registry.make("dataset", options["data"])
     task = make_supervised(plan.entry.id, options, dataset, clock, streams, device_for(plan), saved, inherited)
     if saved is None:
+        # What a file says may be what --print-config printed of every setting.
+        task.problem.refuse_unused([name for name, origin in plan.config.origins.items() if origin == "flag"])
         task.data_fingerprint = fingerprint_of(dataset)
     number = values.get("folds", 0)
     if number:

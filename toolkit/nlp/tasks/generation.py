@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toolkit.config import flag_of
 from toolkit.core.base import Example
 from toolkit.core.losses import IGNORED
 from toolkit.core.problem import Array, Batch, Judged, Problem, Tally, refuse_rows
@@ -38,6 +39,13 @@ class TextGeneration(TextProblem):
     @property
     def cut_by(self) -> str:
         return "max_length" if self.target else "context"
+
+    def refuse_unused(self, given: Collection[str]) -> None:
+        unused = "context" if self.target else "max_length"
+        if unused in given:
+            learned = f"the column {self.target!r} is learned" if self.target else "without a target whole texts are learned"
+            raise UsageError(f"{flag_of(unused)} {getattr(self.config, unused)} would do nothing: {learned}, cut to "
+                             f"{flag_of(self.cut_by)}. Name that, or leave it out")
 
     def columns(self) -> list[str]:
         return [self.config.text_column] + ([self.target] if self.target else [])
