@@ -121,6 +121,14 @@ def test_info_reports_bad_files_and_goes_on(toolkit: Any, tree: Path) -> None:
         assert cause in done.stderr
 
 
+def test_names_that_are_not_utf_8_stop_nothing(toolkit: Any, tree: Path) -> None:
+    os.rename(tree / "yes" / "one.wav", tree / "yes" / os.fsdecode(b"lat\xe9in.wav"))
+    done = toolkit("audio", "info", str(tree), PYTHONUTF8="1")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "lat\\udce9in.wav" in done.stdout
+    made = toolkit("audio", "augment", str(tree), "--transforms", "gain", "--out", "out", PYTHONUTF8="1")
+    assert made.returncode == 1 and "augmented 3 clips, 2 skipped" in made.stderr, made.stderr
+
+
 def test_links_in_a_folder_are_converted_under_their_own_names(inside: Inside, tree: Path, chirp: Path) -> None:
     folder = inside.folder / "linked"
     (folder / "no").mkdir(parents=True)

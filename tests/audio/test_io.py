@@ -17,7 +17,7 @@ import torch
 from signals import noise, tone
 
 from toolkit import audio
-from toolkit.audio import io
+from toolkit.audio import io, manifests
 from toolkit.audio.transforms.codec import coded
 from toolkit.errors import UsageError
 
@@ -167,6 +167,62 @@ def test_every_failure_names_the_file_and_the_cause(tmp_path: Path, kind: str) -
     assert str(caught.value).startswith(f"{tmp_path / 'a.wav'}: ") and message in str(caught.value)
     with pytest.raises(io.AudioError):
         list(io.blocks(tmp_path / "a.wav", RATE))
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFF00, 0x7FFFFFFF, 0x80000000, 0xFFFFFFDB, 0xFFFFFFFE, 0xFFFFFFFF])
+def test_a_wav_whose_writer_could_not_seek_back_is_read_to_its_end(size: int) -> None:
+    assert io.info(wav(100, size=size)).frames == 100 and io.read(wav(100, size=size))[0].shape == (1, 100)
+
+
+@pytest.mark.parametrize("size", [202, 0x7FFE0000, 0x90000000])
+def test_a_wav_that_was_cut_is_none_of_those(size: int) -> None:
+    with pytest.raises(io.AudioError, match="its header promises"):
+        io.read(wav(100, size=size))
+
+
+def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    clip = noise(3 * RATE).view(2, -1).clamp(-0.9, 0.9)
+    audio.save(tmp_path / "known.flac", clip, RATE)
+    data = bytearray((tmp_path / "known.flac").read_bytes())
+    data[21] &= 0xF0  # the 36 bits of the length in STREAMINFO
+    data[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(data)
+    assert soundfile.info(tmp_path / "a.flac").frames == 2 ** 63 - 1
+    assert io.info(tmp_path / "a.flac").duration == 1.5
+    whole = io.read(tmp_path / "known.flac")[0]
+    np.testing.assert_array_equal(io.read(tmp_path / "a.flac")[0], whole)
+    np.testing.assert_array_equal(io.read(bytes(data), offset=0.5, duration=0.7)[0], whole[:, 8000:19200])
+    np.testing.assert_array_equal(np.concatenate([*io.blocks(tmp_path / "a.flac", seconds=0.4)], 1), whole)
+    with pytest.raises(io.AudioError, match="offset 2 s is past its end at 1.5 s"):
+        io.read(tmp_path / "a.flac", offset=2.0)
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "GSM610"), ("AIFF", "GSM610"), ("WAV", "G721_32"), ("AU", "G721_32"),
+                                               ("WAV", "NMS_ADPCM_32")])
+def test_encodings_that_cannot_be_sought_in_are_read(tmp_path: Path, kind: str, subtype: str) -> None:
+    soundfile.write(tmp_path / "a", tone(300.0, 1.0, 8000).numpy(), 8000, subtype, format=kind)
+    assert not soundfile.SoundFile(tmp_path / "a").seekable()
+    whole, rate = io.read(tmp_path / "a")
+    assert rate == 8000 and 0.4 < np.abs(whole).max() < 1.1
+    np.testing.assert_array_equal(whole[0, :100], soundfile.SoundFile(tmp_path / "a").read(100, dtype="float32"))
+    np.testing.assert_array_equal(np.concatenate([*io.blocks(tmp_path / "a", seconds=0.3)], 1), whole)
+    np.testing.assert_array_equal(io.read(tmp_path / "a", offset=0.25, duration=0.5)[0], whole[:, 2000:6000])
+    parts = [*io.blocks(tmp_path / "a", offset=0.25, duration=0.5, seconds=0.2)]
+    np.testing.assert_array_equal(np.concatenate(parts, 1), whole[:, 2000:6000])
+
+
+def test_a_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"lat\xe9in.wav")
+    audio.save(path, noise(RATE), RATE)
+    with io.writing(path, RATE, 1, overwrite=True) as writer:
+        writer.write(noise(RATE)[None])
+    assert io.info(path).frames == RATE and io.read(str(path))[0].shape == (1, RATE)
+    clips, problems = manifests.scan(tmp_path)
+    assert len(clips) == 1 and not problems
+    manifests.write(tmp_path / "a.jsonl", clips)
+    assert manifests.read(tmp_path / "a.jsonl", check_files=True) == clips
+    with pytest.raises(UsageError, match="in.wav' is not UTF-8, which CSV cannot hold. Write .*b.jsonl, or rename the file"):
+        manifests.write(tmp_path / "b.csv", clips)
 
 
 def test_missing_files_folders_and_offsets(tmp_path: Path) -> None:

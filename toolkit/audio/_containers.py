@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)  # written by programs that could not seek back
+# Written by programs that could not seek back: 0, or about the most that 31 or 32 bits hold, less a header and whole blocks.
+UNKNOWN_SIZES = (range(1), range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 1 << 32))
 HEAD = 4096  # bytes that are looked at
 
 
@@ -81,7 +82,7 @@ def promised_too_much(source: Any) -> str:
         name, length = head[position:position + 4], int.from_bytes(head[position + 4:position + 8], "little")
         if name == b"data":
             left = size - position - 8
-            if length in UNKNOWN_SIZES or length <= left:
+            if length <= left or any(length in sizes for sizes in UNKNOWN_SIZES):
                 return ""
             return f"it is truncated: its header promises {length} bytes of samples, but {left} follow"
         position += 8 + length + length % 2

@@ -18,7 +18,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,6 +38,7 @@ BLOCK_SECONDS = 10.0
 # What follows a seek in these is decoded wrongly until the decoder has seen some frames: it is told by what came before.
 LOSSY, LEAD = ("MP3", "OGG"), 16 * 1152  # samples that are decoded and left out after a seek
 PIECE = 1 << 16  # samples of each channel that are encoded at once: libvorbis overflows the stack with a few million
+UNKNOWN = (1 << 63) - 1  # what libsndfile says of a FLAC without its length, as of an encoder that could not seek back
 UNSCALED = ("FLOAT", "DOUBLE", "OPUS")  # encodings that libsndfile does not bring integers to full scale for
 SHORT, LENGTHS = ("WAV", "WAVEX", "AIFF"), 1 << 32  # formats whose headers count bytes in 32 bits
 SAMPLE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
@@ -73,9 +74,9 @@ def name_of(source: Source) -> str:
 
 
 def info(source: Source) -> AudioInfo:
-    """Rate, channels, length and encoding, read from the header alone. Raises AudioError."""
+    """Rate, channels, length and encoding, read from the header alone where it tells the length. Raises AudioError."""
     with opened(source) as sound:
-        return AudioInfo(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+        return AudioInfo(sound.samplerate, sound.channels, frames_of(sound), sound.format, sound.subtype)
 
 
 def load(path: Source, sample_rate: int | None = None, mono: bool = False, *, offset: float = 0.0,
@@ -134,11 +135,12 @@ def blocks(path: Source, sample_rate: int | None = None, mono: bool = False, *, 
             import soxr
 
             resampler = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32", quality=checked_quality(quality))
-        size = max(1, round(seconds * rate))
+        size, at = max(1, round(seconds * rate)), 0
         while left > 0:
-            samples = decoded(sound, first, min(size, left), name)
+            samples = decoded(sound, first, min(size, left), name, at)
             check_finite(samples, name, first / rate, rate)
-            first, left = first + len(samples), left - len(samples)
+            at = first = first + len(samples)
+            left -= len(samples)
             samples = mixed(samples) if mono else samples
             if resampler is not None:
                 samples = resampler.resample_chunk(samples, last=left <= 0)
@@ -202,7 +204,7 @@ def writing(path: str | os.PathLike[str], sample_rate: int, channels: int, *, su
     kind, subtype = checked_format(path, format, subtype)
     with appearing(Path(path), overwrite) as temporary:
         with explained(name, channels, sample_rate, kind, subtype):
-            sound = imported_soundfile().SoundFile(temporary, "w", sample_rate, channels, subtype, format=kind)
+            sound = imported_soundfile().SoundFile(os.fsencode(temporary), "w", sample_rate, channels, subtype, format=kind)
         try:
             writer = SoundWriter(sound, name)
             yield writer
@@ -258,16 +260,26 @@ def opened(source: Source) -> Any:
     name = name_of(source)
     if isinstance(source, (str, os.PathLike)):
         check_path(Path(source))
-    holder = io.BytesIO(source) if isinstance(source, bytes) else source
+    holder: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    if isinstance(source, (str, os.PathLike)):
+        holder = os.fsencode(source)  # a name need not be UTF-8, which soundfile makes of a text
+    here = holder.tell() if hasattr(holder, "tell") else None
     try:
         sound = soundfile.SoundFile(holder)
+        if sound.frames >= UNKNOWN:  # it is decoded once to know its length, and then begun anew
+            with sound:
+                counted = sum(iter(lambda: len(up_to(sound, PIECE)), 0))
+            if here is not None:
+                holder.seek(here)
+            sound = soundfile.SoundFile(holder)
+            sound.counted = counted
     except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(f"{name}: {cause_of_failure(source, error)}") from error
     try:
         problem = promised_too_much(source)
         if problem:
             raise AudioError(f"{name}: {problem}")
-        if sound.frames == 0:
+        if frames_of(sound) == 0:
             raise AudioError(f"{name}: it holds no samples (its header is valid, its length is 0)")
     except AudioError:
         sound.close()
@@ -298,7 +310,7 @@ def check_path(path: Path) -> None:
 
 def span_of(sound: Any, name: str, offset: float, duration: float | None) -> tuple[int, int]:
     """First sample and count of a part of a file. Raises AudioError when it lies outside."""
-    rate, frames = sound.samplerate, sound.frames
+    rate, frames = sound.samplerate, frames_of(sound)
     if offset < 0 or (duration is not None and duration <= 0):
         raise UsageError(f"offset must be at least 0 and duration above 0; got offset={offset}, duration={duration}")
     first = round(offset * rate)
@@ -307,17 +319,45 @@ def span_of(sound: Any, name: str, offset: float, duration: float | None) -> tup
     return first, frames - first if duration is None else min(frames - first, max(1, round(duration * rate)))
 
 
-def decoded(sound: Any, first: int, count: int, name: str) -> np.ndarray:
-    """``count`` samples [time, channels] float32 from sample ``first`` on. Raises AudioError when the file holds fewer."""
+def frames_of(sound: Any) -> int:
+    """How many samples each channel of an `opened` file has, also where its header does not say."""
+    return int(sound.frames if sound.frames < UNKNOWN else sound.counted)
+
+
+def up_to(sound: Any, count: int) -> np.ndarray:
+    """The next ``count`` samples [time, channels] float32, or what is left of them.
+
+    soundfile seeks after every read, which fails at the end of a FLAC of unknown length, and nothing can be read after that;
+    what was read is there, and such a file holds no NaN.
+    """
+    import numpy as np
+
+    if sound.frames < UNKNOWN:
+        samples: np.ndarray = sound.read(count, dtype="float32", always_2d=True)
+        return samples
+    samples = np.full((count, sound.channels), np.nan, np.float32)
+    with suppress(imported_soundfile().LibsndfileError):
+        sound.read(out=samples)
+    return samples[:int(np.isfinite(samples[:, 0]).sum())]
+
+
+def decoded(sound: Any, first: int, count: int, name: str, at: int = 0) -> np.ndarray:
+    """``count`` samples [time, channels] float32 from sample ``first`` on. Raises AudioError when the file holds fewer.
+
+    ``at`` is the sample that the stream stands at; up to ``first`` an encoding without a way to seek (GSM) is decoded.
+    """
     soundfile = imported_soundfile()
     lead = min(first, LEAD) if sound.format in LOSSY else 0  # soundfile seeks after every read, so that each begins with one
     try:
-        sound.seek(first - lead)
-        samples: np.ndarray = sound.read(lead + count, dtype="float32", always_2d=True)[lead:]
+        if sound.seekable():
+            sound.seek(first - lead)
+        while not sound.seekable() and at < first and (passed := len(up_to(sound, min(PIECE, first - at)))):
+            at += passed
+        samples = up_to(sound, lead + count)[lead:]
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: it is damaged after {first / sound.samplerate:.3f} s: {error}") from error
     if len(samples) < count:
-        raise AudioError(f"{name}: it is truncated: its header promises {sound.frames} samples, "
+        raise AudioError(f"{name}: it is truncated: its header promises {frames_of(sound)} samples, "
                          f"but decoding ends after {first + len(samples)}")
     return samples
 
@@ -401,9 +441,9 @@ def checked_format(path: Any, format: str | None, subtype: str | None) -> tuple[
 
 
 def write(target: Any, samples: np.ndarray, sample_rate: int, subtype: str | None, kind: str, name: str) -> None:
-    channels = samples.shape[1]
+    channels, holder = samples.shape[1], os.fsencode(target) if isinstance(target, (str, os.PathLike)) else target
     with (explained(name, channels, sample_rate, kind, subtype),
-          imported_soundfile().SoundFile(target, "w", sample_rate, channels, subtype, format=kind) as sound):
+          imported_soundfile().SoundFile(holder, "w", sample_rate, channels, subtype, format=kind) as sound):
         put(sound, samples, name)
 
 

@@ -96,8 +96,9 @@ def write(path: str | os.PathLike[str], clips: Iterable[Clip], overwrite: bool =
     rows = [clip.row(target.resolve().parent) for clip in clips]
     with io.appearing(target, overwrite) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         if form == ".jsonl":
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            file.writelines(json_line(row) for row in rows)
         else:
+            refuse_undecoded(target, rows)
             write_csv(file, rows)
 
 
@@ -209,6 +210,29 @@ def refuse_columns(path: Path, rows: Collection[Mapping[str, Any]]) -> None:
             raise ManifestError(f"{path}: its column {name!r} is not read, and none is called {meant!r}: each clip would "
                                 f"{else_heard}. What is heard is told by start and duration, in seconds: write the column "
                                 f"{meant}, or give {name!r} another name")
+
+
+def refuse_undecoded(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ManifestError for a file's name that is not UTF-8, which CSV has no escapes for."""
+    for row in rows:
+        if not encodable(row["path"]):
+            raise ManifestError(f"{path}: the file's name {os.fsencode(row['path'])!r} is not UTF-8, which CSV cannot hold. "
+                                f"Write {path.with_suffix('.jsonl')}, or rename the file")
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as a line of JSONL; a file's name that is not UTF-8 in escapes, which bring it back."""
+    line = json.dumps(row, ensure_ascii=False)
+    return (line if encodable(line) else json.dumps(row)) + "\n"
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can hold a text: it has no place for the bytes of a file's name in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_csv(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:
