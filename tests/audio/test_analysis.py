@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_numbers_known_by_hand() -> None:
     assert ours("zero-crossing-rate", clip, 16000)[0, 30] == pytest.approx(2000 / 16000, abs=1e-3)
     with pytest.raises(ConfigError, match="n_bands: got 6, which reach past 8000 Hz; allowed: at most 5"):
         registry.make("frontend", "spectral-contrast", sample_rate=16000, f_min=400.0)
+    clip = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    for rate, n_fft in ((44100, 64), (44100, 100), (16000, 64), (22050, 100), (44100, 200), (44100, 256), (16000, 160)):
+        facts = {"sample_rate": rate, "hop_length": 32, "n_bands": 4}
+        try:
+            assert registry.make("frontend", "spectral-contrast", n_fft=n_fft, **facts)(clip)[0].isfinite().all()
+        except ConfigError as error:
+            said = re.fullmatch(rf"n_fft: got {n_fft}, of which no bin .* the band from .* at {rate} Hz; .* (\d+)\.", str(error))
+            assert said, str(error)
+            assert registry.make("frontend", "spectral-contrast", n_fft=int(said[1]), **facts)(clip)[0].isfinite().all()
+    with pytest.raises(ConfigError, match="n_fft: got 64, of which no bin belongs to the band from 0 to 200 Hz at 44100 Hz"):
+        registry.make("frontend", "spectral-contrast", sample_rate=44100, n_fft=64, hop_length=32)
 
 
 def test_pitch_tempo_parts_and_slopes() -> None:

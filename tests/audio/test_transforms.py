@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from signals import noise, speech_like, tone
 
 from toolkit import audio
+from toolkit.audio.io import AudioError
 from toolkit.audio.transforms.level import loudness
 from toolkit.audio.transforms.noise import coloured
 from toolkit.audio.transforms.room import room
@@ -186,6 +187,10 @@ def test_noise_from_files_is_the_files(tmp_path: Path) -> None:
     assert ratio_db(clip, hum) == pytest.approx(0.0, abs=1e-3)
     with pytest.raises(ToolkitError, match="there is no such file"):
         make("noise", path=str(tmp_path / "none.wav"))
+    audio.save(tmp_path / "tiny.wav", torch.ones(1), 48000)
+    for name in ("noise", "reverb"):
+        with pytest.raises(AudioError, match="tiny.wav: it is too short to be drawn from: at 16000 Hz it has no sample"):
+            make(name, path=str(tmp_path / "tiny.wav"))(clip)
     with pytest.raises(UsageError, match="holds no sound"):
         (tmp_path / "empty").mkdir()
         make("noise", path=str(tmp_path / "empty"))

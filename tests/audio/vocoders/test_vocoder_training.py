@@ -21,7 +21,7 @@ from toolkit.audio import io
 from toolkit.audio.vocoders import critics, metrics
 from toolkit.audio.vocoders.critics import Critics, Opinion
 from toolkit.audio.vocoders.hifigan import is_folded
-from toolkit.audio.vocoders.task import waveform_of
+from toolkit.audio.vocoders.task import distances, waveform_of
 from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
 from toolkit.registry import registry
@@ -110,6 +110,20 @@ def test_warping_takes_the_cheapest_path() -> None:
     assert metrics.cepstral_distortion(frames.repeat_interleave(3, 0), frames) == 0
     louder = metrics.cepstral_distortion(frames + 2, frames)  # only the first coefficient knows of loudness
     assert louder == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "options"), [("log-mel", {"log": "log10"}), ("log-mel", {"log": "db"}), ("mel", {}),
+                                               ("log-mel", {"log": "db", "shift": 3.0, "scale": 0.2}),
+                                               ("log-mel", {"log": "natural", "shift": 3.0, "scale": 0.2})])
+def test_cepstral_distortion_is_the_same_in_every_unit(name: str, options: dict[str, Any]) -> None:
+    real = noise(8000, 1, 0.1)
+    made = real + noise(8000, 2, 0.03)
+    size = {"sample_rate": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 40}
+    natural, other = (registry.make("frontend", *given[:1], **size, **given[1])
+                      for given in (("log-mel", {"log": "natural"}), (name, options)))
+    wanted = metrics.cepstral_distortion(natural(made)[0], natural(real)[0])
+    assert distances(made, real, natural)["cepstral_distortion"] == wanted
+    assert distances(made, real, other)["cepstral_distortion"] == pytest.approx(wanted, rel=1e-4)
 
 
 # -- the task

@@ -5,6 +5,7 @@ Spectral centroid, bandwidth, rolloff, flatness and contrast; zero-crossing rate
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -158,7 +159,10 @@ def root(squared: Tensor) -> Tensor:
 
 
 def octaves_of(hz: np.ndarray, config: configs.ContrastConfig) -> list[tuple[int, int, int]]:
-    """First bin, end bin and the count of extreme bins of each band. Raises ConfigError where bands pass the highest bin."""
+    """First bin, end bin and the count of extreme bins of each band.
+
+    Raises ConfigError where bands pass the highest bin, and where one lies between two bins.
+    """
     edges = np.concatenate([[0.0], config.f_min * 2.0 ** np.arange(config.n_bands + 1)])
     if edges[-2] >= hz[-1]:
         most = int(np.ceil(np.log2(hz[-1] / config.f_min)))
@@ -166,6 +170,10 @@ def octaves_of(hz: np.ndarray, config: configs.ContrastConfig) -> list[tuple[int
     found = []
     for number, (below, above) in enumerate(pairwise(edges)):
         inside = np.flatnonzero((hz >= below) & (hz <= above))
+        if not len(inside) or (number < config.n_bands and inside[-1] <= max(inside[0] - (number > 0), 0)):
+            raise ConfigError(f"n_fft: got {config.n_fft}, of which no bin belongs to the band from {below:g} to {above:g} Hz at "
+                              f"{config.sample_rate} Hz; allowed: as many as fill each band, such as "
+                              f"{math.ceil(2 * config.sample_rate / config.f_min)}.")
         low = max(inside[0] - (number > 0), 0)
         high = len(hz) if number == config.n_bands else inside[-1] + 1
         count = max(1, int(np.rint(config.quantile * (high - low))))

@@ -47,9 +47,13 @@ class Recordings:
         return recording, below(max(1, len(recording) - samples + 1), generator)
 
     def recording(self, index: int) -> Tensor:
+        """One recording [T], T >= 1. Raises AudioError naming a file that cannot be used."""
         if index not in self._kept:
             clip = self.clips[index]
             samples = io.read(clip.path, self.sample_rate, True, offset=clip.start, duration=clip.duration)[0][0]
+            if not len(samples):
+                raise io.AudioError(f"{clip.path}: it is too short to be drawn from: at {self.sample_rate} Hz it has no sample. "
+                                    "Leave it out")
             recording = torch.from_numpy(samples).double()
             self._seconds += len(recording) / self.sample_rate
             if self._seconds > KEPT_SECONDS:

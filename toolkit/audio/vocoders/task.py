@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from toolkit.audio import io, manifests
 from toolkit.audio.frontends import make_frontend
+from toolkit.audio.spec import FrameSpec
 from toolkit.audio.tasks.base import (
     FULL_SCALE,
     STRETCH,
@@ -296,8 +297,21 @@ def distances(made: Tensor, real: Tensor, frontend: Any) -> dict[str, float]:
     made, real = made[:length], real[:length]
     mels = [frontend(sound)[0] for sound in (made, real)]
     return {"log_mel_l1": float((mels[0] - mels[1]).abs().mean()), "stft_distance": metrics.stft_distance(made, real),
-            "cepstral_distortion": metrics.cepstral_distortion(*mels),
+            "cepstral_distortion": metrics.cepstral_distortion(*(natural_logs(mel, frontend.spec) for mel in mels)),
             **metrics.judged_by_ear(made, real, frontend.spec.sample_rate)}
+
+
+def natural_logs(mel: Tensor, spec: FrameSpec) -> Tensor:
+    """Mel frames as natural logarithms of their bands, in whatever unit, shifted and scaled, the front end gives them.
+
+    Bands without a logarithm count from 1e-7.
+    """
+    details = dict(spec.details)
+    values = mel / details.get("scale", 1.0) - details.get("shift", 0.0)
+    if spec.log == "none":
+        return values.clamp(min=metrics.TINY).log()
+    units = {"natural": 1.0, "log10": math.log(10), "db": math.log(10) * spec.power / 20}
+    return values * units[spec.log]
 
 
 def clip_in(example: Example) -> manifests.Clip | None:
