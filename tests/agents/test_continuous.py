@@ -403,3 +403,22 @@ def test_the_average_of_the_last_actors_acts_at_the_end(name: str, options: dict
     clock.budget = 1000  # extended: the average belongs to the last part of the new budget
     agent.update(phase(1))
     np.testing.assert_array_equal(agent.act(observations, deterministic=True).actions, by_the_newest())
+
+
+def test_an_entropy_coefficient_that_is_given_is_kept_beside_the_networks_of_another_run() -> None:
+    source = made("sac", ent_coef=0.2)
+    fixed, learned = made("sac", ent_coef=0.7), made("sac")
+    for agent in (fixed, learned):
+        agent.initialise(source.state_dict())
+    assert float(fixed.temperature.log_alpha.exp()) == pytest.approx(0.7)
+    assert float(learned.temperature.log_alpha.exp()) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("theirs", "ours", "said"), [
+    (True, False, "its networks saw observations normalised, and here they would see others. Add --normalize-observations"),
+    (False, True, "its networks saw observations as they are, and here they would see others. Leave out --normalize-")])
+def test_networks_are_not_taken_over_to_see_other_observations(theirs: bool, ours: bool, said: str) -> None:
+    source = made("td3", normalize_observations=theirs)
+    made("td3", normalize_observations=theirs).initialise(source.state_dict())
+    with pytest.raises(UsageError, match=said):
+        made("td3", normalize_observations=ours).initialise(source.state_dict())

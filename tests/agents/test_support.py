@@ -88,3 +88,11 @@ def test_an_end_on_the_wrong_side_is_told_of() -> None:
     agent.observe(COST)
     with pytest.raises(UsageError, match="c51: v_min 0 must be below v_max 0"):
         agent.update(batch())
+
+
+def test_other_ends_than_those_that_networks_speak_of_are_refused() -> None:
+    source = made("c51", v_min=0.0, v_max=100.0)
+    made("c51", v_min=0.0, v_max=100.0).initialise(source.state_dict())
+    made("c51", v_max=100.0).initialise(source.state_dict())
+    with pytest.raises(UsageError, match="--init-from: its distributions hold returns with a v_min of 0, and here it is -5"):
+        made("c51", v_min=-5.0, v_max=100.0).initialise(source.state_dict())

@@ -97,6 +97,15 @@ def test_layer_norms_cannot_be_exchanged() -> None:
         plain(body)
 
 
+def test_masks_cannot_be_exchanged() -> None:
+    from toolkit.bridges.sb3.exchange import exported
+
+    seen, moves = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Discrete(3)
+    agent = registry.make("agent", "ppo", observation_space=seen, action_space=moves, n_envs=1, action_masking=True)
+    with pytest.raises(UsageError, match="action masks have no counterpart in Stable-Baselines3's policies"):
+        exported(agent, "ppo", seen, moves)
+
+
 @pytest.mark.parametrize("use_sde", [False, True])
 def test_actions_far_from_zero_are_drawn_as_here(use_sde: bool) -> None:
     from toolkit.bridges.sb3.exchange import exported

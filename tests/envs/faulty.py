@@ -119,3 +119,39 @@ gymnasium.register("faulty/Showing-v0", Showing)
 gymnasium.register("faulty/NoSeed-v0", lambda how: NoSeed(how))
 gymnasium.register("faulty/CartPole-v0", Faulty)
 gymnasium.register("faulty/Paying-v0", Paying)
+
+
+class Changing(gymnasium.Env[Any, Any]):
+    """Forbids another action at each step, that which the observation shows; hands out its own buffer; has a state of its own."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def __init__(self, length: int = 7) -> None:
+        self.length, self.shown = length, np.zeros(3, np.float32)
+
+    def _next(self) -> dict[str, Any]:
+        self.forbidden = int(self.np_random.integers(3))
+        self.shown[:] = np.arange(3) == self.forbidden
+        return {"action_mask": np.array(self.shown == 0, np.int8)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.taken = 0
+        return self.shown, self._next()
+
+    def step(self, action: Any) -> Any:
+        assert action != self.forbidden, "this action is forbidden"
+        self.taken += 1
+        return self.shown, 1.0, False, self.taken == self.length, self._next()
+
+    def get_state(self) -> dict[str, Any]:
+        return {"taken": self.taken, "forbidden": self.forbidden, "generator": self.np_random.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> Any:
+        self.taken, self.forbidden, self.np_random.bit_generator.state = state["taken"], state["forbidden"], state["generator"]
+        self.shown[:] = np.arange(3) == self.forbidden
+        return self.shown
+
+
+gymnasium.register("faulty/Changing-v0", Changing)

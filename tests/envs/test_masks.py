@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 import toolkit
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
+from toolkit.envs import factory
+from toolkit.envs.base import EnvSpec
 from toolkit.envs.masks import heeded, row_of
 from toolkit.errors import UsageError
+from toolkit.registry import registry
+from toolkit.training.collector import Collector
 
 FOUR, TWO = spaces.Discrete(4), spaces.MultiDiscrete([2, 3])
 
@@ -114,3 +122,17 @@ def test_predict_takes_a_mask_as_the_environment_gives_it(tmp_path: Any) -> None
         run.predict(np.zeros((2, 2), np.float32), action_mask=[mask])
     with pytest.raises(UsageError, match="predict: an action_mask is"):
         run.predict(np.zeros(2, np.float32), action_mask=[1, 0])
+
+
+@pytest.mark.parametrize("way", ["in-process", "workers", "sync"])
+def test_an_agent_learns_from_the_masks_that_it_acted_by(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    envs = factory.make(EnvSpec("faulty:faulty/Changing-v0"), [1, 2], way, workers=1 if way == "workers" else 0)
+    clock = Clock(100)
+    agent = registry.make("agent", "ppo", observation_space=envs.observation_space, action_space=envs.action_space, n_envs=2,
+                          streams=Streams(0), clock=clock, device=torch.device("cpu"), n_steps=10, action_masking=True)
+    steps, _ = Collector(envs, agent, clock).collect(10)
+    envs.close()
+    allowed = steps.observations[:-1] == 0
+    assert (steps.extras["masks"] == allowed)[steps.valid].all()
+    assert np.take_along_axis(steps.extras["masks"], steps.actions[..., None], -1)[steps.valid].all()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,38 @@ def test_fire_is_pressed_at_the_start_and_after_each_life_but_the_last() -> None
         *_, over, _, _ = env.step(2)
         steps += 1
     assert env.unwrapped.did == [1, 2, 2, 1, 2, 2, 1, 2, 2] and steps == 8  # type: ignore[attr-defined]
+
+
+def test_a_state_of_its_own_is_not_enough_behind_wrappers_that_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    for spec in (EnvSpec("faulty:faulty/Changing-v0"), EnvSpec("faulty:faulty/Changing-v0", frame_stack=3, max_episode_steps=6)):
+        used, fresh = (InProcess(lambda spec=spec: factory.make_one(spec), [seed, seed + 1]) for seed in (1, 5))
+        used.reset(), fresh.reset()
+        for _ in range(9):
+            used.step(used.masks.argmax(1))  # type: ignore[union-attr]
+        state = used.get_state()
+        assert ("own" in state["copies"][0]) == (spec.frame_stack == 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fresh.set_state(state)
+        for _ in range(12):
+            actions = used.masks.argmax(1)  # type: ignore[union-attr]
+            one, other = used.step(actions), fresh.step(actions)
+            np.testing.assert_array_equal(one.observations, other.observations)
+            np.testing.assert_array_equal(one.truncated, other.truncated)
+
+
+def test_the_last_observation_of_an_episode_is_kept_from_what_reset_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    found = []
+    for way in ("in-process", "sync"):
+        envs = factory.make(EnvSpec("faulty:faulty/Changing-v0", {"length": 2}), [3], way)
+        envs.reset()
+        for _ in range(2):
+            stepped = envs.step(np.array([envs.masks.argmax()]))  # type: ignore[union-attr]
+        found.append((stepped.observations if stepped.final is None else stepped.final.observations).tolist())
+        envs.close()
+    assert found[0] == found[1]
 
 
 def test_a_walker_goes_on_exactly_in_every_episode() -> None:
@@ -302,3 +336,19 @@ def test_masking_without_masks_is_refused(tmp_path: Any) -> None:
         toolkit.train("ppo", env="CartPole-v1", preset="none", steps=600, action_masking=True, out=str(tmp_path / "run"))
     with pytest.raises(UsageError, match="Discrete or MultiDiscrete"):
         toolkit.train("ppo", env="Pendulum-v1", preset="none", steps=600, action_masking=True, out=str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("way", ["sync", pytest.param("envpool", marks=pytest.mark.skipif(
+    importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed"))])
+def test_a_resumed_run_that_begins_new_episodes_does_not_begin_the_first_ones_again(way: str) -> None:
+    first, resumed, again = (factory.make(EnvSpec("CartPole-v1"), [1, 2], way) for _ in range(3))
+    began = first.reset().copy()
+    for _ in range(5):
+        first.step(np.ones(2, int))
+    state = first.get_state()
+    with pytest.warns(UserWarning, match="new ones begin|new ones"):
+        found = resumed.set_state(state).copy()
+        np.testing.assert_array_equal(again.set_state(state), found)
+    assert not np.isin(found, began).any()
+    for envs in (first, resumed, again):
+        envs.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from refusals import asked_here
 from small_runs import command, copy_of, finished, flags, outcome, steps_of, tree
@@ -45,6 +45,8 @@ json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=4))
+@example({"__array__": None})
+@example({"a": {"__tensor__": "b"}, "b": {"__plain__": {"__plain__": 1}}})
 def test_plain_values_survive(state: dict[str, object]) -> None:
     tensors, skeleton = split(state)
     assert tensors == {}
@@ -272,3 +274,17 @@ def test_why_the_disk_refuses_is_said(code: int, reason: str, tmp_path: Path, mo
     monkeypatch.setattr(module, "write_part", refuse)
     with pytest.raises(CheckpointError, match=f"checkpoint 3 could not be written to .*: {reason}. There is no other"):
         Checkpoints(tmp_path / "checkpoints").save(3, {"part": {}}, {})
+
+
+def test_errors_that_are_not_about_parameters_come_through_as_they_are() -> None:
+    from toolkit.training.made_with import Outgrown
+    from toolkit.training.misfit import fitting
+
+    state = {"agent": {"online": {"weight": torch.zeros(2, 3)}, "optimizer": {"moments": torch.zeros(6)}}}
+    with pytest.raises(ValueError, match="my physics engine refuses"), fitting(state, lambda: state, lambda: ["online.weight"]):
+        raise ValueError("my physics engine refuses")
+    for other in ({"weight": torch.zeros(2, 4)}, {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}):
+        saved = {"agent": {"online": other, "optimizer": {"moments": torch.zeros(8)}}}
+        with pytest.raises(Outgrown, match="1 differ, the first is agent.online."), \
+                fitting(saved, lambda: state, lambda: ["online.weight"]):
+            raise RuntimeError("size mismatch")

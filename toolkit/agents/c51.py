@@ -6,6 +6,7 @@ switched on by its config's defaults; there is no other code to it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -134,6 +135,12 @@ class C51(QLearner):
 
     def initialise(self, state: dict[str, Any]) -> None:
         super().initialise(state)
+        if state.get("support") is not None:
+            for name, theirs in zip(("v_min", "v_max"), state["support"][[0, -1]].tolist(), strict=True):
+                ours = getattr(self.config, name)
+                if ours is not None and not math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=1e-6):
+                    raise UsageError(f"--init-from: its distributions hold returns with a {name} of {theirs:g}, and here it is "
+                                     f"{ours:g}: its networks speak of the former. Leave out {name}, or give {theirs:g}")
         self._take_support(state)
 
     def state_dict(self) -> dict[str, Any]:

@@ -130,7 +130,11 @@ class Sight:
         return {} if self.normalizer is None else {"observation_normalizer": self.normalizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the statistics of an agent's ``state``, if it has any."""
+        """Take the statistics of an agent's ``state``. Raises UsageError where only one of the two normalises."""
+        if (self.normalizer is None) != ("observation_normalizer" not in state):
+            saw, add = ("as they are", "Leave out") if self.normalizer else ("normalised", "Add")
+            raise UsageError(f"--init-from: its networks saw observations {saw}, and here they would see others. "
+                             f"{add} --normalize-observations")
         if self.normalizer is not None and "observation_normalizer" in state:
             self.normalizer.load_state_dict(state["observation_normalizer"])
 

@@ -54,6 +54,14 @@ class SAC(ContinuousAgent):
         self.alpha_optimizer = FlatAdam(self.flat_alpha)
         self.target_entropy = -float(self.size) if config.target_entropy is None else config.target_entropy
 
+    def initialise(self, state: dict[str, Any]) -> None:
+        """The networks of another run; an entropy coefficient that is given stays as it is given."""
+        kept = self.temperature.log_alpha.detach().clone()
+        super().initialise(state)
+        if not self.learns_alpha:
+            with torch.no_grad():
+                self.temperature.log_alpha.copy_(kept)
+
     # -- acting
 
     def mode(self, outputs: Array) -> Array:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MARKS = {"__tensor__", "__array__", "__plain__"}
+
 
 class Saveable(Protocol):
     """A named part of a checkpoint."""
@@ -27,7 +29,8 @@ def split(state: Any, name: str = "") -> tuple[dict[str, Tensor], Any]:
     """Take the tensors out of ``state``.
 
     Returns the tensors by dotted name, contiguous and unshared, and the rest as JSON values in
-    which ``{"__tensor__": name}`` or ``{"__array__": name}`` stands for each.
+    which ``{"__tensor__": name}`` or ``{"__array__": name}`` stands for each; ``{"__plain__": ...}`` holds a dictionary that
+    would be taken for one of these.
     Raises TypeError for a value that neither JSON nor safetensors can hold.
     """
     tensors: dict[str, Tensor] = {}
@@ -46,7 +49,8 @@ def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"state {name!r} has a key that is not text: {list(value)[:5]!r}")
-        return {key: _split(item, f"{name}.{key}" if name else key, tensors) for key, item in value.items()}
+        found = {key: _split(item, f"{name}.{key}" if name else key, tensors) for key, item in value.items()}
+        return {"__plain__": found} if len(found) == 1 and found.keys() <= MARKS else found
     if isinstance(value, (list, tuple)):
         return [_split(item, f"{name}.{index}" if name else str(index), tensors) for index, item in enumerate(value)]
     if isinstance(value, np.generic):
@@ -66,6 +70,8 @@ def join(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
                 return tensors[name]
             if key == "__array__":
                 return tensors[name].numpy()
+            if key == "__plain__":
+                return {key: join(tensors, item) for key, item in name.items()}
         return {key: join(tensors, item) for key, item in skeleton.items()}
     if isinstance(skeleton, list):
         return [join(tensors, item) for item in skeleton]

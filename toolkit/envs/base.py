@@ -119,6 +119,11 @@ def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, **flat}
 
 
+def later_seed(seed: int, steps: int) -> int:
+    """A seed for a copy whose first episodes began with ``seed``, and which begins anew after ``steps``."""
+    return int(np.random.SeedSequence([seed, steps]).generate_state(1)[0])
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number, np.bool_))
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from toolkit.envs import packing
-from toolkit.envs.base import Array, EnvSpec, Stepped
+from toolkit.envs.base import Array, EnvSpec, Stepped, later_seed
 from toolkit.errors import MissingExtra, UsageError, nearest
 
 INT31 = 2**31 - 1  # EnvPool's seeds are C ints
@@ -40,15 +41,17 @@ class EnvPool:
         if spec.max_episode_steps is not None:
             options["max_episode_steps"] = spec.max_episode_steps
         self.n_envs, self._seeds = len(seeds), [seed % INT31 for seed in seeds]
+        self._make = partial(envpool.make, name, env_type="gymnasium", num_envs=self.n_envs, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of the precision of its bounds
             try:
-                self.envs = envpool.make(name, env_type="gymnasium", num_envs=self.n_envs, seed=self._seeds, **options)
+                self.envs = self._make(seed=self._seeds)
             except TypeError as error:  # of C++, about options by place
                 given = ", ".join(f"--env.{key} {value}" for key, value in spec.options.items()) or "what it was given"
                 raise UsageError(f"EnvPool's {name} does not accept {given}. Its options are EnvPool's own; gymnasium's go with "
                                  "--vectorization auto") from error
             self.observation_space, self.action_space = self.envs.observation_space, self.envs.action_space
+        self._steps = 0
         self.masks: Array | None = None
         self.dropped: list[int] = []
         self._ended = np.zeros(self.n_envs, bool)
@@ -58,6 +61,7 @@ class EnvPool:
         return self._stored(self.envs.reset()[0])
 
     def step(self, actions: Array) -> Stepped:
+        self._steps += 1
         observations, rewards, terminated, truncated, _ = self.envs.step(actions)
         terminated, truncated = terminated.astype(bool), truncated.astype(bool) & ~terminated.astype(bool)
         valid = ~self._ended if self._ended.any() else None
@@ -68,12 +72,15 @@ class EnvPool:
         return packing.pack_batch(self.observation_space, observations, self.n_envs)
 
     def get_state(self) -> dict[str, Any]:
-        return {"approximate": True}
+        return {"approximate": True, "steps": self._steps}
 
     def set_state(self, state: dict[str, Any]) -> Array:
         warnings.warn("EnvPool keeps no state of unfinished episodes: they are dropped and new ones begin. For exact resume "
                       "use --vectorization in-process or --workers", stacklevel=2)
         self.dropped = list(range(self.n_envs))
+        self._steps = state.get("steps", 1)  # checkpoints of earlier versions do not say
+        self.envs.close()
+        self.envs = self._make(seed=[later_seed(seed, self._steps) % INT31 for seed in self._seeds])  # its seeds are for good
         return self.reset()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from toolkit.envs.base import Array, Final, Stepped
+from toolkit.envs.base import Array, Final, Stepped, later_seed
 from toolkit.envs.masks import counts_of, row_of
 from toolkit.envs.packing import pack, pack_batch
 
@@ -27,10 +27,14 @@ class GymnasiumVector:
         self._ended = np.zeros(self.n_envs, dtype=bool)
         self.masks: Array | None = None
         self.dropped: list[int] = []
+        self._steps = 0
 
     def reset(self) -> Array:
+        return self._begin(self._seeds)
+
+    def _begin(self, seeds: Sequence[int | None]) -> Array:
         self._ended = np.zeros(self.n_envs, dtype=bool)
-        observations, infos = self.envs.reset(seed=self._seeds)
+        observations, infos = self.envs.reset(seed=list(seeds))
         self.masks = self._masks_of(infos)
         return self._array(observations)
 
@@ -50,6 +54,7 @@ class GymnasiumVector:
         return pack_batch(self.observation_space, observations, self.n_envs)
 
     def step(self, actions: Array) -> Stepped:
+        self._steps += 1
         # A copy: an environment may change what it is given.
         found, rewards, terminated, truncated, infos = self.envs.step(actions.copy())
         observations = self._array(found)
@@ -76,13 +81,14 @@ class GymnasiumVector:
 
     def get_state(self) -> dict[str, Any]:
         """Gymnasium's vectors have no state of their own to give; the run says so when resumed."""
-        return {"approximate": True}
+        return {"approximate": True, "steps": self._steps}
 
     def set_state(self, state: dict[str, Any]) -> Array:
         warnings.warn("this vectorization keeps no state of unfinished episodes: they are dropped and new ones begin. "
                       "For exact resume use --vectorization in-process", stacklevel=2)
         self.dropped = list(range(self.n_envs))
-        return self.reset()
+        self._steps = state.get("steps", 1)  # checkpoints of earlier versions do not say
+        return self._begin([None if seed is None else later_seed(seed, self._steps) for seed in self._seeds])
 
     def close(self) -> None:
         self.envs.close()

@@ -18,6 +18,10 @@ from toolkit.envs import packing, promises
 from toolkit.envs.base import Array, Final, Stepped, measures_of, one_number, zeros
 from toolkit.envs.history import ActionHistory
 from toolkit.envs.masks import counts_of, row_of
+from toolkit.envs.wrappers import Checked
+
+# What these hold of an episode is how many steps it has, which `set_elapsed` brings back.
+TRANSPARENT = (gymnasium.wrappers.TimeLimit, gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.PassiveEnvChecker, Checked)
 
 
 class InProcess:
@@ -95,7 +99,7 @@ class InProcess:
                     for name, value in measures_of(info).items():
                         self.measures.setdefault(name, np.zeros(self.n_envs))[index] = value
                     ended.append(index)
-                    finals.append(observation)
+                    finals.append(np.array(observation, observations.dtype))  # which reset() may write into
                     observation = self._begin(index)
                 elif self.masks is not None:
                     self._note_mask(index, info)
@@ -191,7 +195,7 @@ class InProcess:
         else:
             env.unwrapped.np_random.bit_generator.state = start["generator"]
             observation, info = env.reset()
-        if "own" in copy and tells_state(env):
+        if "own" in copy and has_state(env):
             observation = env.unwrapped.set_state(copy["own"])  # type: ignore[attr-defined]
             set_elapsed(env, copy["elapsed"] if "elapsed" in copy else len(copy["actions"]))
         else:
@@ -206,9 +210,20 @@ class InProcess:
             env.close()
 
 
-def tells_state(env: gymnasium.Env[Any, Any]) -> bool:
+def has_state(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether an environment gives its state and takes it back; with one of the two alone its episode is played again."""
     return all(callable(getattr(env.unwrapped, name, None)) for name in ("get_state", "set_state"))
+
+
+def tells_state(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether it is enough to have the environment's own state back: of wrappers that remember or change what is seen, the
+    episode has to be played again."""
+    around = env
+    while isinstance(around, gymnasium.Wrapper):
+        if type(around) not in TRANSPARENT:
+            return False
+        around = around.env
+    return has_state(env)
 
 
 def time_limits(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.wrappers.TimeLimit[Any, Any]]:

@@ -150,7 +150,8 @@ class Collector:
 
     def _act(self, observations: Array) -> Acted:
         begin = perf_counter()
-        masks = heeded(self.envs.masks, self.envs.action_space) if self._masked else None
+        # A copy: the environments write their next masks into the same array, and the agent learns from these.
+        masks = heeded(self.envs.masks, self.envs.action_space).copy() if self._masked else None
         acted = self.agent.act(observations, self._state, masks)
         if not self._acted:
             require_actions(acted.actions, self.envs.action_space, self.envs.n_envs)

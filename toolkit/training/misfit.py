@@ -48,7 +48,10 @@ def fitting(saved: Mapping[str, Any], own: Callable[[], Mapping[str, Any]], name
     try:
         yield
     except (KeyError, RuntimeError, ValueError) as error:
-        said = difference(learned(own(), names()), saved)
+        made = own()
+        mine, others = learned(made, names()), {name for name, _ in tensors(made)}
+        # Moments of optimizers and the like, which both have, are no parameters; what only the checkpoint has may be one.
+        said = difference(mine, {name: value for name, value in tensors(saved) if name in mine or name not in others})
         if not said:
             raise
         raise Outgrown(f"the parameters of the checkpoint do not fit what the code makes now: {said}") from error

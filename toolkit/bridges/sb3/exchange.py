@@ -155,6 +155,7 @@ def of_actor_critic(agent: Any) -> tuple[dict[str, Tensor], MLP]:
     policy = agent.policy
     without(policy.shared or policy.critic is None, "a shared network")
     without(getattr(agent.config, "recurrent", False), "recurrent policies")
+    without(getattr(agent.config, "action_masking", False), "action masks")
     actor, critic = plain(policy.actor.body), plain(policy.critic.body)
     state = {**layers("mlp_extractor.policy_net", actor), **layers("mlp_extractor.value_net", critic),
              **linear("action_net", policy.actor.head), **linear("value_net", policy.critic.head)}
