@@ -123,10 +123,13 @@ def test_info_reports_bad_files_and_goes_on(toolkit: Any, tree: Path) -> None:
 
 def test_names_that_are_not_utf_8_stop_nothing(toolkit: Any, tree: Path) -> None:
     os.rename(tree / "yes" / "one.wav", tree / "yes" / os.fsdecode(b"lat\xe9in.wav"))
-    done = toolkit("audio", "info", str(tree), PYTHONUTF8="1")
+    strict = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"}
+    done = toolkit("audio", "info", str(tree), **strict)
     assert done.returncode == 1 and "Traceback" not in done.stderr and "lat\\udce9in.wav" in done.stdout
-    made = toolkit("audio", "augment", str(tree), "--transforms", "gain", "--out", "out", PYTHONUTF8="1")
+    made = toolkit("audio", "augment", str(tree), "--transforms", "gain", "--out", "out", **strict)
     assert made.returncode == 1 and "augmented 3 clips, 2 skipped" in made.stderr, made.stderr
+    drawn = toolkit("audio", "features", str(tree / "yes"), "--plot", "a.png", **strict)
+    assert drawn.returncode == 0, drawn.stderr
 
 
 def test_links_in_a_folder_are_converted_under_their_own_names(inside: Inside, tree: Path, chirp: Path) -> None:

@@ -91,7 +91,7 @@ def require_matplotlib(flag: str) -> None:
 
 def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
     """Rows as aligned columns; the last column is not padded."""
-    rows = [tuple(str(cell) for cell in row) for row in rows]
+    rows = [tuple(printable(str(cell)) for cell in row) for row in rows]
     if not rows:
         return ""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]

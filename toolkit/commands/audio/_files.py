@@ -170,8 +170,7 @@ def finished(batch: Batch, as_json: bool, columns: Iterable[str], done: str) -> 
         output.emit({"files": batch.rows, "skipped": batch.problems})
     elif batch.rows:
         names = list(columns)
-        rows = [names, *([cell(row.get(name)) for name in names] for row in batch.rows)]
-        print(output.printable(output.table(rows)))
+        print(output.table([names, *([cell(row.get(name)) for name in names] for row in batch.rows)]))
     batch.say(done)
     return batch.exit_code
 

@@ -74,7 +74,7 @@ def show(sources: list[Source], chosen: Chosen, plot: str | None, batch: Batch, 
         if plot:
             from toolkit.audio.plots import Panel
 
-            panels.append(Panel(f"{source.name}: {chosen.name}", values, made.spec))
+            panels.append(Panel(output.printable(f"{source.name}: {chosen.name}"), values, made.spec))
         return {"path": source.clip.path, "frames": len(values), "bins": values.shape[1], **numbers(values)}
 
     through(sources, batch, work, "computing")

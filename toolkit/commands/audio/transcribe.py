@@ -63,7 +63,7 @@ def transcribe_command(run: str, files: tuple[str, ...], stream: bool, window: f
         output.emit({"files": batch.rows, "skipped": batch.problems})
     elif not stream:
         for line in lines(batch):
-            print(line)
+            print(output.printable(line))
     batch.say("heard")
     return batch.exit_code
 
