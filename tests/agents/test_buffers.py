@@ -311,8 +311,9 @@ def test_replay_that_would_outgrow_the_memory_is_refused_before_it_is_filled() -
     kept = make(n_envs=2)
     assert kept.row_bytes == 2 * (4 + 8 + 4 + 3 + 8)  # observation, action, reward, three flags, place in the side table
     require_room(kept, 10 ** 6, 2)
-    with pytest.raises(UsageError, match=r"takes 270,000 GB once it holds 10,000,000,000,000 transitions, and the memory of this "
-                                         r"machine is .* GB\. Allowed: --buffer-size of less than .*, or --buffer torchrl"):
+    with pytest.raises(UsageError, match=r"takes 540,000 GB once it holds 10,000,000,000,000 transitions and a checkpoint is "
+                                         r"written, and the memory of this machine is .* GB\. Allowed: --buffer-size of less "
+                                         "than .*, or --buffer torchrl"):
         require_room(kept, 10 ** 13, 2)
 
 

@@ -8,11 +8,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 from toolkit import train
+from toolkit.core.clock import Clock
+from toolkit.core.seeding import Streams
 from toolkit.errors import UsageError
 from toolkit.registry import registry
-from toolkit.training.exchange import export_sb3
+from toolkit.training.exchange import export_sb3, load_sb3
+from toolkit.training.resolve import plan
+from toolkit.training.setup import make_agent
 
 sb3 = pytest.importorskip("stable_baselines3")
 SMALL: dict[str, dict[str, Any]] = {
@@ -95,6 +100,28 @@ def test_layer_norms_cannot_be_exchanged() -> None:
     body = registry.make("network", "mlp", observation_space=gymnasium.spaces.Box(-1, 1, (3,), np.float32), layer_norm=True)
     with pytest.raises(UsageError, match="layer norms have no counterpart"):
         plain(body)
+
+
+def test_a_policy_of_ddpg_is_told_from_one_of_td3_and_another_number_of_critics_is_refused(tmp_path: Path) -> None:
+    from toolkit.bridges.sb3.exchange import kind_of_file
+
+    options = {"learning_starts": 20, "buffer_size": 200, "seed": 0, "device": "cpu"}
+    sb3.DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **options).save(tmp_path / "ddpg.zip")
+    sb3.TD3("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8], "n_critics": 3}, **options).save(tmp_path / "td3.zip")
+    assert kind_of_file(str(tmp_path / "ddpg.zip")) == "ddpg" and kind_of_file(str(tmp_path / "td3.zip")) == "td3"
+    load_sb3(str(tmp_path / "ddpg.zip"), "Pendulum-v1", trust=True, out=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match="its networks are not those of the agent sb3-td3, and it cannot become a run of it"):
+        load_sb3(str(tmp_path / "td3.zip"), "Pendulum-v1", trust=True, out=str(tmp_path / "other"))
+
+
+def test_what_the_library_saw_in_another_form_cannot_be_exchanged() -> None:
+    from toolkit.bridges.sb3.exchange import exported
+
+    seen, moves = gymnasium.spaces.Box(-1, 1, ()), gymnasium.spaces.Discrete(3)
+    made = plan(registry.get("agent", "sb3-ppo"), {"env": "CartPole-v1"})
+    agent = make_agent("sb3-ppo", made.config, seen, moves, 1, Streams(0), Clock(10), torch.device("cpu"))
+    with pytest.raises(UsageError, match=r"sb3-ppo saw Box\(-1.0, 1.0, \(\), float32\) as .*; such a run cannot be exported"):
+        exported(agent, "sb3-ppo", seen, moves)
 
 
 def test_masks_cannot_be_exchanged() -> None:

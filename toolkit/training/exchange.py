@@ -40,7 +40,11 @@ def load_sb3(path: str, env: str, trust: bool, out: str | None = None, seed: int
             raise UsageError(f"--env {env}: its spaces are {mine[0]} and {mine[1]}; the policy's are "
                              f"{algorithm.observation_space} and {algorithm.action_space}")
         agent: Any = task.agent
-        agent.policy.load_state_dict(algorithm.policy.state_dict())
+        try:
+            agent.policy.load_state_dict(algorithm.policy.state_dict())
+        except RuntimeError as error:  # torch's, of other networks
+            raise UsageError(f"{path}: its networks are not those of the agent sb3-{kind}, and it cannot become a run of it: "
+                             f"{' '.join(str(error).split())[:200]}") from error
         exchange.agree(algorithm, agent, *mine)
         task.clock.step = task.clock.budget
         directory = RunDirectory.create(out, made.entry.name, made.subject, seed,

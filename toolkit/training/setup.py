@@ -117,11 +117,12 @@ def require_same_spaces(envs: VectorEnv, spec: EnvSpec) -> None:
 
 def require_room(buffer: Buffer, transitions: int, n_envs: int) -> None:
     """Raise UsageError for a buffer that outgrows the machine's memory once it holds so many ``transitions``."""
-    row, memory = getattr(buffer, "row_bytes", 0), machine_memory()
+    row, memory = 2 * getattr(buffer, "row_bytes", 0), machine_memory()  # a checkpoint is written from a copy
     if row * (transitions // n_envs) > memory:
         raise UsageError(f"the replay buffer takes {row * (transitions // n_envs) / 1e9:,.0f} GB once it holds {transitions:,} "
-                         f"transitions, and the memory of this machine is {memory / 1e9:,.0f} GB. Allowed: --buffer-size of less "
-                         f"than {int(memory / row) * n_envs:,}, or --buffer torchrl, which keeps observations on the disk")
+                         f"transitions and a checkpoint is written, and the memory of this machine is {memory / 1e9:,.0f} GB. "
+                         f"Allowed: --buffer-size of less than {int(memory / row) * n_envs:,}, or --buffer torchrl, which keeps "
+                         "observations on the disk")
 
 
 def env_spec(plan: Plan, env: str | None = None, more: Mapping[str, Any] | None = None,

@@ -37,7 +37,7 @@ TIE = 1e-4  # continuous actions that are nearer than this share of the range ar
 
 
 def kind_of_file(path: str) -> str:
-    """ppo, a2c, dqn, sac or td3. Nothing is executed. Raises UsageError for what Stable-Baselines3 has not saved."""
+    """ppo, a2c, dqn, sac, td3 or ddpg. Nothing is executed. Raises UsageError for what Stable-Baselines3 has not saved."""
     if not Path(path).is_file():
         near = f" Did you mean {path}.zip?" if Path(f"{path}.zip").is_file() else ""
         raise UsageError(f"there is no file {path}.{near}")
@@ -51,6 +51,8 @@ def kind_of_file(path: str) -> str:
         return "ppo" if "clip_range" in data else "a2c"
     if module not in KINDS:
         raise UsageError(f"{path}: it holds a policy of {module}. Allowed: the library's own of ppo, a2c, dqn, sac and td3")
+    if KINDS[module] == "td3" and data.get("policy_delay") == 1 and (data.get("policy_kwargs") or {}).get("n_critics") == 1:
+        return "ddpg"  # which the library saves with the policy of td3
     return KINDS[module]
 
 
@@ -113,6 +115,10 @@ def exported(agent: Agent, name: str, observation_space: gymnasium.Space[Any], a
     Raises UsageError for an agent, a network or an option without a counterpart there.
     """
     if isinstance(agent, SB3Agent):
+        for ours, theirs in ((observation_space, agent.sight.space), (action_space, agent.acted)):
+            if ours != theirs:
+                raise UsageError(f"{name} saw {ours} as {theirs}, since the library has no policy for the former; such a run "
+                                 "cannot be exported")
         kind, state = name.removeprefix("sb3-"), agent.policy.state_dict()
         arguments = {"net_arch": list(agent.policy.net_arch) if not isinstance(agent.policy.net_arch, dict)
                      else agent.policy.net_arch, "activation_fn": agent.policy.activation_fn}
