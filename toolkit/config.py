@@ -56,6 +56,7 @@ class Setting:
     ``many`` any number of them), and ``fits`` which of its kind may stand there: those that accept that word; all when it is
     empty.
     ``later``: a trained run can be given another value, since only its answers depend on it.
+    ``needs`` names another setting of the same config without which it does nothing, or with ``!`` before it, beside which.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Setting:
     many: bool = False
     optional: bool = False
     later: bool = False
+    needs: str = ""
 
     @property
     def allowed(self) -> str:
@@ -180,13 +182,13 @@ def unboxed(value: Any) -> Any:
 
 
 def setting(default: Any, help: str, *, unit: str = "", **limits: Any) -> Any:
-    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices; and see `Setting` for ``later``.
+    """A dataclass field that is a knob; ``limits`` are minimum, maximum, above, below, choices, and of `Setting` later and needs.
 
     Raises TypeError for others.
     """
-    unknown = sorted(limits.keys() - {*BOUNDS, "choices", "later"})
+    unknown = sorted(limits.keys() - {*BOUNDS, "choices", "later", "needs"})
     if unknown:
-        raise TypeError(f"setting {help!r} has the limit {unknown[0]!r}; allowed: {', '.join(BOUNDS)}, choices, later")
+        raise TypeError(f"setting {help!r} has the limit {unknown[0]!r}; allowed: {', '.join(BOUNDS)}, choices, later, needs")
     return field(default=default, metadata={"help": help, "unit": unit, **limits})
 
 
@@ -237,7 +239,7 @@ def _setting_of(item: dataclasses.Field[Any], hint: Any) -> Setting:
     return Setting(
         item.name, spelled, default, facts.get("help", ""), facts.get("unit", ""),
         choices=tuple(facts.get("choices", ())), kind=kind, fits=facts.get("fits", ""), many=many, optional=optional,
-        later=facts.get("later", False), **limits,
+        later=facts.get("later", False), needs=facts.get("needs", ""), **limits,
     )
 
 

@@ -111,9 +111,9 @@ class QLearningConfig:
     gradient_steps: int = setting(1, "updates in one training phase; -1 means one for each step collected", minimum=-1)
     target_update_interval: int = setting(500, "environment steps between two target updates", unit="steps", minimum=1)
     tau: float = setting(1.0, "share of the online network in a target update; 1 is a copy", above=0, maximum=1)
-    exploration_fraction: float = setting(0.1, "share of the run over which epsilon falls", minimum=0, maximum=1)
-    exploration_initial_eps: float = setting(1.0, "epsilon at the start", minimum=0, maximum=1)
-    exploration_final_eps: float = setting(0.05, "epsilon after exploration_fraction", minimum=0, maximum=1)
+    exploration_fraction: float = setting(0.1, "share of the run over which epsilon falls", minimum=0, maximum=1, needs="!noisy")
+    exploration_initial_eps: float = setting(1.0, "epsilon at the start", minimum=0, maximum=1, needs="!noisy")
+    exploration_final_eps: float = setting(0.05, "epsilon after exploration_fraction", minimum=0, maximum=1, needs="!noisy")
     exploration_zeta: float | None = setting(None, "a random action lasts n steps with a chance that falls as n to the power of "
                                                    "minus this (Dabney et al., 2021); none lasts one", above=1)
     max_grad_norm: float = setting(10.0, "gradients are scaled to at most this norm", above=0)
@@ -185,7 +185,8 @@ class OnPolicyConfig:
     log_std_init: float = setting(0.0, "first log standard deviation of continuous actions")
     action_masking: bool = setting(False, "choose only actions that the environment's info['action_mask'] allows")
     use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE), for continuous actions")
-    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means one rollout", unit="steps", minimum=-1)
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means one rollout", unit="steps", minimum=-1,
+                                   needs="use_sde")
     share_network: bool = setting(False, "policy and value on one body")
     network: Part = part("network", "mlp", "the body of policy and value", SMALL_TANH)
 
@@ -202,7 +203,7 @@ class PPOConfig(OnPolicyConfig):
     clip_range_schedule: Part = part("scheduler", "constant", "how clip_range changes over the run", fits="budget")
     clip_range_vf: float | None = setting(None, "how far a value may move from its old one; none does not limit it", above=0)
     recurrent: bool = setting(False, "an LSTM between body and heads; policy and value share both")
-    lstm_hidden_size: int = setting(64, "width of the LSTM of a recurrent policy", unit="units", minimum=1)
+    lstm_hidden_size: int = setting(64, "width of the LSTM of a recurrent policy", unit="units", minimum=1, needs="recurrent")
     target_kl: float | None = setting(None, "stop a phase when the divergence exceeds 1.5 times this; none never stops", above=0)
 
 
@@ -254,10 +255,12 @@ class SACConfig(ContinuousConfig):
     """Soft actor-critic (Haarnoja et al., 2018)."""
 
     ent_coef: float | None = setting(None, "entropy coefficient; none learns it", above=0)
-    target_entropy: float | None = setting(None, "entropy that a learned coefficient aims at; none is minus the action's size")
+    target_entropy: float | None = setting(None, "entropy that a learned coefficient aims at; none is minus the action's size",
+                                           needs="!ent_coef")
     use_sde: bool = setting(False, "noise that depends on the observation and lasts (gSDE)")
-    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means train_freq", unit="steps", minimum=-1)
-    log_std_init: float = setting(-3.0, "first log standard deviation of this noise")
+    sde_sample_freq: int = setting(-1, "steps that this noise lasts; -1 means train_freq", unit="steps", minimum=-1,
+                                   needs="use_sde")
+    log_std_init: float = setting(-3.0, "first log standard deviation of this noise", needs="use_sde")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class AgentSuite(Suite):
         known = resolve.all_settings(self.entry, {**table, **chosen})
         # The suite's own choices go to agents that have such a setting; the author's must exist.
         table.update((name, value) for name, value in chosen.items() if name in known or name not in QUICK)
-        return resolve.plan(self.entry, table, preset="none")
+        return resolve.plan(self.entry, {}, table, preset="none")  # as a file: of flags, those that do nothing are refused
 
     def task(self, env: str, steps: int | None = None, quick: bool = False, attempt: Mapping[str, Any] | None = None,
              device: str = "cpu") -> Task:

@@ -187,6 +187,7 @@ def plan(entry: Entry, flags: Mapping[str, Any], file: Mapping[str, Any] | None 
         else:
             with blaming(entry, used, origin):
                 refuse(entry, name, known, source)
+    check_needs(known, resolved)
     if entry.kind == "agent" and not resolved.values["env"]:
         raise UsageError(f"{entry.name} needs an environment: toolkit run {entry.name} --env CartPole-v1")
     if entry.kind == "task":
@@ -255,6 +256,18 @@ def check_data(entry: Entry, resolved: Resolved) -> None:
     """Raise UsageError without data."""
     if "data" in resolved.values and not resolved.values["data"]:
         raise UsageError(f"{entry.name} needs data: toolkit run {entry.name} --data NAME_OR_FILE (names: toolkit list dataset)")
+
+
+def check_needs(known: Mapping[str, Setting], resolved: Resolved) -> None:
+    """Raise ConfigError for a flag that does nothing without another setting, or beside one; a file may name all there are."""
+    for name, item in known.items():
+        if not item.needs or resolved.origins[name] != "flag" or resolved.values[name] == plain_value(item.default):
+            continue
+        other = name[:-len(item.name)] + item.needs.lstrip("!")
+        value = resolved.values[other]
+        if (value is None or value is False) != item.needs.startswith("!"):
+            how = "beside" if item.needs.startswith("!") else "without"
+            raise ConfigError(f"{name}: it does nothing {how} {other}. Leave out {name}, or change {other}")
 
 
 def check_evaluations(resolved: Resolved, source: Registry) -> None:
