@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,26 @@ def test_an_epoch_over_all_environments_is_one_over_each() -> None:
                                           found.valid[:, only])
         part = prepared.select(torch.arange(copy, 12, 2))
         torch.testing.assert_close(agent._evaluate(part)[0].log_prob, whole[:, copy])
+
+
+@pytest.mark.parametrize(("batch_size", "length", "pieces", "minibatches"), [
+    (2, 2, 6, 6), (4, 3, 4, 3), (5, 3, 4, 2), (6, 6, 2, 2)])
+def test_rollouts_longer_than_a_minibatch_are_cut_and_begin_with_the_states_that_were_acted_with(
+        batch_size: int, length: int, pieces: int, minibatches: int) -> None:
+    agent = make(batch_size=batch_size, n_epochs=1, learning_rate=1e-12)
+    prepared = agent.prepare(rollout(agent))
+    whole = agent._log_probabilities(prepared)
+    assert agent._pieces.valid.shape == (length, pieces)
+    seen: list[int] = []
+
+    def evaluated(part: Any, old: Any, *rest: Any) -> Any:
+        torch.testing.assert_close(agent._evaluate(part)[0].log_prob, old)
+        seen.append(len(part))
+        return False, {}
+
+    agent._minibatch = evaluated  # type: ignore[method-assign]
+    agent._epoch(prepared, whole, 1e-12, 0.2, False)
+    assert sum(seen) == 12 and len(seen) == minibatches
 
 
 def test_a_truncated_episode_is_valued_with_its_memory_however_it_is_reset() -> None:

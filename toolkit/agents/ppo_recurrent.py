@@ -2,8 +2,9 @@
 
 Letters: T steps, N environments, n environments of a minibatch, B valid steps, H units, A outputs.
 
-A minibatch is whole sequences of some environments, from the rollout's first state, with the state
-set to zero wherever an episode began inside (Huang et al., 2022, details of recurrent PPO).
+A minibatch is sequences of some environments, from the rollout's first state, with the state set to
+zero wherever an episode began inside (Huang et al., 2022, details of recurrent PPO). Rollouts longer than
+``batch_size`` are cut into pieces of at most so many steps, each from the state that it was acted with.
 """
 
 from __future__ import annotations
@@ -75,6 +76,22 @@ class Sequences:
     state: Tensor  # [N, 2H] before the first row
     begins: Tensor  # [T, N]
     valid: Tensor  # [T, N]
+
+    def cut(self, length: int, states: Tensor) -> Sequences:
+        """Pieces [length, K N] of ``length`` rows, the last filled up with rows that are not valid.
+
+        ``states`` [T, N, 2H] are those after each row, of which a piece begins with that before it.
+        """
+        pieces = -(-len(self.valid) // length)
+        firsts = torch.cat([self.state[None], states[length - 1:(pieces - 1) * length:length]])  # [K, N, 2H]
+        return Sequences(in_pieces(self.observations, length, pieces), firsts.flatten(0, 1),
+                         in_pieces(self.begins, length, pieces), in_pieces(self.valid, length, pieces))
+
+
+def in_pieces(rows: Tensor, length: int, pieces: int) -> Tensor:
+    """Rows [T, N, ...] as ``pieces`` side by side, [length, K N, ...]; zeros where there are no more."""
+    filled = torch.cat([rows, rows.new_zeros(pieces * length - len(rows), *rows.shape[1:])])
+    return filled.unflatten(0, (pieces, length)).transpose(0, 1).flatten(1, 2)
 
 
 class RecurrentPath:
@@ -155,6 +172,8 @@ class RecurrentPPO(PPO):
         advantages = returns.generalized_advantages(rewards.astype(np.float32), values[:-1], following, steps.terminated,
                                                     steps.truncated, self.config.gamma, self.config.gae_lambda)
         self._sequences = Sequences(observations[:-1], state, self._tensor(begins[:-1]), self._tensor(steps.valid))
+        pieces = -(-len(steps.valid) // self.batch_size)
+        self._pieces = self._sequences.cut(-(-len(steps.valid) // pieces), states)
         self.sight.take_in(steps)
         flat = raw[:-1].reshape(-1, *raw.shape[2:])
         return self._flatten(steps, flat, advantages, values[:-1])
@@ -173,15 +192,16 @@ class RecurrentPPO(PPO):
 
     def _epoch(self, rollout: Rollout, old_log_prob: Tensor, learning_rate: float, clip: float,
                measure: bool) -> tuple[bool, dict[str, float]]:
-        """One pass over the environments in random groups of about ``batch_size`` steps each."""
-        steps, copies = self._sequences.valid.shape
-        groups = min(copies, max(1, steps * copies // self.batch_size))
-        number = torch.full((steps, copies), -1, dtype=torch.long, device=self.device)
-        number[self._sequences.valid] = torch.arange(len(rollout), device=self.device)  # the flat index of each valid step
+        """One pass over the pieces of sequences in random groups of about ``batch_size`` steps each."""
+        whole, found = self._sequences.valid, self._pieces
+        length, copies = found.valid.shape
+        groups = min(copies, max(1, whole.numel() // self.batch_size))
+        number = torch.full(whole.shape, -1, dtype=torch.long, device=self.device)
+        number[whole] = torch.arange(len(rollout), device=self.device)  # the flat index of each valid step
+        number = in_pieces(number, length, copies // whole.shape[1])
         metrics: dict[str, float] = {}
         for group in np.array_split(self.shuffling.permutation(copies), groups):
             chosen = torch.from_numpy(np.sort(group)).to(self.device)
-            found = self._sequences
             self._path.sequences = Sequences(found.observations[:, chosen], found.state[chosen], found.begins[:, chosen],
                                              found.valid[:, chosen])
             index = number[:, chosen][found.valid[:, chosen]]  # [B], time-major like the path's outputs
