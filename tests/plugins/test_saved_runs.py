@@ -39,7 +39,8 @@ def offer(site: Path, name: str, price: str = "price", room: str = "room") -> No
     """Install the distribution ``name`` with a loss ``priced``, or another version of it."""
     facts = {"name": name, "price": price, "room": room}
     if (site / f"{name}_plugin.py").exists():
-        (site / f"{name}_plugin.py").write_text(DECLARED.format(**facts))
+        # Of another length: by that alone Python tells files of the same second from what it has compiled.
+        (site / f"{name}_plugin.py").write_text(DECLARED.format(**facts) + "# another version\n")
     else:
         install(site, name, DECLARED.format(**facts))
     (site / f"{name}_code.py").write_text(CODE.format(**facts))
