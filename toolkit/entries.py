@@ -127,6 +127,11 @@ class Entry:
         return f"{self.distribution}/{self.name}"
 
     @property
+    def written(self) -> str:
+        """What stands for it in records: its name where it is built in, else its id, since plugins may share a name."""
+        return self.name if self.distribution == BUILTIN else self.id
+
+    @property
     def settings(self) -> tuple[Setting, ...]:
         """The component's knobs, without importing its code (configs are torch-free)."""
         return self.known if self.known is not None else configs.settings_of(self.config_class())

@@ -135,7 +135,7 @@ class Sight:
             saw, add = ("as they are", "Leave out") if self.normalizer else ("normalised", "Add")
             raise UsageError(f"--init-from: its networks saw observations {saw}, and here they would see others. "
                              f"{add} --normalize-observations")
-        if self.normalizer is not None and "observation_normalizer" in state:
+        if self.normalizer is not None:
             self.normalizer.load_state_dict(state["observation_normalizer"])
 
 

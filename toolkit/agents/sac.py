@@ -56,11 +56,7 @@ class SAC(ContinuousAgent):
 
     def initialise(self, state: dict[str, Any]) -> None:
         """The networks of another run; an entropy coefficient that is given stays as it is given."""
-        kept = self.temperature.log_alpha.detach().clone()
-        super().initialise(state)
-        if not self.learns_alpha:
-            with torch.no_grad():
-                self.temperature.log_alpha.copy_(kept)
+        super().initialise(state if self.learns_alpha else {**state, "temperature": self.temperature.state_dict()})
 
     # -- acting
 

@@ -91,10 +91,11 @@ class TrainedCommand(click.Command):
             word, equals, value = token.partition("=")
             name = setting_name(word)
             free = word.startswith(f"--{ENV_PREFIX}")
-            if word.startswith("--") and word not in ("--", *statics) and not free and name not in known:
+            ours = free or (word.startswith("--") and name in known)
+            if word.startswith("--") and word not in ("--", *statics) and not ours:
                 offered = [*statics, *(flag_of(other) for other, item in known.items() if item.later)]
                 raise UsageError(f"no such option {word!r}.{did_you_mean(word, offered)} See: {ctx.command_path} --help")
-            if token == "--" or word in statics or not (free or (word.startswith("--") and name in known)):
+            if token == "--" or word in statics or not ours:
                 rest += [token, *tokens] if token == "--" else [token]
                 tokens = [] if token == "--" else tokens
                 continue

@@ -10,7 +10,6 @@ import numpy as np
 
 from toolkit.config import Part
 from toolkit.core.base import Metric
-from toolkit.entries import BUILTIN
 from toolkit.registry import registry
 
 Pairs = Mapping[str, tuple[Any, Any]]  # by the sort of prediction (classes, scores, numbers, texts): predictions and targets
@@ -40,8 +39,9 @@ class Measure(NamedTuple):
 
 def measures_of(chosen: Sequence[Part]) -> list[Measure]:
     """The metrics ``chosen``. Raises UnknownComponent or MissingExtra."""
-    return [Measure(entry.name if entry.distribution == BUILTIN else entry.id, registry.make("metric", part), entry.places)
-            for part in chosen for entry in (registry.get("metric", part.name),)]
+    entries = [registry.get("metric", part.name) for part in chosen]
+    return [Measure(entry.written, registry.make("metric", part), entry.places)
+            for entry, part in zip(entries, chosen, strict=True)]
 
 
 def measured(measures: Sequence[Measure], pairs: Pairs) -> tuple[dict[str, float], dict[str, Any]]:

@@ -35,22 +35,24 @@ class ClassTally:
     def result(self) -> Judged:
         logits, targets = torch.cat(self._logits), torch.cat(self._targets)  # [N, C], [N]
         predicted, wanted = logits.argmax(-1).numpy(), targets.numpy()
+        probabilities = logits.softmax(-1)
+        scores = probabilities.double().numpy()
         found = metrics.accuracy(predicted, wanted)
         low, high = metrics.wilson(float((predicted == wanted).sum()), len(wanted))
         loss = float(F.cross_entropy(logits, targets))
         values = {"accuracy": found, "accuracy_low": low, "accuracy_high": high, "f1": metrics.f1(predicted, wanted),
                   "loss": loss}
         if len(np.unique(wanted)) > 1:
-            values["auc"] = metrics.auc(logits.softmax(-1).double().numpy(), wanted)
+            values["auc"] = metrics.auc(scores, wanted)
         table = metrics.confusion(predicted, wanted, len(self.classes))
         details: dict[str, Any] = {"classes": self.classes, "confusion": table.tolist(), "count": len(wanted)}
         if len(wanted) <= self.KEPT and logits.numel() <= self.KEPT_SCORES:
             order = np.argsort(self._indices, kind="stable")
             details |= {"predictions": predicted[order].tolist(), "targets": wanted[order].tolist(),
-                        "probabilities": np.round(logits.softmax(-1).numpy()[order], 5).tolist()}
+                        "probabilities": np.round(probabilities.numpy()[order], 5).tolist()}
         # Where accuracy ties, the smaller loss is the better checkpoint.
         return Judged(found - 1e-6 * min(loss, 1e3), values, details,
-                      pairs={"classes": (predicted, wanted), "scores": (logits.softmax(-1).double().numpy(), wanted)})
+                      pairs={"classes": (predicted, wanted), "scores": (scores, wanted)})
 
 
 class NumberTally:

@@ -119,9 +119,9 @@ def measures_of(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, **flat}
 
 
-def later_seed(seed: int, steps: int) -> int:
-    """A seed for a copy whose first episodes began with ``seed``, and which begins anew after ``steps``."""
-    return int(np.random.SeedSequence([seed, steps]).generate_state(1)[0])
+def later_seed(seed: int, *when: int) -> int:
+    """A seed for a copy whose first episodes began with ``seed``, and which begins anew at a time that these numbers tell."""
+    return int(np.random.SeedSequence([seed, *when]).generate_state(1)[0])
 
 
 def is_number(value: Any) -> bool:

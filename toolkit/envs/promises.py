@@ -76,13 +76,14 @@ def explain(error: BaseException, name: str, where: str, call: str, space: gymna
         return
     if isinstance(error, SystemExit):
         raise broken(name, where, f"{call}() ended the whole process, sys.exit({error.code!r})") from error
+    raised = f"It was raised by environment {name!r}{where}."
     if isinstance(error, OSError):  # of its files and sockets, and not of the run's, whose errors are told in one line
         found = RuntimeError(f"{type(error).__name__}: {error}")
-        found.add_note(f"It was raised by environment {name!r}{where}.")
+        found.add_note(raised)
         raise found from error
     if not isinstance(error, (TypeError, ValueError, LookupError, AttributeError)) or not is_around(error.__traceback__):
         if not getattr(error, "__notes__", None):  # the end of an episode is both a step and a reset
-            error.add_note(f"It was raised by environment {name!r}{where}.")
+            error.add_note(raised)
         return
     if observation is not None and not fits(space, observation):
         raise misfit(call, observation, space, name, where) from error

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.envs.base import Array, EnvSpec, Final, Stepped, zeros
+from toolkit.envs.base import Array, EnvSpec, Final, Stepped, later_seed, zeros
 from toolkit.envs.in_process import InProcess
 from toolkit.envs.worker_process import Block, serve
 from toolkit.errors import ToolkitError
@@ -218,8 +218,7 @@ class WorkerEnvs:
         return own if worker.started == 0 else self._fresh_seeds(worker)
 
     def _fresh_seeds(self, worker: Worker) -> list[int]:
-        return [int(np.random.SeedSequence([seed, worker.started, self._steps]).generate_state(1)[0])
-                for seed in self._seeds[worker.begin:worker.end]]
+        return [later_seed(seed, worker.started, self._steps) for seed in self._seeds[worker.begin:worker.end]]
 
     def _replace(self, failed: Sequence[Worker]) -> NDArray[np.int64]:
         """Kill and replace workers; the copies whose episodes are lost with them.

@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, Protocol
 
 from toolkit.config import Part
 from toolkit.core.summaries import finite
-from toolkit.entries import BUILTIN
 from toolkit.training.run_directory import METRICS
 
 
@@ -162,7 +161,6 @@ def make_recorder(directory: Path, chosen: Sequence[str | Part] = ("tensorboard"
     trackers: dict[str, Tracker] = {}
     for part in ("jsonl", *chosen):
         entry = registry.get("tracker", part.name if isinstance(part, Part) else part)
-        name = entry.name if entry.distribution == BUILTIN else entry.id
-        if name not in trackers:
-            trackers[name] = registry.make("tracker", part, directory=directory)
+        if entry.written not in trackers:
+            trackers[entry.written] = registry.make("tracker", part, directory=directory)
     return Recorder(trackers)

@@ -337,12 +337,12 @@ def assemble(problem: Problem[Any], splits: Mapping[str, Sequence[Example]], clo
     torch.manual_seed(streams.seed("model"))
     model = problem.build()
     encoded = {split: problem.encode(examples) for split, examples in splits.items()}
-    require_room(problem, model, encoded)
+    require_positions(problem, model, encoded)
     made: SupervisedTask = resolve(problem.driver)(problem, model, encoded, clock, streams, device)
     return made
 
 
-def require_room(problem: Problem[Any], model: nn.Module, splits: Mapping[str, Encoded]) -> None:
+def require_positions(problem: Problem[Any], model: nn.Module, splits: Mapping[str, Encoded]) -> None:
     """Raise UsageError where an example has more positions than the model says it has ``room`` for: training would meet it."""
     room: int | None = getattr(model, "room", None)
     if room is None:

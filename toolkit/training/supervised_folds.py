@@ -21,6 +21,7 @@ from toolkit.core.problem import Array, Problem
 from toolkit.core.seeding import Streams
 from toolkit.core.splits import splits_of, target_of
 from toolkit.errors import UsageError
+from toolkit.registry import registry
 from toolkit.training.data import TRAIN, VALIDATION
 from toolkit.training.evaluation import EvaluationStopped
 from toolkit.training.supervised import SupervisedTask, assemble, judge
@@ -40,9 +41,10 @@ def check_folds(problem: Problem[Any], dataset: Dataset, number: int) -> None:
     if not 2 <= number <= most:
         raise UsageError(f"--folds {number}: allowed are 0 for none, or from 2 to {most} for these {len(rows)} rows")
     names, counts = np.unique([] if groups is None else [meaning(str(label)) for label in groups], return_counts=True)
-    if problem.config.scheduler.name == "plateau":
-        raise UsageError(f"--folds {number}: --scheduler plateau falls by evaluations, which a fold has only at its end. "
-                         "Name another scheduler, or leave out --folds")
+    scheduler = registry.get("scheduler", problem.config.scheduler.name)
+    if "scores" in scheduler.accepts:
+        raise UsageError(f"--folds {number}: --scheduler {scheduler.written} falls by evaluations, which a fold has only at its "
+                         "end. Name another scheduler, or leave out --folds")
     for name in names[counts == 1]:
         raise UsageError(f"--folds {number}: only one row is of the class {str(name)!r}, and the fold that holds it out has none "
                          "to learn from. Take it out, or leave out --folds")
